@@ -1,0 +1,50 @@
+"""Packaging. Tool settings are in pyproject.toml; versions are pinned together in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "pipelines" / "__init__.py").read_text(encoding="utf-8"))
+
+setup(
+    name="duologsync-beam",
+    version=VERSION.group(1),
+    description="Moves every Cisco Duo log event into your SIEM, without losing one",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
+    include_package_data=True,
+    install_requires=[
+        # Exactly this: the unbounded source API is experimental, and the runners must be of the same version.
+        "apache-beam==2.77.0",
+        # Signs and speaks to Duo. The private names that transforms.duo.client relies on are covered by a test.
+        "duo_client==5.7.0",
+        # Dead letters and archives.
+        "fastavro>=1.9",
+        # Decodes a page into raw row slices and rows into typed structs; this is where the speed comes from.
+        "msgspec>=0.19",
+        # The configuration model, its errors and its JSON Schema.
+        "pydantic>=2.9,<3",
+        "pyyaml>=6.0.2",
+        # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
+        "cryptography>=42",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
+            "trustme>=1.2",
+            # Vector's CEF and syslog parsers: an independent reader of what we write.
+            "pyvrl==0.0.2",
+            "ruff==0.17.6",
+            "mypy==2.4.1",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={"console_scripts": ["duologsync = pipelines.cli:main"]},
+)

@@ -1,0 +1,47 @@
+"""Destinations: how the messages of a bundle reach a SIEM, and what "delivered" honestly means for each transport.
+
+Place in the flow: format → **destination**. A transport knows nothing of formats. A new one is one module with a
+``make(settings.Destination) -> Sender``, one test folder and one line in ``TRANSPORTS``.
+
+Contract of a sender (one per stream and destination, kept across bundles by ``transforms.destinations.registry``; used by one
+thread at a time):
+
+    begin()          a bundle starts: what an earlier, failed bundle left unconfirmed is forgotten (the runner reads it again)
+    send(message)    takes one message without line break or framing; may block while the SIEM is away or slow
+                     Undeliverable: this message can never be sent (oversize); nothing of it was sent, go on with the next
+    confirm()        the bundle's end: returns when everything since begin() is delivered in this transport's sense
+    check()          between bundles, cheap: looks whether the connection died, and mends what that may have lost
+    close(grace)     ends the connection in good order, within so many seconds
+
+send() and confirm() raise ``DeliveryTimeout`` (bundle fails, is read again), ``BadDestination`` (only a person can mend it) or
+``Stopping`` (the grace period of a shutdown is over). While they wait they ask ``transforms.lifecycle.STOP``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from transforms.destinations import tcp, tls, udp
+from transforms.settings import Destination
+
+
+class Sender(Protocol):
+    """See the module's contract."""
+
+    def begin(self) -> None: ...
+
+    def send(self, message: bytes) -> None: ...
+
+    def confirm(self) -> None: ...
+
+    def check(self) -> None: ...
+
+    def close(self, grace_secs: float) -> None: ...
+
+
+TRANSPORTS: dict[str, Callable[[Destination], Sender]] = {
+    "tcp": tcp.make,
+    "tls": tls.make,
+    "udp": udp.make,
+}

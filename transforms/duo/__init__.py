@@ -1,0 +1,1 @@
+"""Reading Duo: the only package that knows its API."""

@@ -1,0 +1,50 @@
+"""What makes one Duo log differ from another, as one value.
+
+A log type says how it is asked for (path, parameters), where its rows and its cursor are in the answer, what identifies a row,
+and what a row says (``EventFacts``). Everything else about reading Duo is the same for all and lives in ``transforms.duo``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from transforms.events import DuoEvent, EventFacts
+
+
+class RowKey(NamedTuple):
+    """When a row happened (milliseconds since the epoch, truncated) and Duo's id of it; None where the row does not say."""
+
+    time_ms: int | None
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogType:
+    """One kind of Duo log.
+
+    Attributes:
+      name: as users write it in their configuration.
+      path: the endpoint, always GET.
+      rows_key: the key of the list of rows inside ``response``.
+      page_limit: rows asked for per call, the most that Duo gives.
+      cursor_param: the request parameter that takes ``metadata.next_offset`` back.
+      sort: value of the ``sort`` parameter; None where the endpoint has none.
+      ascending: rows come oldest first; without it every row of a window must be looked at to find its newest.
+      row_key: time and id of a raw row; never raises, whatever the bytes are.
+      facts: what the row says. Raises Undeliverable where the row is not a JSON object.
+      ends_on: the day on which Duo has announced to end the endpoint.
+    """
+
+    name: str
+    path: str
+    rows_key: str
+    page_limit: int
+    cursor_param: str
+    sort: str | None
+    ascending: bool
+    row_key: Callable[[bytes], RowKey]
+    facts: Callable[[DuoEvent], EventFacts]
+    ends_on: datetime.date | None = None

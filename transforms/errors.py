@@ -1,0 +1,78 @@
+"""What can go wrong, grouped by what the caller should do about it.
+
+    DuoLogSyncError
+    ├── RetryLater           wait, then do the same again (429, 5xx, network, malformed answer, clock skew)
+    │   └── DeliveryTimeout  a destination stayed away for longer than its delivery timeout: fail the bundle, the runner
+    │                        reads it again from the checkpoint
+    ├── StreamUnavailable    this stream only: suspend it and try rarely (403, 404, missing edition)
+    ├── Undeliverable        this event only: to the dead letters with its reason, and go on
+    ├── WontHeal             stop: only a person can mend it, and going on would not help
+    │   ├── BadCredentials   Duo refused the keys
+    │   └── BadDestination   a destination that can never be reached as configured (wrong CA, wrong name, plain text)
+    └── Stopping             not an error: the program was asked to end and its grace period is over
+
+Texts are for the log and the terminal: they name the thing, the cause and the fix, and never hold a secret or an event.
+"""
+
+from __future__ import annotations
+
+
+class DuoLogSyncError(Exception):
+    """The base of all errors that this product raises on purpose."""
+
+
+class RetryLater(DuoLogSyncError):
+    """Something passing is in the way.
+
+    Attributes:
+      kind: a short stable word for counters (``rate_limited``, ``server_error``, ``network``, ``malformed``, …).
+      wait_secs: how long the other side asked to wait; None where it said nothing.
+    """
+
+    def __init__(self, message: str, *, kind: str, wait_secs: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.wait_secs = wait_secs
+
+
+class DeliveryTimeout(RetryLater):
+    """A destination did not take a bundle within its delivery timeout."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind="delivery_timeout")
+
+
+class StreamUnavailable(DuoLogSyncError):
+    """Duo will not serve this stream as things are; the others are not touched."""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Undeliverable(DuoLogSyncError):
+    """One event can never be delivered as it is.
+
+    Attributes:
+      reason: a short stable word for counters and the dead letter (``oversize``, ``not_json``, …).
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class WontHeal(DuoLogSyncError):
+    """Only a person can mend this: the program should say so and end with its own exit code."""
+
+
+class BadCredentials(WontHeal):
+    """Duo refused the integration key, the secret key or the signature."""
+
+
+class BadDestination(WontHeal):
+    """The destination answers, but never as configured: wrong CA, wrong name, expired, not TLS, client certificate refused."""
+
+
+class Stopping(DuoLogSyncError):
+    """The program is ending and its grace period is over; what was not confirmed is read again at the next start."""

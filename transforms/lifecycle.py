@@ -1,0 +1,64 @@
+"""The one word that everything which waits must listen to: the program is asked to end.
+
+A process has one ``STOP``. Local runs request it on SIGINT and SIGTERM with a grace period; on other runners nobody does, and
+it never fires. Between the request and the end of the grace period deliveries go on, so that what was read is delivered and
+committed; reading does not begin anything new. After it, whatever still waits raises ``Stopping``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from transforms.errors import Stopping
+
+
+class StopFlag:
+    """Thread-safe; requested at most once, by a signal handler or a supervisor."""
+
+    def __init__(self) -> None:
+        self._requested = threading.Event()
+        self._deadline = float("inf")
+
+    def request(self, grace_secs: float) -> None:
+        """Asks everything to end within so many seconds. A second request can only shorten the time."""
+        self._deadline = min(self._deadline, time.monotonic() + grace_secs)
+        self._requested.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._requested.is_set()
+
+    @property
+    def expired(self) -> bool:
+        """The grace period is over."""
+        return self.requested and time.monotonic() >= self._deadline
+
+    @property
+    def left_secs(self) -> float:
+        """What is left of the grace period; infinite while nobody asked."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def wait(self, secs: float) -> bool:
+        """Waits until asked to end, or so many seconds; True when asked. For what should end at once."""
+        return self._requested.wait(secs)
+
+    def sleep_in_grace(self, secs: float) -> None:
+        """Sleeps, but no longer than the grace period. Raises Stopping where it is over. For what may finish its work."""
+        end = time.monotonic() + secs
+        while True:
+            if self.expired:
+                raise Stopping("The grace period for ending is over.")
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            # A request that comes while sleeping shortens the sleep: wake up often enough to notice it.
+            time.sleep(min(left, 0.2))
+
+    def reset(self) -> None:
+        """Forgets a request. For tests and for programs that embed the supervisor."""
+        self._requested.clear()
+        self._deadline = float("inf")
+
+
+STOP = StopFlag()

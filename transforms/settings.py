@@ -1,0 +1,197 @@
+"""What the user chose, in the shape that travels to workers.
+
+The configuration file becomes these values once, in ``pipelines.config``; everything behind it sees only them. All are frozen,
+compare by value, pickle small, and hold references to secrets, never secrets. Units are in the names; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transforms.secrets import SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that is asked to CONNECT to Duo."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One Duo tenant, or one child of an MSP parent.
+
+    Attributes:
+      name: the user's name for it; unique; part of stream names and checkpoint file names.
+      api_host: the host that is called and signed, ``api-….duosecurity.com``. For a child, the child's own host.
+      ikey: integration key of the Admin API application (for a child: of the parent's Accounts API application).
+      skey: where its secret key is kept.
+      account_id: a child's id, sent with every call; None for a tenant of its own.
+      is_msp: this is an Accounts API parent: it is not read itself, its children are listed and read.
+      block_list: child account ids that are left out (only with ``is_msp``).
+      port, ca_file: for a test server or a private gateway; None means Duo's own port and Duo's pinned CA bundle.
+    """
+
+    name: str
+    api_host: str
+    ikey: str
+    skey: SecretRef
+    account_id: str | None = None
+    is_msp: bool = False
+    block_list: tuple[str, ...] = ()
+    port: int | None = None
+    ca_file: str | None = None
+    proxy: Proxy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How every stream is read.
+
+    Attributes:
+      start_days: how far back a stream without a checkpoint begins (0 to 180).
+      poll_interval_secs: pause between two windows once caught up.
+      page_pause_secs: least time between two calls of an endpoint.
+      lag_secs: how far a window's end stays behind now; Duo publishes the newest two minutes late.
+      request_timeout_secs: total time for one call, from connect to the last byte.
+    """
+
+    start_days: float = 180.0
+    poll_interval_secs: float = 120.0
+    page_pause_secs: float = 0.0
+    lag_secs: float = 120.0
+    request_timeout_secs: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogHeader:
+    """A syslog header in front of each message.
+
+    Attributes:
+      style: ``rfc5424`` or ``rfc3164``.
+      facility: 0 to 23; 16 is local0.
+      hostname, app_name: as shown in the SIEM; an empty hostname means this machine's.
+    """
+
+    style: str
+    facility: int = 16
+    hostname: str = ""
+    app_name: str = "duologsync"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How an event is written.
+
+    Attributes:
+      name: a key of ``transforms.formats.FORMATS``.
+      header: the syslog header, or None for bare messages.
+      envelope: json only: wrap the row as ``{"log_type":…,"account":…,"event":ROW}``.
+      profile: cef only: ``standard``, or ``dls`` which keeps the vendor, product, class ids and custom-string order of
+        Duo Log Sync, for SIEM rules that were written against it.
+    """
+
+    name: str
+    header: SyslogHeader | None = None
+    envelope: bool = False
+    profile: str = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of one destination. Verification of chain and name is always on.
+
+    Attributes:
+      ca_file: PEM bundle that the server's chain must lead to; None means the system's trust store.
+      client_cert_file, client_key_file, client_key_password: mutual TLS; the key may be in the certificate's file.
+      server_name: the name to ask for and to check, where it is not the host's.
+    """
+
+    ca_file: str | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    client_key_password: SecretRef | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A named SIEM endpoint: transport, format and options.
+
+    Attributes:
+      name: unique; part of step labels, so renaming it is a new destination.
+      transport: a key of ``transforms.destinations.TRANSPORTS``.
+      framing: ``lf`` (newline) or ``octet`` (RFC 6587 octet counting); TCP and TLS only.
+      max_message_bytes: longer messages are dead letters, never cut; None means no limit of ours.
+      connect_timeout_secs: for one attempt to connect, the TLS handshake included.
+      delivery_timeout_secs: after this long without delivery the bundle fails and is read again; None means wait for ever
+        (the local default: a blocked destination holds only its own streams).
+    """
+
+    name: str
+    transport: str
+    host: str
+    port: int
+    format: Format
+    framing: str = "lf"
+    tls: Tls | None = None
+    max_message_bytes: int | None = None
+    connect_timeout_secs: float = 10.0
+    delivery_timeout_secs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which log types of which accounts go to which destinations. Empty ``accounts`` means all of them."""
+
+    log_types: tuple[str, ...]
+    destinations: tuple[str, ...]
+    accounts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the program keeps its state.
+
+    Attributes:
+      checkpoint_dir: last delivered cursor of every stream; one running copy per directory.
+      dead_letter_dir: Avro files of what can never be delivered.
+      import_dir: where Duo Log Sync's checkpoint files are looked for when a stream has none of ours; None means nowhere.
+      resume: False begins every stream ``start_days`` back at each launch (Duo Log Sync's ``checkpointing.enabled: False``).
+    """
+
+    checkpoint_dir: str
+    dead_letter_dir: str
+    import_dir: str | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A whole configuration, checked and complete: every name that a route uses exists, every stream has a destination."""
+
+    accounts: tuple[Account, ...]
+    destinations: tuple[Destination, ...]
+    routes: tuple[Route, ...]
+    storage: Storage
+    reading: Reading = field(default_factory=Reading)
+    log_file: str | None = None
+
+    def log_types_of(self, account: str) -> tuple[str, ...]:
+        """The log types that some route takes from an account, in the order in which the routes name them."""
+        named = (t for r in self.routes if not r.accounts or account in r.accounts for t in r.log_types)
+        return tuple(dict.fromkeys(named))
+
+    def destinations_of(self, account: str, log_type: str) -> tuple[Destination, ...]:
+        """The destinations of one stream, each once, in the order of ``destinations``."""
+        wanted = {
+            name
+            for route in self.routes
+            if log_type in route.log_types and (not route.accounts or account in route.accounts)
+            for name in route.destinations
+        }
+        return tuple(d for d in self.destinations if d.name in wanted)
