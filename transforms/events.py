@@ -59,12 +59,14 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True):
       severity: 1 (lowest) to 10, after the table in the format documentation.
       time_ms: when it happened, milliseconds since the epoch; None where the row has no readable time.
       event_id: Duo's own id of the event; None where the log has none.
-      action, outcome, reason: what was tried, ``success`` or ``failure``, and why.
-      actor_*: who did it. target_*: to whom or what it was done. service: the application it was done through.
+      action, outcome, reason: what was tried, ``success`` or ``failure`` (or Duo's own word in lower case), and why.
+      actor_*: who did it. target_*: to whom it was done. service: the application it was done through.
+      target_details: Duo's JSON text on what it was done to; long, so that only formats that promise it write it.
       src_ip: always a valid IPv4 or IPv6 address without port, never ``0.0.0.0`` or ``::``. src_host: the device's host name.
-      texts: further labelled texts in a fixed order per log type, ``(label, value)``; only those with a value.
-      numbers: further labelled whole numbers.
-      times_ms: further labelled times.
+      texts: further labelled texts ``(label, value)``. A log type always gives the same labels in the same order, with None
+        or "" for what a row does not have, so that a place among them means the same in every event.
+      numbers: further labelled whole numbers, likewise.
+      times_ms: further labelled times, likewise.
     """
 
     event_class: str
@@ -80,6 +82,7 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True):
     actor_id: str | None = None
     target_name: str | None = None
     target_id: str | None = None
+    target_details: str | None = None
     src_ip: str | None = None
     src_host: str | None = None
     service: str | None = None
@@ -87,9 +90,9 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     url: str | None = None
     tenant: str | None = None
-    texts: tuple[tuple[str, str], ...] = ()
-    numbers: tuple[tuple[str, int], ...] = ()
-    times_ms: tuple[tuple[str, int], ...] = ()
+    texts: tuple[tuple[str, str | None], ...] = ()
+    numbers: tuple[tuple[str, int | None], ...] = ()
+    times_ms: tuple[tuple[str, int | None], ...] = ()
 
 
 class SplitPages(beam.DoFn):

@@ -6,7 +6,7 @@ and what a row says (``EventFacts``). Everything else about reading Duo is the s
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,4 +47,4 @@ class LogType:
     ascending: bool
     row_key: Callable[[bytes], RowKey]
     facts: Callable[[DuoEvent], EventFacts]
-    ends_on: datetime.date | None = None
+    ends_on: dt.date | None = None

@@ -1,0 +1,190 @@
+"""Duo's activity log: what administrators, the Admin API, directory syncs and users change.
+
+Place in the flow: says how ``transforms.duo`` asks for it and what a row says to ``transforms.formats``.
+Contract: see ``LogType``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from transforms.duo.log_types.base import LogType, RowKey
+from transforms.duo.log_types.decoding import RowDecoder
+from transforms.duo.log_types.values import Place, event_class, ip_address, iso_to_ms, place_text, words
+from transforms.errors import Undeliverable
+from transforms.events import DuoEvent, EventFacts
+
+
+class Action(msgspec.Struct, frozen=True, gc=False):
+    """What was done; older rows have a text in its place."""
+
+    name: str | None = None
+    details: str | None = None
+
+
+class Party(msgspec.Struct, frozen=True, gc=False):
+    """Who did it, or what it was done to. ``details`` is a JSON text."""
+
+    key: str | None = None
+    name: str | None = None
+    type: str | None = None
+    details: str | None = None
+
+
+class Application(msgspec.Struct, frozen=True, gc=False):
+    """The application that it was done through."""
+
+    key: str | None = None
+    name: str | None = None
+    type: str | None = None
+
+
+class Address(msgspec.Struct, frozen=True, gc=False):
+    """The address of the device."""
+
+    address: str | None = None
+
+
+class AccessDevice(msgspec.Struct, frozen=True, gc=False):
+    """The device that it was done from."""
+
+    ip: Address | None = None
+    hostname: str | None = None
+    browser: str | None = None
+    browser_version: str | None = None
+    location: Place | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """Set for few actions, such as log-ins of administrators."""
+
+    result: str | None = None
+
+
+class ActivityRow(msgspec.Struct, frozen=True, gc=False):
+    """The fields that are used of a row."""
+
+    activity_id: str | None = None
+    ts: str | None = None
+    akey: str | None = None
+    action: Action | None = None
+    action_extended: Action | None = None
+    actor: Party | None = None
+    target: Party | None = None
+    application: Application | None = None
+    access_device: AccessDevice | None = None
+    outcome: Outcome | None = None
+
+
+class _Key(msgspec.Struct, frozen=True, gc=False):
+    activity_id: str | None = None
+    ts: str | None = None
+
+
+_read_row = RowDecoder(ActivityRow)
+_read_key = RowDecoder(_Key)
+
+_NO_ACTION = Action()
+_NO_PARTY = Party()
+_NO_APPLICATION = Application()
+_NO_ADDRESS = Address()
+_NO_ACCESS_DEVICE = AccessDevice()
+_NO_OUTCOME = Outcome()
+
+# Targets that are people; all others are things and do not belong into a SIEM's user fields.
+_PEOPLE = {"user", "admin"}
+_SEVERITIES = {
+    "admin_create": 6,
+    "admin_delete": 7,
+    "integration_create": 6,
+    "integration_delete": 7,
+    "policy_create": 6,
+    "policy_delete": 7,
+    "integration_skey_view": 7,
+    "integration_skey_bulk_view": 7,
+    "bypass_create": 7,
+    "bypass_view": 7,
+}
+
+
+def row_key(raw: bytes) -> RowKey:
+    """Time and activity id of a row."""
+    try:
+        key = _read_key(raw)
+    except Undeliverable:
+        return RowKey(None, None)
+    return RowKey(iso_to_ms(key.ts), key.activity_id or None)
+
+
+def facts(event: DuoEvent) -> EventFacts:
+    """What a row says. Raises Undeliverable where it is not an object."""
+    row = _read_row(event.raw)
+    action = row.action or _NO_ACTION
+    name = (row.action_extended or action).name or action.name
+    actor = row.actor or _NO_PARTY
+    target = row.target or _NO_PARTY
+    is_person = target.type in _PEOPLE
+    application = row.application or _NO_APPLICATION
+    device = row.access_device or _NO_ACCESS_DEVICE
+    outcome = ((row.outcome or _NO_OUTCOME).result or "").lower()
+    kind, title, severity = _kind(name, outcome)
+    return EventFacts(
+        event_class=kind,
+        title=title,
+        severity=severity,
+        category="activity",
+        time_ms=iso_to_ms(row.ts),
+        event_id=row.activity_id,
+        action=name,
+        outcome=outcome,
+        actor_name=actor.name,
+        actor_id=actor.key,
+        target_name=target.name if is_person else None,
+        target_id=target.key if is_person else None,
+        target_details=target.details,
+        src_ip=ip_address((device.ip or _NO_ADDRESS).address),
+        src_host=device.hostname,
+        service=application.name,
+        user_agent=words(device.browser, device.browser_version),
+        message=action.details,
+        tenant=event.stream.account_id or row.akey,
+        texts=(
+            ("actorType", actor.type),
+            ("targetType", target.type),
+            ("targetName", None if is_person else target.name),
+            ("targetKey", None if is_person else target.key),
+            ("applicationType", application.type),
+            ("accessLocation", place_text(device.location)),
+            ("applicationKey", application.key),
+        ),
+    )
+
+
+@lru_cache(maxsize=1024)  # Duo has some two hundred actions
+def _kind(action: str | None, outcome: str) -> tuple[str, str, int]:
+    kind = event_class("activity", action)
+    title = "Duo activity " + kind.partition(".")[2].replace("_", " ").strip() if action else "Duo activity"
+    return kind, title, _severity(action or "", outcome)
+
+
+def _severity(action: str, outcome: str) -> int:
+    if outcome == "failure":
+        return 6 if action.startswith("admin_login") else 5
+    if action.startswith("log_export"):
+        return 6
+    return _SEVERITIES.get(action, 3)
+
+
+LOG_TYPE = LogType(
+    name="activity",
+    path="/admin/v2/logs/activity",
+    rows_key="items",
+    page_limit=1000,
+    cursor_param="next_offset",
+    sort="ts:asc",
+    ascending=True,
+    row_key=row_key,
+    facts=facts,
+)

@@ -1,0 +1,133 @@
+"""What the log types share when they put Duo's values into neutral ones: times, addresses, ids of event kinds, joined texts.
+
+Place in the flow: called by ``facts`` and ``row_key`` of each log type, once per event; so the common case is short.
+
+Contract: nothing here raises, whatever a field holds. The time zone of the host never matters.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import msgspec
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_END_MS = 253_402_300_800_000  # the year 10000: later times cannot be written as a date
+_SHORTEST_TIME = len("2023-11-14T22:13:20")
+# Python 3.10 reads neither "Z" nor fractions of other than 3 or 6 digits, so what it refuses is cut into parts by hand.
+_ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(?:[Zz]|([+-]\d\d):?(\d\d))?", re.ASCII)
+
+_LONGEST_ADDRESS = 64
+_V4 = r"\d{1,3}(?:\.\d{1,3}){3}"
+# The ways in which a port is written behind an address. An IPv6 address and ":port" is only told from a longer address
+# where it has all its eight groups.
+_WITH_PORT = re.compile(
+    rf"(?P<v4>{_V4}):\d+|\[(?P<boxed>[^\]]+)\](?::\d+)?|(?P<full>(?:[0-9a-f]+:){{7}}[0-9a-f]+):\d+"
+    r"|(?P<v6>[0-9a-f:]*:[0-9a-f:.]*)(?: port |p|#|\.)\d+",
+    re.ASCII | re.IGNORECASE,
+)
+
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_ID_PART = 64
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a device was, as Duo guesses from its address; "-" means unknown."""
+
+    city: str | None = None
+    state: str | None = None
+    country: str | None = None
+
+
+def iso_to_ms(text: str | None) -> int | None:
+    """ISO 8601 time → milliseconds since the epoch, cut, not rounded. Without an offset it is taken as UTC."""
+    if text is None or len(text) < _SHORTEST_TIME:
+        return None
+    try:
+        time = dt.datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=dt.timezone.utc)
+        since = time - _EPOCH
+    except (ValueError, OverflowError):
+        return _iso_parts_to_ms(text)
+    ms = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    return ms if ms >= 0 else None
+
+
+def _iso_parts_to_ms(text: str) -> int | None:
+    parts = _ISO_TIME.fullmatch(text.strip())
+    if parts is None:
+        return None
+    day, clock, fraction, offset_hours, offset_minutes = parts.groups()
+    try:
+        since = dt.datetime.fromisoformat(f"{day}T{clock}{offset_hours or '+00'}:{offset_minutes or '00'}") - _EPOCH
+    except (ValueError, OverflowError):
+        return None
+    ms = since.days * 86_400_000 + since.seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+    return ms if ms >= 0 else None
+
+
+def valid_ms(ms: int | None) -> int | None:
+    """Milliseconds since the epoch that are a date between 1970 and 9999, else None."""
+    return ms if ms is not None and 0 <= ms < _END_MS else None
+
+
+def ip_address(text: str | None) -> str | None:
+    """The address in one of Duo's notations, without its port; None for none, ``0.0.0.0`` and ``::``."""
+    if not text or len(text) > _LONGEST_ADDRESS:
+        return None
+    return _ip_address(text)
+
+
+@lru_cache(maxsize=4096)  # the same few addresses appear over and over, and reading one takes longer than the rest of a row
+def _ip_address(text: str) -> str | None:
+    text = text.strip()
+    address = _plain_address(text)
+    if address is None and (match := _WITH_PORT.fullmatch(text)):
+        address = _plain_address(match[match.lastgroup or 0])
+    if address is None or address.is_unspecified:
+        return None
+    return str(address)
+
+
+def _plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def event_class(*parts: str | None) -> str:
+    """Parts → a stable id such as ``auth.authentication.denied``; missing ones at the end are left out, others are "unknown".
+
+    A part cannot pass for two, nor end the header field that the id is written to: all but letters, digits, "_" and "-"
+    becomes "_".
+    """
+    kept = list(parts)
+    while len(kept) > 2 and not kept[-1]:
+        kept.pop()
+    return ".".join(_NOT_IN_ID.sub("_", (part or "unknown")[:_LONGEST_ID_PART]) for part in kept)
+
+
+def words(*parts: str | None) -> str | None:
+    """The parts that are there, with a space between; None where none is."""
+    return " ".join(part for part in parts if part) or None
+
+
+def listed(texts: Iterable[str] | None, separator: str = ",") -> str | None:
+    """Texts in one, those that are empty left out; None where none is left."""
+    return separator.join(text for text in texts if text) or None if texts else None
+
+
+def place_text(place: Place | None) -> str | None:
+    """``Ann Arbor, Michigan, United States``; None where Duo does not know it."""
+    if place is None:
+        return None
+    return ", ".join(part for part in (place.city, place.state, place.country) if part and part != "-") or None
