@@ -62,3 +62,24 @@ class StopFlag:
 
 
 STOP = StopFlag()
+
+
+class Failures:
+    """Why a bundle failed, per stream. Runners hand an error of a step over as text only; the launcher wants its kind."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[object, Exception] = {}
+
+    def record(self, stream: object, error: Exception) -> None:
+        """Called by a step just before it raises."""
+        with self._lock:
+            self._last[stream] = error
+
+    def take(self, stream: object) -> Exception | None:
+        """The last recorded error of a stream, once."""
+        with self._lock:
+            return self._last.pop(stream, None)
+
+
+FAILURES = Failures()

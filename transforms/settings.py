@@ -152,6 +152,10 @@ class Route:
     destinations: tuple[str, ...]
     accounts: tuple[str, ...] = ()
 
+    def takes(self, account: str) -> bool:
+        """Whether the route is for an account; a child (``PARENT/CHILD_ID``) goes with its parent."""
+        return not self.accounts or account in self.accounts or account.partition("/")[0] in self.accounts
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:
@@ -183,7 +187,7 @@ class Job:
 
     def log_types_of(self, account: str) -> tuple[str, ...]:
         """The log types that some route takes from an account, in the order in which the routes name them."""
-        named = (t for r in self.routes if not r.accounts or account in r.accounts for t in r.log_types)
+        named = (t for r in self.routes if r.takes(account) for t in r.log_types)
         return tuple(dict.fromkeys(named))
 
     def destinations_of(self, account: str, log_type: str) -> tuple[Destination, ...]:
@@ -191,7 +195,7 @@ class Job:
         wanted = {
             name
             for route in self.routes
-            if log_type in route.log_types and (not route.accounts or account in route.accounts)
+            if log_type in route.log_types and route.takes(account)
             for name in route.destinations
         }
         return tuple(d for d in self.destinations if d.name in wanted)

@@ -1,0 +1,85 @@
+"""The command line: ``duologsync VERB …``, and ``duologsync config.yml`` as the incumbent's users type it.
+
+Each verb is one module in ``pipelines.commands`` with ``add_arguments(parser)`` and ``run(arguments) -> exit code``; a new verb is one
+module and one line in ``_VERBS``. Modules are imported when their verb is used, so that ``--help`` and ``validate`` need no Beam.
+
+Contract: bad input ends with a message and an exit code of ``pipelines.exit_codes``, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from pipelines import __version__, exit_codes
+
+_VERBS = {
+    "run": "move events until asked to end (the default when the first word is a file)",
+    "validate": "check a configuration file; touches nothing else",
+    "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
+    "status": "show how far every stream has been delivered",
+    "replay": "send dead letters again",
+    "schema": "print the JSON Schema or a commented sample of the configuration",
+    "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    words, beam_flags = _split_beam_flags(words)
+    if words and words[0] not in _VERBS and not words[0].startswith("-"):
+        words.insert(0, "run")
+    verb = words[0] if words and words[0] in _VERBS else None
+    parser = _parser(verb)
+    arguments = parser.parse_args(words)
+    if arguments.verb is None:
+        parser.print_help()
+        return exit_codes.CONFIG
+    if beam_flags and arguments.verb != "run":
+        parser.error("only 'run' takes Beam's own flags behind --")
+    arguments.beam_flags = beam_flags
+    try:
+        return int(_module(arguments.verb).run(arguments))
+    except KeyboardInterrupt:
+        return 128 + 2
+    except BrokenPipeError:
+        # The reader of our output went away (``… | head``): nothing to say, and nobody to say it to.
+        sys.stderr.close()
+        return exit_codes.OK
+    except Exception:
+        logging.getLogger(__name__).exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
+        return exit_codes.INTERNAL
+
+
+def _split_beam_flags(words: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="duologsync",
+        description="Moves every Cisco Duo log event into your SIEM, without losing one.",
+        epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 checkpoint or dead letter directory.",
+    )
+    parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for name, what in _VERBS.items():
+        sub = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        if name == verb:
+            _module(name).add_arguments(sub)
+    return parser
+
+
+def _module(verb: str):  # type: ignore[no-untyped-def] # a module is its own type
+    return importlib.import_module(f"pipelines.commands.{verb}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""What every verb with a configuration file shares: the argument, and the way problems are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipelines.config import ConfigProblems, Loaded, load
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """The positional CONFIG."""
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the configuration file (ours, or Duo Log Sync's as it is)")
+
+
+def load_or_explain(path: Path) -> Loaded | None:
+    """The configuration; None after every problem was printed, each with its place and its fix."""
+    try:
+        return load(path)
+    except ConfigProblems as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        count = len(error.problems)
+        print(f"{path}: {count} problem{'s' if count != 1 else ''}. Nothing was started.", file=sys.stderr)
+        return None

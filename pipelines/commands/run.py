@@ -1,0 +1,41 @@
+"""``duologsync run CONFIG [-- BEAM FLAGS]``: the real thing, on this machine or on a runner that the flags name."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from pipelines import __version__, exit_codes, logs
+from pipelines.commands.loading import add_config_argument, load_or_explain
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_config_argument(parser)
+    parser.add_argument("--grace-secs", type=float, default=30.0, help="time to deliver what was read when asked to end (30)")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs until asked to end."""
+    loaded = load_or_explain(arguments.config)
+    if loaded is None:
+        return exit_codes.CONFIG
+    try:
+        logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file)
+    except OSError as error:
+        logs.set_up(verbose=arguments.verbose)
+        _LOGGER.error("The log file %s cannot be opened: %s.", loaded.job.log_file, error.strerror)  # noqa: TRY400
+        return exit_codes.CONFIG
+    for notice in loaded.notices:
+        _LOGGER.warning("%s", notice)
+    _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)
+    if arguments.beam_flags:
+        from pipelines.launch import launch  # noqa: PLC0415 - local runs need none of it
+
+        return launch(loaded.job, arguments.beam_flags)
+    from pipelines.local.supervisor import run_local  # noqa: PLC0415 - Beam takes its time to load; config errors come first
+
+    return run_local(loaded.job, grace_secs=arguments.grace_secs)

@@ -1,0 +1,22 @@
+"""``duologsync schema [--sample]``: the JSON Schema of the configuration, or a commented sample to start from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pipelines import exit_codes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    parser.add_argument("--sample", action="store_true", help="print a commented sample file instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints; touches nothing."""
+    from pipelines.config.sample import sample_yaml  # noqa: PLC0415 - the models take their time to load
+    from pipelines.config.schema import config_schema  # noqa: PLC0415
+
+    print(sample_yaml() if arguments.sample else json.dumps(config_schema(), indent=2))
+    return exit_codes.OK

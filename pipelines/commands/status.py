@@ -1,0 +1,51 @@
+"""``duologsync status CONFIG``: how far every stream has been delivered, read from the checkpoint store. Touches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from pipelines import exit_codes
+from pipelines.commands.loading import add_config_argument, load_or_explain
+from transforms.checkpoints import CheckpointStore, Record
+from transforms.duo.cursor import Cursor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_config_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints one line per stream."""
+    loaded = load_or_explain(arguments.config)
+    if loaded is None:
+        return exit_codes.CONFIG
+    store = CheckpointStore(loaded.job.storage.checkpoint_dir)
+    lines = list(_lines(store.records(), time.time()))
+    print(f"{'stream':<32} {'delivered up to (UTC)':<24} {'behind':>12} {'events':>12}  last commit")
+    for line in lines:
+        print(line)
+    if not lines:
+        print(f"No stream has a checkpoint in {store.directory} yet.")
+    return exit_codes.OK
+
+
+def _lines(records: Iterator[Record], now_secs: float) -> Iterator[str]:
+    for record in records:
+        position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
+        moment = datetime.fromtimestamp(position_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        behind = _span(now_secs - position_ms / 1000)
+        ago = _span(now_secs - record.committed_ms / 1000)
+        yield f"{record.stream!s:<32} {moment:<24} {behind:>12} {record.delivered:>12,}  {ago} ago"
+
+
+def _span(secs: float) -> str:
+    secs = max(0.0, secs)
+    if secs < 120:
+        return f"{secs:.0f} s"
+    if secs < 7200:
+        return f"{secs / 60:.0f} min"
+    return f"{secs / 3600:.1f} h" if secs < 172_800 else f"{secs / 86_400:.1f} days"

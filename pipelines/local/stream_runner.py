@@ -1,0 +1,102 @@
+"""One stream of a local run: a thread that waits for pages and runs the graph on them, one pass after another.
+
+Place: the supervisor starts one per (account, log type), so that no stream waits for another. Waiting happens here, outside of
+Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing more for now.
+
+Contract: ``run`` returns when the program is asked to end, or when only a person can mend what is wrong (``fatal`` says what). All
+else is tried again with back-off: nothing that was not delivered is ever committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines.graph import build, one_stream
+from transforms.checkpoints import store_at
+from transforms.destinations import registry
+from transforms.duo.feed import PageFeed, feed_of, stream_of
+from transforms.duo.initial import initial_cursor
+from transforms.duo.source import Passes
+from transforms.errors import Stopping, WontHeal
+from transforms.lifecycle import FAILURES, STOP
+from transforms.settings import Account, Job
+
+_LOGGER = logging.getLogger(__name__)
+_IDLE_TICK_SECS = 1.0
+_LONGEST_BACKOFF_SECS = 60.0
+
+
+class StreamRunner:
+    """Runs one stream until the program ends."""
+
+    def __init__(self, job: Job, account: Account, log_type: str) -> None:
+        self.stream = stream_of(account, log_type)
+        self.fatal: WontHeal | None = None
+        self.cut_short = False
+        self._job = one_stream(job, account, log_type)
+        self._account = account
+        self._log_type = log_type
+        self._failures = 0
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            feed = feed_of(self._account, self._log_type, self._job.reading)
+            feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
+            while not STOP.requested:
+                if feed.wait_ready(_IDLE_TICK_SECS):
+                    self._run_pass()
+                else:
+                    self._idle(feed)
+        except WontHeal as error:
+            self.fatal = error
+            _LOGGER.error("%s stops: %s", self.stream, error)  # noqa: TRY400 - the text is for the user, the traceback is not
+        except Stopping:
+            self.cut_short = True
+
+    def _run_pass(self) -> None:
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"]))
+        build(pipeline, self._job, passes=Passes())
+        try:
+            pipeline.run().wait_until_finish()
+            self._failures = 0
+        except Exception as error:  # noqa: BLE001 - whatever failed, nothing was committed and the pass is run again
+            self._handle_failure(FAILURES.take(self.stream) or error)
+
+    def _handle_failure(self, error: Exception) -> None:
+        """Back-off before the next pass, which begins again behind the last delivered bundle."""
+        if isinstance(error, (WontHeal, Stopping)):
+            raise error
+        self._failures += 1
+        wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)  # noqa: S311
+        _LOGGER.warning(
+            "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
+            self.stream, wait_secs, _first_line(error),
+        )  # fmt: skip
+        STOP.wait(wait_secs)
+
+    def _idle(self, feed: PageFeed) -> None:
+        """Nothing to read: look after the connections, and record how far the stream has been read without events."""
+        registry.check(self.stream)
+        cursor = feed.settled_cursor
+        if cursor is None:
+            return
+        store = store_at(self._job.storage.checkpoint_dir)
+        try:
+            if store.commit(self.stream, cursor):
+                feed.settle(cursor)
+        except OSError as error:
+            _LOGGER.warning("%s: its checkpoint cannot be written: %s.", self.stream, error.strerror)
+            time.sleep(_IDLE_TICK_SECS)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    # Beam hands over a traceback as text: its last line is the error itself.
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,242 @@
+"""The checkpoint store: the last delivered cursor of every stream, from which a fresh launch (and every local pass) resumes.
+
+Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner has
+no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
+
+Contract:
+  * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700.
+  * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
+    ``….json.previous``.
+  * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
+  * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
+    now": the previous record is used, and without one the stream begins at its full look-back, which repeats but loses nothing.
+  * ``lock()`` makes sure that only one running copy uses a directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from transforms.duo.cursor import Cursor, CursorUnreadable
+from transforms.errors import WontHeal
+from transforms.events import Stream
+
+_LOGGER = logging.getLogger(__name__)
+_VERSION = 1
+
+
+class StoreInUse(WontHeal):
+    """Another running copy holds the checkpoint directory."""
+
+
+class StoreUnusable(WontHeal):
+    """The checkpoint directory cannot be made, read or written."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What one checkpoint file says.
+
+    Attributes:
+      v: version of the record.
+      stream: whose cursor it is; a file that names another stream is foreign.
+      cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
+      committed_ms: when, milliseconds since the epoch.
+      delivered: events delivered since the stream's first checkpoint.
+    """
+
+    v: int
+    stream: Stream
+    cursor: msgspec.Raw
+    committed_ms: int
+    delivered: int = 0
+
+
+class CheckpointStore:
+    """The store in one local directory. Thread-safe within a process."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._mutex = threading.Lock()
+        self._last: dict[Stream, tuple[Cursor, int]] = {}
+        self._lock_fd: int | None = None
+
+    def open(self) -> None:
+        """Makes the directory where it is missing. Raises StoreUnusable."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(f"The checkpoint directory {self.directory} cannot be made: {error.strerror}.") from None
+
+    def lock(self) -> None:
+        """Takes the directory for this process until it ends. Raises StoreInUse or StoreUnusable."""
+        self.open()
+        path = self.directory / ".lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnusable(f"The lock {path} cannot be opened: {error.strerror}.") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StoreInUse(
+                f"Another duologsync (process {holder}) is running on {self.directory}. Stop it, or give this one a checkpoint "
+                "directory of its own."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+        self._lock_fd = descriptor
+
+    def unlock(self) -> None:
+        """Gives the directory free again; ending the process does it too."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def load(self, stream: Stream) -> Cursor | None:
+        """The last delivered cursor; None where the stream has none. Unreadable files: see the module's contract."""
+        with self._mutex:
+            known = self._last.get(stream)
+            if known is None:
+                known = self._read_best(stream)
+                if known is not None:
+                    self._last[stream] = known
+            return known[0] if known else None
+
+    def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0) -> bool:
+        """Records that everything before the cursor is delivered; False where a later one is recorded already.
+
+        Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
+        """
+        with self._mutex:
+            known = self._last.get(stream) or self._read_best(stream)
+            if known is not None and cursor.seq <= known[0].seq:
+                return False
+            total = (known[1] if known else 0) + delivered
+            record = Record(_VERSION, stream, msgspec.Raw(cursor.to_json()), int(time.time() * 1000), total)
+            self._write(self._path(stream), msgspec.json.encode(record))
+            self._last[stream] = (cursor, total)
+            return True
+
+    def forget(self, stream: Stream) -> None:
+        """Moves a stream's record aside, so that it begins anew."""
+        with self._mutex:
+            self._last.pop(stream, None)
+            with suppress(FileNotFoundError):
+                self._path(stream).replace(self._aside(self._path(stream), "forgotten"))
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, for ``status``. Touches nothing."""
+        for path in sorted(self.directory.glob("*.json")):
+            with suppress(OSError, CursorUnreadable):
+                yield _decode(path.read_bytes())
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _path(self, stream: Stream) -> Path:
+        return self.directory / f"{_file_safe(stream.account)}.{_file_safe(stream.log_type)}.json"
+
+    def _read_best(self, stream: Stream) -> tuple[Cursor, int] | None:
+        path = self._path(stream)
+        previous = path.with_name(path.name + ".previous")
+        for candidate in (path, previous):
+            try:
+                record = _decode(candidate.read_bytes())
+                _refuse_foreign(record, stream)
+                return Cursor.from_json(bytes(record.cursor)), record.delivered
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
+            except CursorUnreadable as error:
+                self._keep_aside(candidate, stream, error)
+        return None
+
+    def _keep_aside(self, path: Path, stream: Stream, error: CursorUnreadable) -> None:
+        aside = self._aside(path, "unreadable")
+        try:
+            path.replace(aside)
+        except OSError as move_error:
+            raise StoreUnusable(f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}.") from None
+        _LOGGER.error(
+            "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one the stream "
+            "begins at its full look-back and repeats events. None is skipped.",
+            stream, aside, error,
+        )  # fmt: skip
+
+    def _aside(self, path: Path, why: str) -> Path:
+        return path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
+
+    def _write(self, path: Path, content: bytes) -> None:
+        fresh = path.with_name(f".{path.name}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._keep_previous(path)
+        fresh.replace(path)
+        self._sync_directory()
+
+    def _keep_previous(self, path: Path) -> None:
+        """Links the present record as the previous one; a moment without one does no harm, the present one is still there."""
+        previous = path.with_name(path.name + ".previous")
+        with suppress(FileNotFoundError):
+            previous.unlink()
+        with suppress(FileNotFoundError, OSError):
+            os.link(path, previous)
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _decode(content: bytes) -> Record:
+    if not content.strip():
+        raise CursorUnreadable("The file is empty.")
+    try:
+        record = msgspec.json.decode(content, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CursorUnreadable(f"Not a checkpoint record: {error}.") from None
+    if record.v != _VERSION:
+        raise CursorUnreadable(f"The record has version {record.v}; this release reads version {_VERSION}.")
+    return record
+
+
+def _refuse_foreign(record: Record, stream: Stream) -> None:
+    if record.stream != stream:
+        raise CursorUnreadable(
+            f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
+        )
+
+
+def _file_safe(name: str) -> str:
+    """A name as part of a file name: distinct names stay distinct, because what is replaced is spelt out."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match.group()):X}", name)
+
+
+_stores: dict[str, CheckpointStore] = {}
+_stores_lock = threading.Lock()
+
+
+def store_at(directory: str) -> CheckpointStore:
+    """The process's one store for a directory."""
+    with _stores_lock:
+        return _stores.setdefault(directory, CheckpointStore(directory))

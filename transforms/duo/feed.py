@@ -1,0 +1,323 @@
+"""The feed: reads one stream ahead of its reader, in a thread of its own, so that a page is fetched while the last one is sent.
+
+Place in the flow: client and paging rules below, the Beam reader above. Feeds live in a process-wide registry, one per stream,
+because readers come and go (Flink makes one per bundle, local runs one per pass) and a page must not be fetched twice for that.
+
+Contract:
+  * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again.
+  * ``take(wait_secs)`` hands out the next page, or None where there is none within that time.
+  * ``delivered(cursor)`` lets go of the pages up to a cursor that the checkpoint store has. Until then they are kept, so that a
+    bundle that failed is repeated from memory.
+  * Trouble is handled here: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
+    person must mend is raised from ``take`` once nothing is left to hand out. Each is counted and logged once, not every time.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from transforms.duo.client import DuoClient, PageRefused
+from transforms.duo.cursor import Cursor
+from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.pace import Pace, pace_of
+from transforms.duo.paging import Answer, Call, Step, Wait, after_answer, days_out_of_reach, next_call, restart_window
+from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
+from transforms.events import DuoPage, Stream
+from transforms.settings import Account, Reading
+
+_LOGGER = logging.getLogger(__name__)
+
+# Pages fetched beyond the reader's position: one is being sent, one is ready, one is on its way.
+_AHEAD = 2
+# Pages that were handed out and not yet committed. Bundles are much smaller; a runner that never finalizes must not fill memory.
+_MOST_KEPT = 64
+_FIRST_BACKOFF_SECS = 1.0
+_LONGEST_BACKOFF_SECS = 60.0
+_UNAVAILABLE_RETRY_SECS = 900.0
+USER_AGENT = "DuoLogSync-Beam/1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPage:
+    """A page with the cursors before and behind it."""
+
+    before: Cursor
+    page: DuoPage
+    after: Cursor
+
+
+class PageFeed:
+    """Reads one stream ahead. Thread-safe; closed by the registry when the process ends."""
+
+    def __init__(self, account: Account, log_type: str, reading: Reading) -> None:
+        self.stream = stream_of(account, log_type)
+        self.counts: Counter[str] = Counter()
+        self.trouble: str | None = None
+        self._account = account
+        self._reading = reading
+        self._log_type = LOG_TYPES[log_type]
+        self._pace: Pace = pace_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._changed = threading.Condition()
+        self._pages: deque[FetchedPage] = deque()
+        self._handed = 0
+        self._base: Cursor | None = None  # behind the last page in _pages: what the next page's ``before`` will be
+        self._fetch_at: Cursor | None = None  # where fetching goes on; ahead of _base by windows that held nothing
+        self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
+        self._due = 0.0  # monotonic time before which there is nothing to do
+        self._caught_up = False
+        self._fatal: WontHeal | None = None
+        self._failures = 0
+        self._answered = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    # --- the reader's side -------------------------------------------------------------------------------------------
+
+    def seek(self, cursor: Cursor) -> None:
+        """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there."""
+        with self._changed:
+            if not self._seek_in_memory(cursor):
+                self._pages.clear()
+                self._handed = 0
+                self._base = self._fetch_at = cursor
+                self._epoch += 1
+                self._due = 0.0
+                self._fatal = None
+                self._warn_of_lost_days(cursor)
+            self._start_thread()
+            self._changed.notify_all()
+
+    def take(self, wait_secs: float) -> FetchedPage | None:
+        """The next page; None where there is none in time. Raises WontHeal where only a person can help."""
+        deadline = time.monotonic() + wait_secs
+        with self._changed:
+            while self._handed >= len(self._pages):
+                if self._fatal is not None:
+                    raise self._fatal
+                left_secs = deadline - time.monotonic()
+                if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
+                    return None
+                self._changed.wait(left_secs)
+            fetched = self._pages[self._handed]
+            self._handed += 1
+            self._changed.notify_all()
+            return fetched
+
+    def wait_ready(self, wait_secs: float) -> bool:
+        """Waits until a page is ready (True), or so long. Raises WontHeal like ``take``."""
+        with self._changed:
+            if self._handed >= len(self._pages) and self._fatal is None:
+                self._changed.wait(wait_secs)
+            if self._handed < len(self._pages):
+                return True
+            if self._fatal is not None:
+                raise self._fatal
+            return False
+
+    def delivered(self, cursor: Cursor) -> None:
+        """Everything before the cursor is safe: its pages are let go."""
+        with self._changed:
+            while self._pages and self._handed and self._pages[0].after.seq <= cursor.seq:
+                self._pages.popleft()
+                self._handed -= 1
+
+    @property
+    def resting(self) -> bool:
+        """Nothing is on its way right now: caught up, backing off, suspended or paced."""
+        return self._due > time.monotonic()
+
+    @property
+    def caught_up(self) -> bool:
+        """The last window was read to its end and the next one is not due."""
+        return self._caught_up
+
+    @property
+    def settled_cursor(self) -> Cursor | None:
+        """Where the stream stands when nothing is in flight: everything before it is delivered. None while pages are here."""
+        with self._changed:
+            return self._fetch_at if not self._pages else None
+
+    def settle(self, cursor: Cursor) -> None:
+        """Tells that a settled cursor was recorded, so that the next page follows it."""
+        with self._changed:
+            if not self._pages and self._fetch_at == cursor:
+                self._base = cursor
+
+    def close(self) -> None:
+        """Ends the thread and the connection; waits for neither."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # --- positions (the caller holds the condition) ------------------------------------------------------------------
+
+    def _seek_in_memory(self, cursor: Cursor) -> bool:
+        for index, fetched in enumerate(self._pages):
+            if fetched.before == cursor:
+                self._handed = index
+                return True
+        if cursor in (self._base, self._fetch_at) and self._base is not None:
+            self._handed = len(self._pages)
+            return True
+        return False
+
+    def _due_within(self, secs: float) -> bool:
+        return self._due - time.monotonic() < secs
+
+    def _warn_of_lost_days(self, cursor: Cursor) -> None:
+        days = days_out_of_reach(cursor, int(time.time() * 1000))
+        if days > 0:
+            self.counts["days_out_of_reach"] += round(days)
+            _LOGGER.error(
+                "%s was last read %.1f days before what Duo still serves (180 days). Events of those days cannot be read any more.",
+                self.stream, days,
+            )  # fmt: skip
+
+    # --- the fetching thread -----------------------------------------------------------------------------------------
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"feed {self.stream}", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        client: DuoClient | None = None
+        while (work := self._next_work()) is not None:
+            epoch, cursor, call = work
+            try:
+                if client is None:
+                    client = DuoClient(
+                        self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs
+                    )
+                answer = client.fetch_page(self._log_type, call)
+                self._add(epoch, call, after_answer(self._log_type, cursor, call, answer), answer)
+            except Exception as error:  # noqa: BLE001 - a thread that dies silently would stop the stream for ever
+                self._handle(epoch, cursor, call, error)
+        if client is not None:
+            client.close()
+
+    def _next_work(self) -> tuple[int, Cursor, Call] | None:
+        """Waits until there is a page to fetch; None when closed."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                if len(self._pages) - self._handed >= _AHEAD or self._fetch_at is None:
+                    self._changed.wait()
+                elif self._due > now:
+                    self._changed.wait(self._due - now)
+                else:
+                    step = next_call(self._fetch_at, int(time.time() * 1000), self._reading)
+                    if isinstance(step, Wait):
+                        self._rest(step.secs, caught_up=True)
+                    elif (pause := self._pace.reserve()) > 0:
+                        self._rest(pause, caught_up=self._caught_up)
+                    else:
+                        self._caught_up = False
+                        return self._epoch, self._fetch_at, step
+            return None
+
+    def _rest(self, secs: float, *, caught_up: bool) -> None:
+        self._due = time.monotonic() + secs
+        self._caught_up = caught_up
+        self._changed.notify_all()
+
+    def _add(self, epoch: int, call: Call, step: Step, answer: Answer) -> None:
+        self._pace.succeeded()
+        with self._changed:
+            self._answered = True
+            self.counts["pages"] += 1
+            self.counts["rows"] += len(step.rows)
+            self.counts["rows_left_out"] += step.skipped
+            if self.trouble is not None:
+                _LOGGER.info("%s is readable again after %d failed calls.", self.stream, self._failures)
+            self.trouble, self._failures = None, 0
+            if epoch != self._epoch:
+                return
+            self._fetch_at = step.cursor
+            if step.rows:
+                before = self._base if self._base is not None else step.cursor
+                self._pages.append(FetchedPage(before, DuoPage(self.stream, step.rows), step.cursor))
+                self._base = step.cursor
+                self._forget_oldest()
+            self._changed.notify_all()
+
+    def _forget_oldest(self) -> None:
+        while self._handed > _MOST_KEPT:
+            self._pages.popleft()
+            self._handed -= 1
+
+    def _handle(self, epoch: int, cursor: Cursor, call: Call, error: Exception) -> None:
+        with self._changed:
+            self._failures += 1
+            if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
+                self.counts["page_refused"] += 1
+                _LOGGER.warning("%s: %s. Reading the present window again from its start; nothing is skipped.", self.stream, error)
+                self._fetch_at = restart_window(cursor)
+                self._rest(_FIRST_BACKOFF_SECS, caught_up=False)
+                return
+            kind, wait_secs = self._sort(error)
+            self.counts[kind] += 1
+            if isinstance(error, WontHeal) and not self._answered:
+                self._fatal = error
+            self._tell(kind, error, wait_secs)
+            self._rest(wait_secs, caught_up=False)
+
+    def _sort(self, error: Exception) -> tuple[str, float]:
+        """What kind of trouble it is, and how long to leave the stream alone."""
+        if isinstance(error, RetryLater):
+            if error.kind == "rate_limited":
+                return error.kind, self._pace.limited(error.wait_secs)
+            return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
+        if isinstance(error, StreamUnavailable):
+            return error.kind, _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, PageRefused):
+            return "refused", _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, BadCredentials):
+            return "bad_credentials", _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, WontHeal):
+            return "wont_heal", _UNAVAILABLE_RETRY_SECS
+        _LOGGER.exception("%s: an error that nobody expected; the stream goes on.", self.stream)
+        return "unexpected", self._backoff_secs()
+
+    def _backoff_secs(self) -> float:
+        grown = min(_FIRST_BACKOFF_SECS * 2 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
+        return grown * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
+        """Once per kind of trouble, and again when it has lasted."""
+        level = logging.WARNING if self.trouble != kind or self._failures % 20 == 0 else logging.DEBUG
+        self.trouble = kind
+        _LOGGER.log(level, "%s: %s Trying again in %.0f s (failure %d in a row).", self.stream, error, wait_secs, self._failures)
+
+
+def stream_of(account: Account, log_type: str) -> Stream:
+    """The stream of one log type of an account."""
+    return Stream(account.name, log_type, account.api_host, account.account_id)
+
+
+_feeds: dict[tuple[Account, str, Reading], PageFeed] = {}
+_feeds_lock = threading.Lock()
+
+
+def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
+    """The process's one feed of a stream."""
+    with _feeds_lock:
+        key = (account, log_type, reading)
+        feed = _feeds.get(key)
+        if feed is None:
+            feed = _feeds[key] = PageFeed(account, log_type, reading)
+        return feed
+
+
+def close_feeds() -> None:
+    """Ends every feed of the process. A later ``feed_of`` makes new ones."""
+    with _feeds_lock:
+        feeds = list(_feeds.values())
+        _feeds.clear()
+    for feed in feeds:
+        feed.close()

@@ -1,0 +1,49 @@
+"""The format step: events → ``(event, message)``, one per destination.
+
+Place in the flow: between ``SplitPages`` and ``SendToDestination``, fused with both. An event that the format cannot write becomes a
+dead letter with its reason; the stream goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from transforms.dead_letters import DEAD, DeadLetter, dead_letter
+from transforms.errors import Undeliverable
+from transforms.events import DuoEvent
+from transforms.formats import FORMATS, Formatter
+from transforms.settings import Destination
+
+
+class FormatEvents(beam.DoFn):  # type: ignore[misc] # Beam has no types
+    """DuoEvent → ``(DuoEvent, bytes)``; what cannot be written goes to the output ``dead``.
+
+    Args:
+      destination: whose format is used; dead letters name it.
+      accounts: only events of these accounts; None for all.
+    """
+
+    def __init__(self, destination: Destination, accounts: frozenset[str] | None = None) -> None:
+        self._destination = destination
+        self._accounts = accounts
+        self._formatter: Formatter | None = None
+
+    def setup(self) -> None:
+        self._formatter = FORMATS[self._destination.format.name](self._destination.format)
+
+    def process(self, event: DuoEvent) -> Iterator[Any]:
+        if self._accounts is not None and event.stream.account not in self._accounts:
+            return
+        assert self._formatter is not None
+        try:
+            yield event, self._formatter.format(event)
+        except Undeliverable as error:
+            Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
+            yield beam.pvalue.TaggedOutput(DEAD, self._dead(event, error))
+
+    def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
+        return dead_letter(event, self._destination, error)
