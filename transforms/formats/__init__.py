@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from transforms.events import DuoEvent
-from transforms.formats import cef, json_lines
+from transforms.formats.cef import make as make_cef
+from transforms.formats.json_lines import make as make_json
 from transforms.settings import Format
 
 
@@ -26,6 +27,6 @@ class Formatter(Protocol):
 
 
 FORMATS: dict[str, Callable[[Format], Formatter]] = {
-    "json": json_lines.make,
-    "cef": cef.make,
+    "json": make_json,
+    "cef": make_cef,
 }

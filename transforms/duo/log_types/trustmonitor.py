@@ -87,7 +87,7 @@ def row_key(raw: bytes) -> RowKey:
         key = _read_key(raw)
     except Undeliverable:
         return RowKey(None, None)
-    state = f"{key.sekey}:{key.state or ''}:{key.state_updated_timestamp or ''}"
+    state = f"{key.sekey}:{key.state or ''}:{valid_ms(key.state_updated_timestamp) or ''}"
     return RowKey(_time_ms(key), state if key.sekey else None)
 
 

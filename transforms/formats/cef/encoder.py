@@ -1,0 +1,101 @@
+"""CEF's rules for writing: what is escaped, what is dropped, how long a value may be.
+
+Place in the flow: called by ``standard`` and ``dls``, which decide what goes where.
+
+Contract: the extension that ``write`` makes can be read back by any reader of the specification. A value cannot end its own
+field, begin another one or begin another line, whoever chose it:
+- ``\\`` → ``\\\\`` and ``=`` → ``\\=``; a pipe stays, because readers refuse it escaped.
+- Line breaks (CR LF, CR, LF, and the three that Unicode adds: U+0085, U+2028, U+2029) → ``\\n``; TAB → a space; all other
+  control characters are dropped; half a surrogate pair → U+FFFD.
+- Spaces at both ends are dropped, readers do not keep them. What is empty then is left out with its key and its label.
+- No value is longer than the specification allows, counted in bytes after escaping; a cut never parts a code point or an
+  escape. An id is not cut but replaced by 40 hex digits of its SHA-256, so that two ids stay two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+Field = tuple[str, str | None, int]
+"""Key with ``=`` and the space in front, text or None, longest value in bytes."""
+
+STRING = 1023  # most texts of the specification
+CUSTOM_STRING = 4000
+ACTION = 63
+OUTCOME = 63
+ID = 40
+HOST = 100
+DEVICE_ID = 255
+NAME = 512
+LABEL = 128  # of flexString; that of the others may be longer
+
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPES: dict[int, str | None] = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
+_ESCAPES |= {ord("\t"): " ", ord("\n"): "\\n", ord("\\"): "\\\\", ord("="): "\\="}
+_NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9 ._-]")
+_MAX_LONG = 2**63 - 1
+
+
+def write(fields: Iterable[Field]) -> str:
+    """The fields that have a value, in their order, each with a space in front."""
+    out = []
+    for key, text, longest_bytes in fields:
+        if not text:
+            continue
+        # What nearly all values are: these calls into C are cheaper than a pattern or a function.
+        if (
+            len(text) <= longest_bytes
+            and text.isascii()
+            and text.isprintable()
+            and "=" not in text
+            and "\\" not in text
+            and text[0] != " "
+            and text[-1] != " "
+        ):
+            out.append(key + text)
+        elif value := escaped(text, longest_bytes):
+            out.append(key + value)
+    return "".join(out)
+
+
+def escaped(text: str, longest_bytes: int) -> str:
+    """One extension value, cleaned, escaped and cut."""
+    text = _SURROGATE.sub("\ufffd", _LINE_BREAK.sub("\n", text)).translate(_ESCAPES).strip(" ")
+    encoded = text.encode()
+    return text if len(encoded) <= longest_bytes else _cut(encoded, longest_bytes)
+
+
+def _cut(encoded: bytes, longest_bytes: int) -> str:
+    text = encoded[:longest_bytes].decode("utf-8", "ignore")
+    # An odd number of backslashes at the end: the last one has lost its partner.
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        text = text[:-1]
+    return text.rstrip(" ")
+
+
+def identifier(text: str | None) -> str | None:
+    """An id that fits ``externalId``."""
+    if text is None or (len(text) <= ID and text.isascii()):
+        return text
+    encoded = text.encode("utf-8", "replace")
+    return text if len(encoded) <= ID else hashlib.sha256(encoded).hexdigest()[:ID]
+
+
+def whole_number(number: int | None) -> str | None:
+    """A number for a key of the type long."""
+    return str(number) if number is not None and -_MAX_LONG <= number <= _MAX_LONG else None
+
+
+def source_address(address: str | None) -> str:
+    """``src`` for IPv4; IPv6 has a key of its own, which needs its label."""
+    if not address:
+        return ""
+    return f" c6a2Label=Source IPv6 Address c6a2={address}" if ":" in address else f" src={address}"
+
+
+def constant(text: str | None, default: str, longest: int) -> str:
+    """A header field or a label: words without any character that some reader splits or trips over, and never empty."""
+    return _NOT_IN_HEADER.sub("_", text or "")[:longest].strip() or default

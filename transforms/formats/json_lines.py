@@ -1,0 +1,112 @@
+"""JSON: Duo's row as it was sent, byte for byte, in one line.
+
+Place in the flow: one of ``FORMATS``. It does not decode the row: this is the fastest format, and the bare one costs next to
+nothing.
+
+Contract: see ``transforms.formats``. Refused are rows that are no UTF-8 (``not_utf8``), rows that are no object
+(``not_an_object``; told by the braces, the rest is Duo's word) and rows with a control character inside a text (``not_json``).
+A row with a line break between two tokens is written without the space between tokens; its texts and numbers stay as they were.
+
+With an envelope the row is wrapped: ``{"log_type":"auth","account":"acme","account_id":"DA…","event":ROW}``; ``account_id``
+is there for the children of an MSP. A syslog header has the row's own time and the severity *informational*: a severity per
+event would mean to decode each row, which costs more than everything else in this format; ``cef`` has it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from transforms.duo.log_types import LOG_TYPES
+from transforms.errors import Undeliverable
+from transforms.events import DuoEvent, Stream
+from transforms.formats import syslog_header
+from transforms.settings import Format
+
+_JSON_SPACE = b" \t\r\n"
+_OPEN_BRACE, _CLOSE_BRACE, _LF, _CR, _NUL = b"{}\n\r\0"
+_BREAKING = re.compile(rb"[\r\n\0]")
+
+
+def make(settings: Format) -> _Bare:
+    """A formatter for the chosen options. Called through ``FORMATS``."""
+    if settings.header is not None:
+        return _WithHeader(settings, syslog_header.make(settings.header, tagged=True))
+    return _Enveloped() if settings.envelope else _Bare()
+
+
+class _Bare:
+    def format(self, event: DuoEvent) -> bytes:
+        return one_line(event.raw)
+
+
+class _Enveloped(_Bare):
+    def __init__(self) -> None:
+        self._last: tuple[Stream | None, bytes] = (None, b"")
+
+    def format(self, event: DuoEvent) -> bytes:
+        # The rows of a page share their stream, and a bundle is mostly of one stream: what precedes the row is kept.
+        stream, opening = self._last
+        if event.stream is not stream:
+            opening = _opening(event.stream)
+            self._last = (event.stream, opening)
+        return b"%b%b}" % (opening, one_line(event.raw))
+
+
+class _WithHeader(_Bare):
+    def __init__(self, settings: Format, header: syslog_header.HeaderWriter) -> None:
+        self._payload = _Enveloped() if settings.envelope else _Bare()
+        self._header = header
+
+    def format(self, event: DuoEvent) -> bytes:
+        name = event.stream.log_type
+        log_type = LOG_TYPES.get(name)
+        if log_type is None:
+            raise Undeliverable(f"There is no log type {name!r}.", reason="unknown_log_type")
+        header = self._header(log_type.row_key(event.raw).time_ms, syslog_header.INFORMATIONAL, name)
+        return header.encode() + self._payload.format(event)
+
+
+def one_line(raw: bytes) -> bytes:
+    """The row, checked to be one line of UTF-8 that holds an object. Raises Undeliverable."""
+    # To look for one byte, given as a number, is ten times faster here than a pattern or a search for bytes.
+    if (
+        raw
+        and raw[0] == _OPEN_BRACE
+        and raw[-1] == _CLOSE_BRACE
+        and raw.isascii()
+        and _LF not in raw
+        and _CR not in raw
+        and _NUL not in raw
+    ):
+        return raw
+    return _examined(raw)
+
+
+def _examined(raw: bytes) -> bytes:
+    row = raw.strip(_JSON_SPACE)
+    if not (row.startswith(b"{") and row.endswith(b"}")):
+        raise Undeliverable("The row is not a JSON object.", reason="not_an_object")
+    try:
+        row.decode()
+    except UnicodeDecodeError:
+        raise Undeliverable("The row is not UTF-8.", reason="not_utf8") from None
+    return _joined(row) if _BREAKING.search(row) else row
+
+
+def _joined(row: bytes) -> bytes:
+    try:
+        line = msgspec.json.format(row, indent=-1)
+    except (msgspec.DecodeError, RecursionError):
+        line = row
+    if _BREAKING.search(line):
+        raise Undeliverable("The row is not valid JSON.", reason="not_json")
+    return line
+
+
+def _opening(stream: Stream) -> bytes:
+    names = {"log_type": stream.log_type, "account": stream.account}
+    if stream.account_id:
+        names["account_id"] = stream.account_id
+    return msgspec.json.encode(names)[:-1] + b',"event":'

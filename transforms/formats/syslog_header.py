@@ -1,0 +1,127 @@
+"""Syslog headers: RFC 5424 and RFC 3164.
+
+Place in the flow: a format asks for one with ``make`` when it is made, and calls it once per event.
+
+Contract: a header is printable ASCII that ends where the message begins; its time is the event's, in UTC, or now where the
+row has none. The locale and the time zone of the host never matter. No byte order mark is written: receivers keep it in the
+message, and parsers that look for ``CEF:`` or ``{`` at the start then fail.
+
+    RFC 5424    <134>1 2023-11-14T22:13:20.123Z HOST APP - MSGID - MESSAGE        MSGID is the log type
+    RFC 3164    <134>Nov 14 22:13:20 HOST APP: MESSAGE                            for JSON
+                <134>Nov 14 22:13:20 HOST CEF:0|…                                 for CEF, the style of its specification
+
+RFC 3164 has neither year nor zone: set the receiver's zone for this source to UTC, or let it read the time in the message.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from transforms.events import EventFacts
+from transforms.settings import SyslogHeader
+
+INFORMATIONAL = 6
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LONGEST_HOSTNAME = 255
+_LONGEST_APP_NAME = 48
+_LONGEST_TAG = 32
+_NOT_PRINTABLE = re.compile(r"[^!-~]")
+_NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_-]")
+
+# By an event's severity of 0 to 10: informational, notice, warning, error, critical.
+_SEVERITIES = (6, 6, 6, 6, 5, 5, 4, 4, 3, 2, 2)
+_WARNING = 4
+_NOTICE = 5
+
+
+class HeaderWriter(Protocol):
+    """Writes the header of one message."""
+
+    def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:
+        """The header, up to the first character of the message. ``severity`` is syslog's, 0 to 7."""
+        ...
+
+
+def syslog_severity(facts: EventFacts) -> int:
+    """An event's severity in syslog's words; a refused log-in is a warning where a successful bypass is a notice."""
+    severity = _SEVERITIES[facts.severity]
+    return _WARNING if severity == _NOTICE and facts.outcome == "failure" else severity
+
+
+def now_ms() -> int:
+    """The present, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def make(header: SyslogHeader, *, tagged: bool, clock_ms: Callable[[], int] = now_ms) -> HeaderWriter:
+    """A writer of the chosen style.
+
+    Args:
+      header: what the user chose.
+      tagged: RFC 3164 only: the message needs a ``TAG:`` in front; CEF does not, its ``CEF:`` is taken for one.
+      clock_ms: what time it is, for rows without a time.
+    """
+    if header.style == "rfc5424":
+        return _Rfc5424(header, clock_ms)
+    if header.style == "rfc3164":
+        return _Rfc3164(header, tagged, clock_ms)
+    raise ValueError(f"Unknown syslog header style {header.style!r}: use rfc5424 or rfc3164.")
+
+
+class _Rfc5424:
+    def __init__(self, header: SyslogHeader, clock_ms: Callable[[], int]) -> None:
+        self._priorities = _priorities(header.facility, "1 ")
+        host = _printable(header.hostname or socket.gethostname())[:_LONGEST_HOSTNAME] or "-"
+        app_name = _printable(header.app_name)[:_LONGEST_APP_NAME] or "-"
+        self._names = f"Z {host} {app_name} - "
+        self._clock_ms = clock_ms
+        self._last = (-1, "")
+
+    def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:
+        second, ms = divmod(self._clock_ms() if time_ms is None else time_ms, 1000)
+        # Events come in the order of their time, many in one second: its text is kept.
+        last, text = self._last
+        if second != last:
+            text = _utc(second).isoformat()[:19]
+            self._last = (second, text)
+        return f"{self._priorities[severity]}{text}.{ms:03d}{self._names}{log_type} - "
+
+
+class _Rfc3164:
+    def __init__(self, header: SyslogHeader, tagged: bool, clock_ms: Callable[[], int]) -> None:
+        self._priorities = _priorities(header.facility, "")
+        # The RFC wants no domain. A name that was configured stays as it is: it may be an address.
+        host = _printable(header.hostname or socket.gethostname().partition(".")[0])[:_LONGEST_HOSTNAME] or "localhost"
+        tag = _NOT_IN_TAG.sub("_", header.app_name)[:_LONGEST_TAG] or "duologsync"
+        self._names = f" {host} {tag}: " if tagged else f" {host} "
+        self._clock_ms = clock_ms
+        self._last = (-1, "")
+
+    def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:  # noqa: ARG002 # this style has no place for it
+        second = (self._clock_ms() if time_ms is None else time_ms) // 1000
+        last, text = self._last
+        if second != last:
+            at = _utc(second)
+            text = f"{_MONTHS[at.month - 1]} {at.day:2d} {at:%H:%M:%S}"
+            self._last = (second, text)
+        return f"{self._priorities[severity]}{text}{self._names}"
+
+
+def _priorities(facility: int, version: str) -> tuple[str, ...]:
+    if not 0 <= facility <= 23:
+        raise ValueError(f"Syslog facility {facility} is not between 0 and 23.")
+    return tuple(f"<{facility * 8 + severity}>{version}" for severity in range(8))
+
+
+def _printable(name: str) -> str:
+    return _NOT_PRINTABLE.sub("_", name)
+
+
+def _utc(second: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(second, dt.timezone.utc)
