@@ -1,0 +1,330 @@
+"""Events that can never be delivered as they are: what is kept of them, and the files in which they wait.
+
+Place in the flow: whoever finds an event undeliverable (formats, destinations) emits a ``DeadLetter``; ``WriteDeadLetters``
+writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it for the replay.
+
+Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced). If they cannot be written the
+bundle fails with ``RetryLater`` and is read again: an event is delivered or kept, never lost. Files are readable only by their
+owner. Every process writes files of its own, so a file that kill -9 cut short is never appended to; it stays readable up to its
+last whole block. A letter may be there twice after a crash. The log and the metrics count by reason and never show an event.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import apache_beam as beam
+import fastavro
+import fastavro.write
+import msgspec
+from apache_beam import coders
+from apache_beam.metrics import Metrics
+
+from transforms.errors import RetryLater
+
+_LOG = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+_NULLABLE = ["null", "string"]
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "DeadLetter",
+    "namespace": "duologsync",
+    "doc": f"An event that could not be delivered. Version {SCHEMA_VERSION}. New fields get a default, so older files stay readable.",
+    "fields": [
+        {"name": "time_ms", "type": {"type": "long", "logicalType": "timestamp-millis"}, "doc": "when it was given up"},
+        {"name": "account", "type": "string"},
+        {"name": "log_type", "type": "string"},
+        {"name": "api_host", "type": "string"},
+        {"name": "account_id", "type": _NULLABLE, "default": None},
+        {"name": "destination", "type": "string", "doc": "empty where it failed before any destination"},
+        {"name": "format", "type": "string", "doc": "empty where it failed before any format"},
+        {"name": "reason", "type": "string", "doc": "a short stable word"},
+        {"name": "detail", "type": "string"},
+        {"name": "raw", "type": "bytes", "doc": "the event as Duo sent it; empty where only the message is left"},
+        {"name": "message", "type": "bytes", "default": "", "doc": "the formatted message, where the event itself is gone"},
+    ],
+}
+"""The schema of the files. ``reason`` is unconfirmed_at_exit where a message was confirmed but perhaps never read."""
+
+_ROTATE_BYTES = 64 * 1024 * 1024
+_HOLD_AT_MOST = 1000  # letters in memory before they are written out in mid-bundle
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One undelivered event, with what a person needs to mend the cause and to replay it. Fields as in ``SCHEMA``."""
+
+    time_ms: int
+    account: str
+    log_type: str
+    api_host: str = ""
+    account_id: str | None = None
+    destination: str = ""
+    format: str = ""
+    reason: str
+    detail: str
+    raw: bytes = b""
+    message: bytes = b""
+
+
+class DeadLetterCoder(coders.Coder):
+    """MessagePack behind a version byte, for runners that encode between two steps."""
+
+    _VERSION = b"\x01"
+
+    def encode(self, value: DeadLetter) -> bytes:
+        return self._VERSION + msgspec.msgpack.encode(value)
+
+    def decode(self, encoded: bytes) -> DeadLetter:
+        if encoded[:1] != self._VERSION:
+            raise ValueError(f"DeadLetter of an unknown version {encoded[:1]!r}: this release is too old for it.")
+        return msgspec.msgpack.decode(encoded[1:], type=DeadLetter)
+
+    def is_deterministic(self) -> bool:
+        return True
+
+    def to_type_hint(self) -> type:
+        return DeadLetter
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+coders.registry.register_coder(DeadLetter, DeadLetterCoder)
+
+
+class _OpenFile:
+    """One Avro file that grows by whole blocks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.day = _today()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        try:
+            self._block = io.BytesIO()
+            self._writer = fastavro.write.Writer(self._block, SCHEMA, codec="deflate")
+            self._pour()
+            self.sync()
+            _sync_directory(path.parent)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def append(self, letters: list[DeadLetter]) -> None:
+        """Writes one block; on failure the file ends after the block before it."""
+        for letter in letters:
+            self._writer.write(msgspec.structs.asdict(letter))
+        self._writer.flush()
+        self._pour()
+
+    def _pour(self) -> None:
+        good = self.size
+        block = memoryview(self._block.getvalue())
+        self._block.seek(0)
+        self._block.truncate()
+        try:
+            while block:
+                block = block[self._file.write(block) or 0 :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), good)
+            raise
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class DeadLetterFiles:
+    """The files that this process writes in one directory; thread-safe, one file per stream at a time."""
+
+    def __init__(self, directory: str, rotate_bytes: int = _ROTATE_BYTES) -> None:
+        self._directory = Path(directory)
+        self._rotate_bytes = rotate_bytes
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str], _OpenFile] = {}
+        self._count = 0
+
+    def write(self, letters: list[DeadLetter], *, sync: bool = True) -> None:
+        """Appends the letters. Raises RetryLater where they cannot be written."""
+        by_stream: dict[tuple[str, str], list[DeadLetter]] = {}
+        for letter in letters:
+            by_stream.setdefault((letter.account, letter.log_type), []).append(letter)
+        with self._lock:
+            for stream, those in by_stream.items():
+                self._write_stream(stream, those)
+            if sync:
+                self._sync()
+
+    def sync(self) -> None:
+        """Makes everything written durable. Raises RetryLater."""
+        with self._lock:
+            self._sync()
+
+    def close(self) -> None:
+        """Closes the files; the next write opens new ones."""
+        with self._lock:
+            for file in self._open.values():
+                file.close()
+            self._open.clear()
+
+    def _write_stream(self, stream: tuple[str, str], letters: list[DeadLetter]) -> None:
+        try:
+            self._file_for(stream).append(letters)
+        except OSError as error:
+            self._give_up(stream)
+            raise self._cannot(error) from error
+
+    def _sync(self) -> None:
+        for stream, file in list(self._open.items()):
+            try:
+                file.sync()
+            except OSError as error:
+                self._give_up(stream)
+                raise self._cannot(error) from error
+
+    def _file_for(self, stream: tuple[str, str]) -> _OpenFile:
+        file = self._open.get(stream)
+        if file is not None and (file.size >= self._rotate_bytes or file.day != _today() or not file.path.exists()):
+            file.sync()
+            self._give_up(stream)
+            file = None
+        if file is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = self._open[stream] = _OpenFile(self._directory / self._next_name(stream))
+        return file
+
+    def _next_name(self, stream: tuple[str, str]) -> str:
+        self._count += 1
+        safe = ".".join(_NOT_IN_NAMES.sub("_", part) for part in stream)
+        return f"{safe}.{_STARTED_MS}-{os.getpid()}.{self._count:04d}.avro"
+
+    def _give_up(self, stream: tuple[str, str]) -> None:
+        file = self._open.pop(stream, None)
+        if file is not None:
+            file.close()
+
+    def _cannot(self, error: OSError) -> RetryLater:
+        return RetryLater(
+            f"Dead letters cannot be written to {self._directory}: {error.strerror or error}. Until they can, nothing that would "
+            "need one is confirmed. Make the directory writable, or free space there.",
+            kind="dead_letters",
+        )
+
+
+_STARTED_MS = time.time_ns() // 1_000_000
+_FILES: dict[str, DeadLetterFiles] = {}
+_LOCK = threading.Lock()
+
+
+def files_in(directory: str) -> DeadLetterFiles:
+    """The one ``DeadLetterFiles`` of a directory in this process."""
+    with _LOCK:
+        if directory not in _FILES:
+            _FILES[directory] = DeadLetterFiles(directory)
+        return _FILES[directory]
+
+
+class WriteDeadLetters(beam.DoFn):
+    """DeadLetter → Avro files in a local directory. No output."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
+        self._directory = directory
+        self._held: list[DeadLetter] = []
+        self._reasons: Counter[str] = Counter()
+
+    def start_bundle(self) -> None:
+        self._held = []
+        self._reasons = Counter()
+
+    def process(self, letter: DeadLetter) -> None:
+        self._held.append(letter)
+        if len(self._held) >= _HOLD_AT_MOST:
+            self._write(sync=False)
+
+    def finish_bundle(self) -> None:
+        if self._held or self._reasons:
+            self._write(sync=True)
+            report(self._reasons, self._directory)
+        self._reasons = Counter()
+
+    def _write(self, *, sync: bool) -> None:
+        files_in(self._directory).write(self._held, sync=sync)
+        self._reasons.update(letter.reason for letter in self._held)
+        self._held = []
+
+
+def report(reasons: Counter[str], directory: str) -> None:
+    """One ERROR line and the metrics."""
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    _LOG.error("%d events could not be delivered and are kept in %s: %s.", reasons.total(), directory, counts)
+    for reason, count in reasons.items():
+        Metrics.counter("duologsync", f"dead_letters_{reason}").inc(count)
+
+
+def read_dead_letters(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
+    """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else."""
+    with Path(path).open("rb") as file:
+        yield from _read(file, str(path))
+
+
+def _read(file: BinaryIO, path: str) -> Iterator[DeadLetter]:
+    try:
+        blocks = fastavro.block_reader(file, SCHEMA)
+    except (EOFError, ValueError, IndexError) as error:
+        if os.fstat(file.fileno()).st_size == 0 or _is_cut_header(file):
+            _LOG.warning("%s was cut short before its first letter.", path)
+            return
+        raise ValueError(f"{path} is not a file of dead letters: {error}") from error
+    while True:
+        try:
+            letters = [_letter(record) for record in next(blocks)]
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001  # a cut block shows as whatever its codec trips over
+            _LOG.warning("%s was cut short: what follows its last whole block cannot be read (%s).", path, type(error).__name__)
+            return
+        yield from letters
+
+
+def _is_cut_header(file: BinaryIO) -> bool:
+    file.seek(0)
+    return b"Obj\x01".startswith(file.read(4))
+
+
+def _letter(record: Any) -> DeadLetter:
+    record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
+    return DeadLetter(**record)
+
+
+def _today() -> int:
+    return int(time.time() // 86400)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Makes a new file's name durable too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+"""One connection to a SIEM: opening it, and what the delivery may ask of it.
+
+Place in the flow: ``tcp`` and ``tls`` make connections, ``stream_delivery`` uses them.
+
+Contract: a connection never blocks except in ``finish``; whoever opens one calls ``watch`` often while waiting, which raises when
+it is time to give up. Plain and TLS connections differ only in how they write, look and end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from transforms.destinations import socket_probe
+from transforms.destinations.socket_probe import Peer, TcpFacts
+
+Watch = Callable[[], None]
+
+_SLICE_SECS = 0.2  # how late a wait may notice that it should end
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+class ConnectionLost(Exception):
+    """The connection is over.
+
+    Attributes:
+      maybe_unread: bytes that the peer's kernel acknowledged may never have been read by the SIEM.
+    """
+
+    def __init__(self, cause: str, *, maybe_unread: bool) -> None:
+        super().__init__(cause)
+        self.maybe_unread = maybe_unread
+
+
+class Connection(Protocol):
+    """What the delivery needs."""
+
+    def write(self, frames: memoryview) -> int:
+        """Takes some of it and says how much; 0 when nothing more fits now. Raises ConnectionLost."""
+        ...
+
+    def look(self) -> None:
+        """Raises ConnectionLost when a FIN, a reset or an alert has arrived."""
+        ...
+
+    def unacknowledged_bytes(self) -> int | None: ...
+
+    def facts(self) -> TcpFacts | None: ...
+
+    def wait_writable(self, secs: float) -> None:
+        """Waits until more fits, something arrived or the time is over."""
+        ...
+
+    def finish(self, deadline: float) -> Peer:
+        """Says that nothing more comes and waits for the peer's own end; ALIVE when it did not come in time. Closes."""
+        ...
+
+    def abandon(self) -> None:
+        """Closes without waiting."""
+        ...
+
+
+class PlainConnection:
+    """A connection over a plain socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def write(self, frames: memoryview) -> int:
+        try:
+            return self._sock.send(frames)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ConnectionLost(str(error.strerror or error), maybe_unread=True) from error
+
+    def look(self) -> None:
+        peer = socket_probe.look_at_peer(self._sock)
+        if peer is Peer.RESET:
+            raise ConnectionLost("the receiver reset the connection", maybe_unread=True)
+        if peer is Peer.CLOSED:
+            raise self._closed()
+
+    def _closed(self) -> ConnectionLost:
+        # A kernel answers a close with unread bytes by a reset, so after a mere FIN what it had acknowledged was read. What
+        # it had not acknowledged by then makes that doubtful.
+        return ConnectionLost("the receiver closed the connection", maybe_unread=bool(self.unacknowledged_bytes()))
+
+    def unacknowledged_bytes(self) -> int | None:
+        return socket_probe.unacknowledged_bytes(self._sock)
+
+    def facts(self) -> TcpFacts | None:
+        return socket_probe.tcp_facts(self._sock)
+
+    def wait_writable(self, secs: float) -> None:
+        poll(self._sock, select.POLLOUT | select.POLLIN, secs)
+
+    def finish(self, deadline: float) -> Peer:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            return self._wait_for_end(deadline)
+        except OSError:
+            return Peer.RESET
+        finally:
+            self.abandon()
+
+    def _wait_for_end(self, deadline: float) -> Peer:
+        while True:
+            peer = socket_probe.look_at_peer(self._sock)
+            left = deadline - time.monotonic()
+            if peer is not Peer.ALIVE or left <= 0:
+                return peer
+            poll(self._sock, select.POLLIN, min(left, _SLICE_SECS))
+
+    def abandon(self) -> None:
+        self._sock.close()
+
+
+def poll(sock: socket.socket, events: int, secs: float) -> bool:
+    """Whether one of the events, an error or a hang-up comes within the time."""
+    poller = select.poll()
+    poller.register(sock.fileno(), events)
+    return bool(poller.poll(max(0.0, secs) * 1000))
+
+
+def wait_ready(sock: socket.socket, events: int, deadline: float, watch: Watch) -> None:
+    """Waits until the socket is ready. Raises TimeoutError, or what ``watch`` raises."""
+    while True:
+        watch()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        if poll(sock, events, min(left, _SLICE_SECS)):
+            return
+
+
+def open_socket(host: str, port: int, deadline: float, watch: Watch) -> socket.socket:
+    """A connected non-blocking TCP socket; every address of the host is tried in turn. Raises OSError."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    last: OSError = OSError(f"{host} has no address")
+    for position, (family, _, _, _, address) in enumerate(addresses):
+        # An address that does not answer must not use up the time of those after it.
+        share = (deadline - time.monotonic()) / (len(addresses) - position)
+        try:
+            return _open_one(family, address, time.monotonic() + share, watch)
+        except OSError as error:
+            last = error
+    raise last
+
+
+def _open_one(family: int, address: object, deadline: float, watch: Watch) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        set_options(sock)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)  # type: ignore[arg-type]  # as getaddrinfo gave it
+        wait_ready(sock, select.POLLOUT, deadline, watch)
+        if code := socket_probe.pending_error(sock):
+            raise OSError(code, os.strerror(code))
+        if sock.getsockname() == sock.getpeername():
+            # Nobody listens, but the port is in the range of outgoing ports and the kernel connected us with ourselves.
+            raise ConnectionRefusedError("Connection refused")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def set_options(sock: socket.socket) -> None:
+    """No delay for the last bytes of a bundle; a peer that vanished while idle is noticed within about a minute.
+
+    TCP_USER_TIMEOUT is left alone on purpose: on current kernels it also ends a connection whose receiver is well but has its
+    window closed, and a SIEM that stalls must be waited for. Silence is watched by the delivery itself (``TcpFacts``).
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,83 @@
+"""What the log says about a destination that goes away and comes back; shared by all senders of that destination.
+
+Place in the flow: told by the senders; read by nobody but the log and the rule below.
+
+Contract: thread-safe. One WARNING when a destination goes away, one per minute while it stays away, one INFO when it is back.
+Texts name the destination, its address and the cause, never an event. ``ever_delivered`` decides whether a wrong certificate is
+a mistake in the configuration (nothing was ever delivered) or a change at the SIEM that may heal (the program goes on trying).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from transforms.settings import Destination
+
+_LOG = logging.getLogger(__name__)
+_REMIND_SECS = 60.0
+
+
+class Health:
+    """The state of one destination in this process."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.ever_delivered = False
+        self._title = f"Destination {destination.name} ({destination.host}:{destination.port})"
+        self._lock = threading.Lock()
+        self._away_since: float | None = None
+        self._said_at = float("-inf")
+        self._said_away = False
+
+    def away(self, cause: str) -> None:
+        """It cannot be reached, or the connection was lost."""
+        self._trouble(
+            cause, "is away: %s. Its events wait here and are sent when it is back.", "is still away after %.0f s: %s."
+        )
+
+    def stalled(self, cause: str) -> None:
+        """It is connected and answers, but takes nothing."""
+        self._trouble(cause, "is stalled: %s. Its events wait here.", "is still stalled after %.0f s: %s.")
+
+    def _trouble(self, cause: str, first: str, again: str) -> None:
+        now = time.monotonic()
+        with self._lock:
+            new = self._away_since is None
+            since = self._away_since = now if self._away_since is None else self._away_since
+            if now - self._said_at < _REMIND_SECS:
+                return
+            self._said_at = now
+            self._said_away = True
+        if new or now - since < 1:
+            _LOG.warning("%s " + first, self._title, cause)
+        else:
+            _LOG.warning("%s " + again, self._title, now - since, cause)
+
+    def back(self, resent: int) -> None:
+        """It is connected again, and so many messages are sent once more."""
+        with self._lock:
+            since, self._away_since = self._away_since, None
+            said, self._said_away = self._said_away, False
+        if said and since is not None:
+            gone_secs = time.monotonic() - since
+            _LOG.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
+
+
+_HEALTH: dict[tuple[str, str, int], Health] = {}
+_LOCK = threading.Lock()
+
+
+def health_of(destination: Destination) -> Health:
+    """The one Health of a destination."""
+    key = (destination.name, destination.host, destination.port)
+    with _LOCK:
+        if key not in _HEALTH:
+            _HEALTH[key] = Health(destination)
+        return _HEALTH[key]
+
+
+def forget_all() -> None:
+    """For tests: as in a new process."""
+    with _LOCK:
+        _HEALTH.clear()

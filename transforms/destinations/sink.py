@@ -1,0 +1,101 @@
+"""The last step: messages of one bundle to one destination, and the bundle's end only when they are delivered.
+
+Place in the flow: format → **SendToDestination** → dead letters of what can never be delivered. Read, format and send are fused,
+so a bundle that finishes here is a bundle whose cursor may be committed.
+
+Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
+``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that was
+used has confirmed. The pickled DoFn holds settings and references to secrets, no connection and no secret.
+"""
+
+from __future__ import annotations
+
+import time
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
+
+from transforms.dead_letters import DeadLetter
+from transforms.destinations import Sender, registry
+from transforms.errors import Undeliverable
+from transforms.events import DuoEvent, Stream
+from transforms.settings import Destination
+
+DEAD = "dead"
+NAMESPACE = "duologsync"
+
+
+class SendToDestination(beam.DoFn):
+    """Sends each message; confirms at the end of the bundle."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__()
+        self._destination = destination
+        self._clear()
+
+    def _clear(self) -> None:
+        self._used: dict[Stream, tuple[Sender, int]] = {}  # with how often it had connected again before this bundle
+        self._stream: Stream | None = None
+        self._sender: Sender | None = None
+        self._sent = 0
+        self._sent_bytes = 0
+        self._dropped: dict[str, int] = {}
+
+    def start_bundle(self) -> None:
+        self._clear()
+
+    def process(self, element: tuple[DuoEvent, bytes]) -> list[TaggedOutput] | None:
+        event, message = element
+        # The events of a page share one Stream object, so a glance is enough; a lookup compares by value.
+        if event.stream is not self._stream or self._sender is None:
+            self._turn_to(event.stream)
+        try:
+            self._sender.send(message)  # type: ignore[union-attr]  # set by _turn_to
+        except Undeliverable as never:
+            self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
+            return [TaggedOutput(DEAD, self._dead_letter(event, never))]
+        self._sent += 1
+        self._sent_bytes += len(message)
+        return None
+
+    def finish_bundle(self) -> None:
+        for stream, (sender, _) in self._used.items():
+            sender.confirm()
+            registry.done(self._destination, stream)
+        self._count()
+        self._clear()
+
+    def _turn_to(self, stream: Stream) -> None:
+        if stream not in self._used:
+            sender = registry.begin(self._destination, stream)
+            self._used[stream] = (sender, getattr(sender, "reconnects", 0))
+        self._stream = stream
+        self._sender = self._used[stream][0]
+
+    def _dead_letter(self, event: DuoEvent, never: Undeliverable) -> DeadLetter:
+        return DeadLetter(
+            time_ms=time.time_ns() // 1_000_000,
+            account=event.stream.account,
+            log_type=event.stream.log_type,
+            api_host=event.stream.api_host,
+            account_id=event.stream.account_id,
+            destination=self._destination.name,
+            format=self._destination.format.name,
+            reason=never.reason,
+            detail=str(never),
+            raw=event.raw,
+        )
+
+    def _count(self) -> None:
+        """Counters are updated once per bundle: one update costs more than sending a message."""
+        _add("sent", self._sent)
+        _add("sent_bytes", self._sent_bytes)
+        _add("reconnects", sum(getattr(sender, "reconnects", 0) - before for sender, before in self._used.values()))
+        for reason, count in self._dropped.items():
+            _add(f"dropped_{reason}", count)
+
+
+def _add(name: str, count: int) -> None:
+    if count:
+        Metrics.counter(NAMESPACE, name).inc(count)

@@ -1,0 +1,104 @@
+"""What the kernel knows about a TCP connection: the facts that "delivered" is decided from.
+
+Place in the flow: below ``stream_delivery``; asked once per written block and while waiting, never per message.
+
+Contract: nothing here blocks, raises for a missing feature or changes the connection, except that ``look_at_peer`` throws away
+bytes that the peer sent (a log receiver has nothing to say, and unread bytes would hide its FIN and turn our close into a reset).
+
+Measured on Linux 6.18: ``tcpi_unacked`` is 0 while megabytes wait behind a closed window, SIOCOUTQ is not; ``SO_ERROR`` does not
+show a FIN, a read does; after a FIN a read goes on saying "end of file" even when a reset follows, and only ``SO_ERROR`` tells.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import socket
+import struct
+import sys
+from typing import NamedTuple
+
+_SIOCOUTQ = 0x5411  # Linux: bytes not acknowledged yet, those not sent yet included
+_SO_NWRITE = 0x1024  # macOS: bytes in the send buffer; acknowledged bytes leave it
+_INT = struct.Struct("i")
+_ZERO = bytes(_INT.size)
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform.startswith("linux") else None
+_TCP_INFO_BYTES = 256
+_COUNTS = struct.Struct("=2x B B")  # struct tcp_info, linux/tcp.h: tcpi_retransmits, tcpi_probes
+_U32 = struct.Struct("=I")
+_LAST_ACK_RECV_AT = 56  # milliseconds
+_SND_WND_AT = 228  # since Linux 5.4
+
+_READ_BYTES = 16 * 1024
+_READS_AT_MOST = 64  # a peer that talks without end must not keep us here
+
+
+class Peer(enum.Enum):
+    """What a look at the connection shows."""
+
+    ALIVE = "alive, as far as known"
+    CLOSED = "closed in good order"
+    RESET = "reset"
+
+
+class TcpFacts(NamedTuple):
+    """A part of TCP_INFO.
+
+    Attributes:
+      unanswered: retransmissions or window probes since the peer last acknowledged anything.
+      last_ack_ms: how long ago the peer last acknowledged anything.
+      window_bytes: how much more the peer's kernel would take; None where the kernel does not say.
+    """
+
+    unanswered: int
+    last_ack_ms: int
+    window_bytes: int | None
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int | None:
+    """Bytes that were written and not yet acknowledged by the peer's kernel; None where this system cannot say."""
+    try:
+        if sys.platform == "darwin":
+            return sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
+        answer: bytes = fcntl.ioctl(sock.fileno(), _SIOCOUTQ, _ZERO)
+        return int(_INT.unpack(answer)[0])
+    except OSError:
+        return None
+
+
+def look_at_peer(sock: socket.socket) -> Peer:
+    """Whether a FIN or a reset has arrived on a non-blocking plain socket."""
+    try:
+        for _ in range(_READS_AT_MOST):
+            if not sock.recv(_READ_BYTES):
+                return Peer.RESET if pending_error(sock) else Peer.CLOSED
+    except BlockingIOError:
+        return Peer.ALIVE
+    except OSError:
+        return Peer.RESET
+    return Peer.ALIVE
+
+
+def pending_error(sock: socket.socket) -> int:
+    """The errno of an error that waits on the socket, which is thereby taken off it; 0 for none."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except OSError as error:
+        return error.errno or -1
+
+
+def tcp_facts(sock: socket.socket) -> TcpFacts | None:
+    """What TCP_INFO says; None where this system has none."""
+    if _TCP_INFO is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    if len(info) < _LAST_ACK_RECV_AT + _U32.size:
+        return None
+    retransmits, probes = _COUNTS.unpack_from(info)
+    (last_ack_ms,) = _U32.unpack_from(info, _LAST_ACK_RECV_AT)
+    window = _U32.unpack_from(info, _SND_WND_AT)[0] if len(info) >= _SND_WND_AT + _U32.size else None
+    return TcpFacts(max(retransmits, probes), last_ack_ms, window)
