@@ -1,0 +1,277 @@
+"""Says what is wrong where a pydantic model refuses a file, in words that name the key, the cause and the fix.
+
+Place in the flow: between the models and ``Findings``; used by ``loading`` for both dialects.
+
+Contract: of the values in the file only numbers, and short texts of keys that take one of a few words, are ever shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from pipelines.config.fields import Section
+from pipelines.config.problems import Findings, KeyPath, shown
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# Keys that another layout or an older version has, and what is written instead.
+RENAMED = {
+    "adminaction": "activity",
+    "admin": "activity",
+    "authentication": "auth",
+    "daysinpast": "start_days",
+    "secret_key": "skey",
+    "integration_key": "ikey",
+    "is_msp": "msp",
+    "protocol": "transport",
+    "servers": "destinations",
+    "account": "accounts",
+    "cert_filepath": "ca_file",
+    "hostname": "host",
+    "tcpssl": "tls",
+    "ssl": "tls",
+}
+
+
+class _Case(NamedTuple):
+    """One refusal: where, what was given there, and the field that refused it (None for a list item or an unknown key)."""
+
+    path: KeyPath
+    value: Any
+    field: FieldInfo | None
+    parent: type[BaseModel]
+    error: ErrorDetails
+
+
+def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> Model | None:
+    """The model with ``data`` in it, or None after every refusal has been added to ``findings``."""
+    _tell_broken_rules(model, data, (), findings)
+    try:
+        made = model.model_validate(data)
+    except ValidationError as refused:
+        told = {p.key for p in findings.problems}
+        for error in refused.errors(include_url=False):
+            _explain(model, error, findings, told)
+        return None
+    return made
+
+
+def _tell_broken_rules(model: type[BaseModel], data: Any, path: KeyPath, findings: Findings) -> None:
+    """Walks the plain data along the model, and adds each rule between keys that is broken."""
+    if isinstance(data, list):
+        for index, item in enumerate(data):
+            _tell_broken_rules(model, item, (*path, index), findings)
+    if not isinstance(data, dict):
+        return
+    if issubclass(model, Section):
+        for key, what, fix in model.broken_rules(data):
+            findings.problem((*path, key), what, fix)
+    for key, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner and key in data:
+            _tell_broken_rules(inner, data[key], (*path, key), findings)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
+    words = list(known)
+    renamed = RENAMED.get(word.lower())
+    if renamed in words:
+        return renamed
+    by_lower = {w.lower(): w for w in words}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def listed(words: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *most, last = list(words)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def unknown_name(word: str, known: Iterable[str], thing: str) -> tuple[str, str]:
+    """What is said about a name that refers to nothing, and the fix."""
+    names = list(known)
+    guess = nearest(word, names)
+    what = f"there is no {thing} named {shown(word)}" if shown(word) == word else f"there is no {thing} of that name"
+    if guess:
+        return what, f"Did you mean {guess}?"
+    return what, f"Use {listed(names)}." if names else f"Add a {thing} of that name."
+
+
+def _explain(model: type[BaseModel], error: ErrorDetails, findings: Findings, told: set[str]) -> None:
+    path = tuple(error["loc"])
+    case = _Case(path, error["input"], *_field_at(model, path), error)
+    what, fix = _WORDS.get(error["type"], _other)(case)
+    if error["type"] == "missing":
+        if path in findings.places:
+            what = "is empty"
+    else:
+        path = findings.known_part(path)
+    _add(findings, path, (what, fix), told)
+
+
+def _add(findings: Findings, path: KeyPath, words: tuple[str, str], told: set[str]) -> None:
+    before = len(findings.problems)
+    findings.problem(path, *words)
+    if findings.problems[before].key in told:  # the reader has already said what is odd about this value
+        findings.problems.pop()
+
+
+def _field_at(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, type[BaseModel]]:
+    """The field that a path leads to, and the model that has it."""
+    field: FieldInfo | None = None
+    parent = model
+    current: type[BaseModel] | None = model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        parent = current or parent
+        field = parent.model_fields.get(part)
+        current = _model_in(field.annotation) if field else None
+    return field, parent
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+
+
+def _bounds(field: FieldInfo | None) -> tuple[Any, Any]:
+    """The least and the greatest number that a field takes."""
+    marks = list(_marks(field.annotation)) + list(field.metadata) if field else []
+    flat = [m for mark in marks for m in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+    least = next((m.ge for m in flat if isinstance(m, Ge)), None)
+    most = next((m.le for m in flat if isinstance(m, Le)), None)
+    return least, most
+
+
+def _marks(annotation: Any) -> Iterable[Any]:
+    for arg in get_args(annotation):
+        yield arg
+        yield from _marks(arg)
+
+
+def _missing(case: _Case) -> tuple[str, str]:
+    description = case.field.description if case.field else None
+    return "is missing", f"Add it. {description}" if description else "Add it."
+
+
+def _extra(case: _Case) -> tuple[str, str]:
+    known = list(case.parent.model_fields)
+    word = str(case.path[-1])
+    guess = nearest(word, known)
+    fix = f"Did you mean {guess}?" if guess else f"Use {listed(known)}, or remove it."
+    return "this key is not known here", fix
+
+
+def _out_of_range(case: _Case) -> tuple[str, str]:
+    least, most = _bounds(case.field)
+    noun = "a port" if str(case.path[-1]).endswith("port") else "a number"
+    span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+    return f"{shown(case.value)} is out of range", f"Use {noun} {span}."
+
+
+def _literal(case: _Case) -> tuple[str, str]:
+    expected = str(case.error["ctx"]["expected"])
+    words = re.findall(r"'([^']+)'", expected) or [expected]
+    if not isinstance(case.value, str):
+        return f"must be {listed(words)}, but is {_kind(case.value)}", _hint(case.value, "text")
+    what = "is empty" if not case.value else f"{shown(case.value)} is not one of the known words"
+    guess = nearest(case.value, words)
+    return what, f"Did you mean {guess}?" if guess else f"Use {listed(words)}."
+
+
+def _wrong_kind(wanted: str, kind: str) -> Callable[[_Case], tuple[str, str]]:
+    def words(case: _Case) -> tuple[str, str]:
+        return f"must be {wanted}, but is {_kind(case.value)}", _hint(case.value, kind)
+
+    return words
+
+
+def _kind(value: object) -> str:
+    kinds = (
+        (bool, "true or false"),
+        (int, "a number"),
+        (float, "a number"),
+        (str, "a text"),
+        (list, "a list"),
+        (dict, "a mapping"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), "empty")
+
+
+def _hint(value: object, wanted: str) -> str:
+    if wanted == "text" and isinstance(value, bool):
+        return "YAML reads yes, no, on and off as true or false. Put it in quotes."
+    if wanted == "text" and isinstance(value, (int, float)):
+        return "Put it in quotes."
+    if wanted == "number" and isinstance(value, str) and re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value):
+        return "Write the number without quotes."
+    if wanted == "whole" and isinstance(value, str) and re.fullmatch(r"\s*[0-9]+\s*", value):
+        return "Write the number without quotes."
+    if wanted == "bool" and isinstance(value, str) and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}:
+        return "Write it without quotes."
+    return _EXAMPLES[wanted]
+
+
+_EXAMPLES = {
+    "text": "Write one text.",
+    "number": "Write digits, with a decimal point where needed.",
+    "whole": "Write digits only.",
+    "bool": "Write true or false.",
+    "list": "Write [a, b], or one item a line, each after a dash.",
+    "mapping": "Write its keys below it, indented.",
+}
+
+
+def _nothing_in_it(case: _Case) -> tuple[str, str]:
+    return ("is an empty list", "Name at least one.") if isinstance(case.value, list) else ("is empty", _described(case))
+
+
+def _too_long(case: _Case) -> tuple[str, str]:
+    return "is too long", f"Use at most {case.error['ctx']['max_length']} characters."
+
+
+def _own_words(case: _Case) -> tuple[str, str]:
+    return str(case.error["ctx"]["what"]), str(case.error["ctx"]["fix"])
+
+
+def _other(case: _Case) -> tuple[str, str]:
+    return "is not valid", _described(case)
+
+
+def _described(case: _Case) -> str:
+    return case.field.description if case.field and case.field.description else "Write it again."
+
+
+_WORDS: dict[str, Callable[[_Case], tuple[str, str]]] = {
+    "missing": _missing,
+    "extra_forbidden": _extra,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+    "finite_number": _out_of_range,
+    "literal_error": _literal,
+    "string_type": _wrong_kind("a text", "text"),
+    "int_type": _wrong_kind("a whole number", "whole"),
+    "int_from_float": _wrong_kind("a whole number", "whole"),
+    "float_type": _wrong_kind("a number", "number"),
+    "bool_type": _wrong_kind("true or false", "bool"),
+    "list_type": _wrong_kind("a list", "list"),
+    "model_type": _wrong_kind("a mapping", "mapping"),
+    "model_attributes_type": _wrong_kind("a mapping", "mapping"),
+    "dict_type": _wrong_kind("a mapping", "mapping"),
+    "too_short": _nothing_in_it,
+    "string_too_short": _nothing_in_it,
+    "string_too_long": _too_long,
+    "config": _own_words,
+}

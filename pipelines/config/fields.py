@@ -1,0 +1,133 @@
+"""The kinds of values that both configuration dialects are made of, and the checks that are more than a type.
+
+Place in the flow: ``own_model`` and ``dls_model`` build their pydantic models from these.
+
+Contract: a check raises ``problem(what, fix)``, which ``explain`` turns into a ``Problem``; no check puts a secret, or a text
+that could be one, into its words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
+MAX_UDP_BYTES = 65_507
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+IKEY_CHARS = 20
+SKEY_CHARS = 40
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are refused, types are exact, and no error holds what was given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:  # noqa: ARG003 - for sections that have rules
+        """What is wrong between the keys of this section. Looks at the plain data, which may be of any type, so that it is told
+        together with what is wrong with the keys themselves.
+        """
+        yield from ()
+
+
+class Broken(NamedTuple):
+    """A rule between keys that is broken: the key that it is told at, what is wrong, and the fix."""
+
+    key: str
+    what: str
+    fix: str
+
+
+def problem(what: str, fix: str) -> PydanticCustomError:
+    """What a check of one value raises."""
+    return PydanticCustomError("config", "{what}. {fix}", {"what": what, "fix": fix})
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise problem("this is not a usable name", "Use up to 64 letters, digits, dots, dashes and underscores.")
+    return value
+
+
+def _check_host(value: str) -> str:
+    if "://" in value or "/" in value:
+        raise problem(
+            "this is an address of a page, not a host", "Write only the host name, without https:// and without a path."
+        )
+    if value.startswith("["):
+        raise problem("this is an IPv6 address in brackets", "Write it without brackets.")
+    if value.count(":") == 1:
+        raise problem("a port is part of the host", "Write only the host name here, and the port under its own key.")
+    if not _HOST.fullmatch(value):
+        raise problem("this is not a host name or an IP address", "Use letters, digits, dots and dashes.")
+    return value
+
+
+def _check_api_host(value: str) -> str:
+    host = _check_host(value).lower()
+    if host.startswith("admin-") and host.endswith((".duosecurity.com", ".duofederal.com")):
+        raise problem(
+            "this is the address of the Duo Admin Panel", "Use the API hostname of the application: it begins with api-."
+        )
+    return value
+
+
+def _check_ikey(value: str) -> str:
+    if len(value) != IKEY_CHARS:
+        fix = f"An integration key has {IKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
+        raise problem(f"the key has {len(value)} characters", fix)
+    if not value.startswith("DI"):
+        raise problem("the key does not begin with DI", "Copy the integration key, not the secret key or another id.")
+    return value
+
+
+def _check_reference(value: SecretStr) -> SecretStr:
+    scheme, _, locator = value.get_secret_value().partition(":")
+    if scheme == "env" and not _ENV_NAME.fullmatch(locator):
+        raise problem("what follows env: is not the name of an environment variable", "Write env:NAME, such as env:DUO_SKEY.")
+    if scheme == "file" and not locator.strip():
+        raise problem("nothing follows file:", "Write file:PATH, such as file:/etc/duologsync/skey.")
+    return value
+
+
+def _check_skey(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if not text.startswith(("env:", "file:")) and len(text) != SKEY_CHARS:
+        raise problem(*wrong_skey(len(text)))
+    return value
+
+
+def wrong_skey(chars: int) -> tuple[str, str]:
+    """What is wrong with a secret key of another length, and the fix."""
+    what = f"the key has {chars} characters"
+    return what, f"A secret key has {SKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
+
+
+def _check_not_nul(value: str) -> str:
+    if "\0" in value or not value.isprintable():
+        raise problem("the path holds a character that no path has", "Write it again.")
+    return value
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
+Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
+ApiHost = Annotated[str, Field(min_length=1), AfterValidator(_check_api_host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_check_not_nul)]
+Ikey = Annotated[str, Field(min_length=1), AfterValidator(_check_ikey)]
+Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
+Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]
+OneOrMany = BeforeValidator(_one_or_many)

@@ -1,0 +1,158 @@
+"""Looks at the local files and directories that a Job names.
+
+Place in the flow: the last step of ``load``, and ``check_files`` for a Job from elsewhere.
+
+Contract: nothing is written or created, and no network is used. Findings are at the key that names the file, which
+``translate`` finds in the user's dialect. What is kept on another file system (``gs://…``) is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipelines.config.certificates import wrong_with_ca, wrong_with_client_cert, wrong_with_client_key
+from pipelines.config.fields import SKEY_CHARS, wrong_skey
+from pipelines.config.problems import Findings, KeyPath
+from transforms.secrets import SecretRef, SecretUnavailable
+from transforms.settings import Job, Tls
+
+Translate = Callable[[KeyPath], KeyPath]
+_ALLOW = "Let the user that runs duologsync write to it, or name another."
+
+
+def inspect(job: Job, findings: Findings, translate: Translate) -> None:
+    """Adds what is wrong with the files of a Job."""
+    look = _Look(findings, translate)
+    for path, secret in _secrets(job):
+        look.at_secret(path, secret)
+    for index, account in enumerate(job.accounts):
+        if account.ca_file:
+            look.at_words(("accounts", index, "ca_file"), wrong_with_ca(account.ca_file))
+    for index, destination in enumerate(job.destinations):
+        if destination.tls:
+            look.at_tls(("destinations", index, "tls"), destination.tls)
+    look.at_directory(("storage", "checkpoint_dir"), job.storage.checkpoint_dir)
+    look.at_directory(("storage", "dead_letter_dir"), job.storage.dead_letter_dir)
+    if job.log_file:
+        look.at_log_file(("log_file",), Path(job.log_file))
+
+
+def _secrets(job: Job) -> Iterator[tuple[KeyPath, SecretRef]]:
+    for index, account in enumerate(job.accounts):
+        yield ("accounts", index, "skey"), account.skey
+        if account.proxy and account.proxy.password:
+            yield ("accounts", index, "proxy", "password"), account.proxy.password
+    for index, destination in enumerate(job.destinations):
+        if destination.tls and destination.tls.client_key_password:
+            yield ("destinations", index, "tls", "client_key_password"), destination.tls.client_key_password
+
+
+class _Look:
+    """One look at the files: adds findings at the keys of the user's dialect."""
+
+    def __init__(self, findings: Findings, translate: Translate) -> None:
+        self.findings = findings
+        self.translate = translate
+
+    def problem(self, key: KeyPath, what: str, fix: str) -> None:
+        self.findings.problem(self.translate(key), what, fix)
+
+    def notice(self, key: KeyPath, what: str, fix: str) -> None:
+        self.findings.notice(self.translate(key), what, fix)
+
+    def at_words(self, key: KeyPath, words: tuple[str, str] | None) -> None:
+        if words:
+            self.problem(key, *words)
+
+    def at_secret(self, key: KeyPath, secret: SecretRef) -> None:
+        """A secret must be there; a secret key has its length. A variable may be set only where the program runs."""
+        try:
+            value = secret.resolve()
+        except SecretUnavailable as error:
+            what, _, fix = str(error).rstrip(".").partition(". ")
+            if secret.scheme == "env":
+                self.notice(
+                    key, f"the environment variable {secret.locator} has no value here", "Set it where duologsync runs."
+                )
+            else:
+                self.problem(key, what[:1].lower() + what[1:], f"{fix}." if fix else "Check the path and its permissions.")
+            return
+        if key[-1] == "skey" and secret.scheme != "config" and len(value) != SKEY_CHARS:
+            what, fix = wrong_skey(len(value))
+            self.problem(key, f"{what} in {secret}", fix)
+        if secret.scheme in {"file", "config"}:
+            self.at_secret_file(key, secret)
+
+    def at_secret_file(self, key: KeyPath, secret: SecretRef) -> None:
+        path = secret.locator.partition("#")[0] if secret.scheme == "config" else secret.locator
+        if _mode(Path(path)) & stat.S_IROTH:
+            self.notice(key, f"every user of this machine can read the secret in {path}", f"Run: chmod o-rwx {path}")
+
+    def at_tls(self, key: KeyPath, tls: Tls) -> None:
+        if tls.ca_file:
+            self.at_words((*key, "ca_file"), wrong_with_ca(tls.ca_file))
+        if not tls.client_cert_file:
+            return
+        self.at_words((*key, "client_cert_file"), wrong_with_client_cert(tls.client_cert_file))
+        password = None
+        if tls.client_key_password:
+            try:
+                password = tls.client_key_password.resolve()
+            except SecretUnavailable:
+                return  # said already; without the password nothing can be said about the key
+        key_file = tls.client_key_file or tls.client_cert_file
+        self.at_words((*key, "client_key_file"), wrong_with_client_key(key_file, tls.client_cert_file, password))
+
+    def at_directory(self, key: KeyPath, text: str) -> None:
+        """A directory that can be written to, or be created by the program when it starts."""
+        if "://" in text:
+            return
+        path = Path(text)
+        if self.can_be_written(key, path) and _mode(path) & stat.S_IWOTH:
+            fix = "Name a directory that only this user can write to."
+            self.notice(key, f"every user of this machine can write to {path}", fix)
+
+    def at_log_file(self, key: KeyPath, path: Path) -> None:
+        if _exists(path):
+            if path.is_dir():
+                self.problem(key, f"{path} is a directory", "Name a file in it.")
+            elif not os.access(path, os.W_OK):
+                self.problem(key, f"{path} cannot be written to", _ALLOW)
+            return
+        if self.can_be_written(key, path.parent) and _mode(path.parent) & stat.S_IWOTH:
+            fix = "Name a file in a directory that only this user can write to."
+            self.notice(key, f"every user of this machine can write to {path.parent}", fix)
+
+    def can_be_written(self, key: KeyPath, path: Path) -> bool:
+        there = path
+        while not _exists(there) and there != there.parent:
+            there = there.parent
+        verb = "written to" if there == path else "created"
+        if not there.is_dir():
+            self.problem(key, f"{path} cannot be {verb}: {there} is not a directory", "Name another directory.")
+            return False
+        if not os.access(there, os.W_OK | os.X_OK):
+            cause = "" if there == path else f": {there} cannot be written to"
+            self.problem(key, f"{path} cannot be {verb}{cause}", _ALLOW)
+            return False
+        return True
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _mode(path: Path) -> int:
+    """The permission bits; none where there is no such file, or where the system has no such bits."""
+    if os.name != "posix":
+        return 0
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0

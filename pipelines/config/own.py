@@ -1,0 +1,206 @@
+"""Our own dialect (``version: 2``): cross-checks, and the way from the validated file to a Job.
+
+Place in the flow: ``loading`` calls ``check_names`` on the plain data (so that they are told together with everything that the
+model refuses) and ``job_of`` on the validated model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipelines.config.explain import unknown_name
+from pipelines.config.fields import LOG_TYPES
+from pipelines.config.own_model import (
+    AccountSection,
+    DestinationSection,
+    FormatSection,
+    OwnFile,
+    ProxySection,
+    RouteSection,
+    StorageSection,
+    TlsSection,
+)
+from pipelines.config.problems import Findings, KeyPath, shown
+from pipelines.config.references import Surroundings
+from transforms.secrets import SecretRef
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+
+
+def check_names(data: dict[str, Any], findings: Findings) -> None:
+    """Names that are given twice, and names in routes that nothing has. Takes any data, also what the model will refuse."""
+    accounts = texts(data, "accounts", "*", "name")
+    if any(isinstance(a, dict) and "name" not in a for a in _items(data.get("accounts"))):
+        accounts.append((("accounts",), "main"))
+    destinations = texts(data, "destinations", "*", "name")
+    check_unique(accounts, "account", findings)
+    check_unique(destinations, "destination", findings)
+    check_known(_named_in_routes(data, "accounts"), accounts, "account", findings)
+    check_known(_named_in_routes(data, "destinations"), destinations, "destination", findings)
+
+
+def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings) -> None:
+    """Adds a problem for each name that an earlier one has already."""
+    seen: dict[str, KeyPath] = {}
+    for path, name in named:
+        if name in seen:
+            place = findings.place_of(seen[name])
+            where = f", first in line {place.line}" if place else ""
+            findings.problem(path, f"two {thing}s have the name {shown(name)}{where}", f"Give each {thing} a name of its own.")
+        seen.setdefault(name, path)
+
+
+def check_known(
+    used: Iterable[tuple[KeyPath, str]], named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings
+) -> None:
+    """Adds a problem for each name that is used and that nothing has."""
+    names = list(dict.fromkeys(name for _, name in named))
+    for path, name in used:
+        if name and name not in names:
+            findings.problem(path, *unknown_name(name, names, thing))
+
+
+def texts(data: Any, *pattern: str) -> list[tuple[KeyPath, str]]:
+    """The texts at a path in which ``*`` stands for every item of a list; a single text passes for a list of one."""
+    found: list[tuple[KeyPath, Any]] = [((), data)]
+    for part in pattern:
+        step: list[tuple[KeyPath, Any]] = []
+        for path, value in found:
+            if part == "*" and isinstance(value, list):
+                step += [((*path, i), item) for i, item in enumerate(value)]
+            elif part == "*" and isinstance(value, str):
+                step.append((path, value))
+            elif isinstance(value, dict) and part in value:
+                step.append(((*path, part), value[part]))
+        found = step
+    return [(path, value) for path, value in found if isinstance(value, str)]
+
+
+def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | None:
+    """The Job that a validated file means. None where there is nowhere to keep state."""
+    storage = _storage(file.storage, around, findings)
+    if storage is None:
+        return None
+    destinations = tuple(_destination(d, ("destinations", i), around, findings) for i, d in enumerate(file.destinations))
+    job = Job(
+        accounts=tuple(_account(a, ("accounts", i), around, findings) for i, a in enumerate(file.accounts)),
+        destinations=destinations,
+        routes=_routes(file.routes, destinations),
+        storage=storage,
+        reading=Reading(**file.reading.model_dump()),
+        log_file=around.path(file.log_file) if file.log_file else None,
+    )
+    notice_unused(job, findings, "accounts", "destinations")
+    return job
+
+
+def notice_unused(job: Job, findings: Findings, accounts_key: str, destinations_key: str) -> None:
+    """Adds a notice for each account and destination that no route uses."""
+    used = {name for route in job.routes for name in route.destinations}
+    for index, destination in enumerate(job.destinations):
+        if destination.name not in used:
+            findings.notice(
+                (destinations_key, index), "nothing is sent to this destination", "Add a route to it, or remove it."
+            )
+    for index, account in enumerate(job.accounts):
+        if not job.log_types_of(account.name):
+            findings.notice((accounts_key, index), "no route takes anything from this account", "Add a route, or remove it.")
+
+
+def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
+    skey = around.secret(section.skey, (*key, "skey"), findings)
+    _notice_literal(skey, (*key, "skey"), findings)
+    return Account(
+        name=section.name,
+        api_host=section.api_host,
+        ikey=section.ikey,
+        skey=skey,
+        is_msp=section.msp,
+        block_list=tuple(section.block_list),
+        port=section.port,
+        ca_file=around.path(section.ca_file) if section.ca_file else None,
+        proxy=_proxy(section.proxy, (*key, "proxy"), around, findings) if section.proxy else None,
+    )
+
+
+def _proxy(section: ProxySection, key: KeyPath, around: Surroundings, findings: Findings) -> Proxy:
+    password = around.secret(section.password, (*key, "password"), findings) if section.password else None
+    _notice_literal(password, (*key, "password"), findings)
+    return Proxy(section.host, section.port, section.user, password)
+
+
+def _destination(section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings) -> Destination:
+    written = _format(section.format)
+    octet = section.transport == "tls" and written.header is not None and written.header.style == "rfc5424"
+    tls = _tls(section.tls, (*key, "tls"), around, findings) if section.tls else Tls()
+    return Destination(
+        name=section.name,
+        transport=section.transport,
+        host=section.host,
+        port=section.port,
+        format=written,
+        framing=section.framing or ("octet" if octet else "lf"),
+        tls=tls if section.transport == "tls" else None,
+        max_message_bytes=section.max_message_bytes,
+        connect_timeout_secs=section.connect_timeout_secs,
+        delivery_timeout_secs=section.delivery_timeout_secs,
+    )
+
+
+def _format(section: FormatSection) -> Format:
+    header = section.header
+    if header is None:
+        made = SyslogHeader("rfc3164") if section.name == "cef" else None
+    elif header.style == "none":
+        made = None
+    else:
+        made = SyslogHeader(header.style, header.facility, header.hostname, header.app_name)
+    return Format(section.name, made, section.envelope, section.profile)
+
+
+def _tls(section: TlsSection, key: KeyPath, around: Surroundings, findings: Findings) -> Tls:
+    password_key = (*key, "client_key_password")
+    password = around.secret(section.client_key_password, password_key, findings) if section.client_key_password else None
+    _notice_literal(password, password_key, findings)
+    return Tls(
+        ca_file=around.path(section.ca_file) if section.ca_file else None,
+        client_cert_file=around.path(section.client_cert_file) if section.client_cert_file else None,
+        client_key_file=around.path(section.client_key_file) if section.client_key_file else None,
+        client_key_password=password,
+        server_name=section.server_name,
+    )
+
+
+def _notice_literal(secret: SecretRef | None, key: KeyPath, findings: Findings) -> None:
+    if secret and secret.scheme == "config":
+        findings.notice(key, "the secret itself is written here", "Better write env:NAME or file:PATH.")
+
+
+def _routes(sections: list[RouteSection] | None, destinations: tuple[Destination, ...]) -> tuple[Route, ...]:
+    if sections is None:
+        return (Route(LOG_TYPES, tuple(d.name for d in destinations)),)
+    return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ())) for s in sections)
+
+
+def _storage(section: StorageSection, around: Surroundings, findings: Findings) -> Storage | None:
+    if section.checkpoint_dir:
+        checkpoints = around.path(section.checkpoint_dir)
+        letters = f"{checkpoints.rstrip('/')}/dead-letters"
+    elif around.state:
+        checkpoints, letters = str(around.state / "checkpoints"), str(around.state / "dead-letters")
+    else:
+        findings.problem(("storage",), "this user has no home directory to keep checkpoints in", "Give storage.checkpoint_dir.")
+        return None
+    return Storage(
+        checkpoint_dir=checkpoints,
+        dead_letter_dir=around.path(section.dead_letter_dir) if section.dead_letter_dir else letters,
+        import_dir=around.path(section.import_dir) if section.import_dir else None,
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _named_in_routes(data: dict[str, Any], key: str) -> list[tuple[KeyPath, str]]:
+    return texts(data, "routes", "*", key, "*")

@@ -1,0 +1,275 @@
+"""The shape of our own configuration file (``version: 2``): keys, types, bounds, defaults, and a description of each.
+
+Place in the flow: plain dicts from ``reading`` are validated against ``OwnFile``; ``own`` turns it into a Job. The JSON Schema
+and the sample file are generated from here, so a description is what users read: one or two plain sentences.
+
+Contract: a section's default is what a user gets who leaves the key out; units are in the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from pipelines.config.fields import (
+    MAX_UDP_BYTES,
+    ApiHost,
+    Broken,
+    FilePath,
+    Host,
+    Ikey,
+    Name,
+    OneOrMany,
+    Port,
+    Secret,
+    Section,
+    Skey,
+    Text,
+)
+
+LogType = Literal["auth", "activity", "telephony", "trustmonitor"]
+FormatName = Literal["json", "cef"]
+HeaderStyle = Literal["rfc5424", "rfc3164", "none"]
+
+
+class ProxySection(Section):
+    """An HTTP proxy that is asked to CONNECT to Duo."""
+
+    host: Host = Field(description="Host name or address of the proxy.", examples=["proxy.example.com"])
+    port: Port = Field(description="Port of the proxy.", examples=[3128])
+    user: Text | None = Field(None, description="User name, where the proxy asks for one.", examples=["duologsync"])
+    password: Secret | None = Field(
+        None, description="Its password: env:NAME or file:PATH. One written here is used, too.", examples=["env:PROXY_PASSWORD"]
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        for key, other in (("user", "password"), ("password", "user")):
+            if key in given and other not in given:
+                yield Broken(other, f"is missing beside {key}", "Give both or none.")
+
+
+class AccountSection(Section):
+    """One Duo tenant, or one MSP parent with all its children."""
+
+    name: Name = Field(
+        "main",
+        description="Your name for the account. It is part of checkpoint names, so renaming an account starts it anew.",
+        examples=["main"],
+    )
+    api_host: ApiHost = Field(
+        description="API hostname of the Admin API application (for an MSP: of the Accounts API application).",
+        examples=["api-1a2b3c4d.duosecurity.com"],
+    )
+    ikey: Ikey = Field(description="Integration key of that application: 20 characters.", examples=["DIXXXXXXXXXXXXXXXXXX"])
+    skey: Skey = Field(
+        description="Its secret key: env:NAME (an environment variable) or file:PATH. One written here is used, too.",
+        examples=["env:DUO_SKEY"],
+    )
+    msp: bool = Field(False, description="This is the parent of an MSP: its children are listed and read.")
+    block_list: list[Text] = Field(
+        default_factory=list,
+        description="Account ids of children that are left out; only with msp.",
+        examples=[["DAXXXXXXXXXXXXXXXXXX"]],
+    )
+    proxy: ProxySection | None = Field(None, description="HTTP proxy on the way to Duo.")
+    ca_file: FilePath | None = Field(
+        None,
+        description="CA file (PEM) for Duo, instead of Duo's own CAs that come with the program.",
+        examples=["/etc/duologsync/ca.pem"],
+    )
+    port: Port | None = Field(None, description="Port, where it is not 443.", examples=[443])
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        if given.get("block_list") and given.get("msp") is not True:
+            yield Broken("block_list", "a block list is for the children of an MSP", "Add msp: true, or remove the list.")
+
+
+class ReadingSection(Section):
+    """How Duo's logs are read."""
+
+    start_days: float = Field(180.0, ge=0, le=180, description="Days to go back where there is no checkpoint. Duo keeps 180.")
+    poll_interval_secs: float = Field(
+        120.0, ge=1, le=86_400, description="Pause between two rounds once everything has been read."
+    )
+    page_pause_secs: float = Field(0.0, ge=0, le=3600, description="Least time between two pages while catching up.")
+    lag_secs: float = Field(
+        120.0, ge=0, le=86_400, description="How far to stay behind now: Duo shows new events up to two minutes late."
+    )
+    request_timeout_secs: float = Field(60.0, ge=1, le=3600, description="Longest time for one answer of Duo.")
+
+
+class HeaderSection(Section):
+    """The syslog header in front of each message."""
+
+    style: HeaderStyle = Field(description="rfc5424, rfc3164 or none.", examples=["rfc5424"])
+    facility: int = Field(16, ge=0, le=23, description="Syslog facility; 16 is local0.")
+    hostname: str = Field(
+        "", max_length=255, pattern=r"^[!-~]*$", description="Host name in the header; empty for this machine's."
+    )
+    app_name: str = Field("duologsync", max_length=48, pattern=r"^[!-~]+$", description="Program name in the header.")
+
+
+def _style(value: Any) -> Any:
+    return {"style": value} if isinstance(value, str) else value
+
+
+def _format_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class FormatSection(Section):
+    """How an event is written."""
+
+    name: FormatName = Field(description="json (the event as Duo sent it) or cef.", examples=["json"])
+    envelope: bool = Field(False, description="json only: put log type and account around the event.")
+    header: Annotated[HeaderSection, BeforeValidator(_style, json_schema_input_type=HeaderStyle | HeaderSection)] | None = (
+        Field(
+            None,
+            description="Syslog header: rfc5424, rfc3164 or none. Without it cef gets rfc3164, json none.",
+            examples=["rfc5424"],
+        )
+    )
+    profile: Literal["standard", "dls"] = Field(
+        "standard",
+        description="cef only: dls keeps class ids and custom strings as Duo Log Sync wrote them, for existing SIEM rules.",
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        if given.get("envelope") is True and given.get("name") != "json":
+            yield Broken("envelope", "only json has an envelope", "Remove it, or use name: json.")
+        if given.get("profile") == "dls" and given.get("name") != "cef":
+            yield Broken("profile", "only cef has profiles", "Remove it, or use name: cef.")
+
+
+class TlsSection(Section):
+    """Certificates of one destination. The server's certificate and name are always verified."""
+
+    ca_file: FilePath | None = Field(
+        None, description="CA file (PEM) of the SIEM; without it, the system's CAs.", examples=["/etc/duologsync/siem-ca.pem"]
+    )
+    client_cert_file: FilePath | None = Field(
+        None, description="Our certificate (PEM), where the SIEM asks for one.", examples=["/etc/duologsync/client.pem"]
+    )
+    client_key_file: FilePath | None = Field(
+        None, description="Its key (PEM), where it is not in the certificate's file.", examples=["/etc/duologsync/client.key"]
+    )
+    client_key_password: Secret | None = Field(
+        None, description="Password of that key: env:NAME or file:PATH.", examples=["env:CLIENT_KEY_PASSWORD"]
+    )
+    server_name: Host | None = Field(
+        None, description="Name in the SIEM's certificate, where it is not the host's.", examples=["siem.example.com"]
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        for key in ("client_key_file", "client_key_password"):
+            if key in given and "client_cert_file" not in given:
+                yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
+
+
+class DestinationSection(Section):
+    """One SIEM endpoint."""
+
+    name: Name = Field(description="Your name for the destination; routes use it.", examples=["splunk"])
+    transport: Literal["tcp", "tls", "udp"] = Field(
+        description="tcp, tls or udp. UDP promises nothing: what is lost on the way is lost.", examples=["tls"]
+    )
+    host: Host = Field(description="Host name or address of the SIEM.", examples=["siem.example.com"])
+    port: Port = Field(description="Port that the SIEM listens on.", examples=[6514])
+    format: Annotated[FormatSection, BeforeValidator(_format_name, json_schema_input_type=FormatName | FormatSection)] = Field(
+        description="json, cef, or a mapping with more choices.", examples=["json"]
+    )
+    framing: Literal["lf", "octet"] | None = Field(
+        None,
+        description="What separates messages: lf (a line each) or octet (a count before each, RFC 6587). "
+        "Without it, octet for tls with an rfc5424 header, lf for all else.",
+        examples=["lf"],
+    )
+    tls: TlsSection | None = Field(None, description="Certificates; only with transport: tls.")
+    max_message_bytes: int | None = Field(
+        None,
+        ge=480,
+        le=100_000_000,
+        description="The SIEM's own limit. A longer message is kept as a dead letter, never cut.",
+        examples=[65536],
+    )
+    connect_timeout_secs: float = Field(
+        10.0, ge=0.1, le=600, description="Longest time to connect once, with the TLS handshake."
+    )
+    delivery_timeout_secs: float | None = Field(
+        None,
+        ge=1,
+        le=86_400,
+        description="Give up a batch after this long and read it again later; without it, wait.",
+        examples=[300],
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        transport, longest = given.get("transport"), given.get("max_message_bytes")
+        if "tls" in given and transport in ("tcp", "udp"):
+            yield Broken("tls", "certificates are for TLS, and the transport is not", "Use transport: tls, or remove them.")
+        if transport == "udp" and "framing" in given:
+            yield Broken("framing", "UDP has no framing: each message is a datagram", "Remove it.")
+        if transport == "udp" and isinstance(longest, int) and longest > MAX_UDP_BYTES:
+            yield Broken("max_message_bytes", "no UDP datagram is that long", f"Use at most {MAX_UDP_BYTES}.")
+
+
+class RouteSection(Section):
+    """Which logs go where."""
+
+    log_types: Annotated[list[LogType], Field(min_length=1), OneOrMany] = Field(
+        description="Any of auth, activity, telephony, trustmonitor.", examples=[["auth", "activity"]]
+    )
+    destinations: Annotated[list[Text], Field(min_length=1), OneOrMany] = Field(
+        description="Names of destinations.", examples=[["splunk"]]
+    )
+    accounts: Annotated[list[Text], Field(min_length=1), OneOrMany] | None = Field(
+        None, description="Names of accounts; without it, all.", examples=[["main"]]
+    )
+
+
+class StorageSection(Section):
+    """Where the program keeps its state."""
+
+    checkpoint_dir: FilePath | None = Field(
+        None,
+        description="Directory of the checkpoints; one running copy per directory. Without it, the user's state directory.",
+        examples=["/var/lib/duologsync/checkpoints"],
+    )
+    dead_letter_dir: FilePath | None = Field(
+        None,
+        description="Directory of the events that no destination can take. Without it, a directory dead-letters beside the "
+        "default checkpoints, or inside the checkpoint_dir given here.",
+        examples=["/var/lib/duologsync/dead-letters"],
+    )
+    import_dir: FilePath | None = Field(
+        None,
+        description="Directory with Duo Log Sync's checkpoint files, to go on where it stopped.",
+        examples=["/var/lib/duologsync-old"],
+    )
+
+
+class OwnFile(Section):
+    """Configuration of Duo Log Sync on Apache Beam."""
+
+    version: Literal[2] = Field(description="Version of this file's layout.", examples=[2])
+    accounts: list[AccountSection] = Field(min_length=1, description="The Duo accounts to read.")
+    reading: ReadingSection = Field(
+        default_factory=lambda: ReadingSection.model_validate({}), description="How Duo's logs are read."
+    )
+    destinations: list[DestinationSection] = Field(min_length=1, description="The SIEMs to write to.")
+    routes: list[RouteSection] | None = Field(
+        None, min_length=1, description="Which logs go where. Without it, all four logs of all accounts go to all destinations."
+    )
+    storage: StorageSection = Field(
+        default_factory=lambda: StorageSection.model_validate({}), description="Where the program keeps its state."
+    )
+    log_file: FilePath | None = Field(
+        None, description="File for the program's own messages; without it, the terminal.", examples=["/var/log/duologsync.log"]
+    )
