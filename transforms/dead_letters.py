@@ -3,35 +3,38 @@
 Place in the flow: whoever finds an event undeliverable (formats, destinations) emits a ``DeadLetter``; ``WriteDeadLetters``
 writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it for the replay.
 
-Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced). If they cannot be written the
-bundle fails with ``RetryLater`` and is read again: an event is delivered or kept, never lost. Files are readable only by their
-owner. Every process writes files of its own, so a file that kill -9 cut short is never appended to; it stays readable up to its
-last whole block. A letter may be there twice after a crash. The log and the metrics count by reason and never show an event.
+Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced). If they cannot be written
+the bundle fails with ``RetryLater`` and is read again: an event is delivered or kept, never lost. Files are readable only by
+their owner. Every process writes files of its own, so a file that kill -9 cut short is never appended to; it stays readable up
+to its last whole block. A letter may be there twice after a crash. The log and the metrics count by reason and show no event.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import apache_beam as beam
-import fastavro
-import fastavro.write
 import msgspec
 from apache_beam import coders
 from apache_beam.metrics import Metrics
 
-from transforms.errors import RetryLater
+from transforms.avro_files import AppendedAvro, read_whole_blocks, today
+from transforms.errors import RetryLater, Undeliverable
+from transforms.events import DuoEvent, Stream
+from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
+
+DEAD = "dead"
+"""The tag of the output that dead letters leave a step by."""
 
 SCHEMA_VERSION = 1
 _NULLABLE = ["null", "string"]
@@ -39,7 +42,7 @@ SCHEMA: dict[str, Any] = {
     "type": "record",
     "name": "DeadLetter",
     "namespace": "duologsync",
-    "doc": f"An event that could not be delivered. Version {SCHEMA_VERSION}. New fields get a default, so older files stay readable.",
+    "doc": f"An undelivered event, version {SCHEMA_VERSION}. New fields get a default, so that older files stay readable.",
     "fields": [
         {"name": "time_ms", "type": {"type": "long", "logicalType": "timestamp-millis"}, "doc": "when it was given up"},
         {"name": "account", "type": "string"},
@@ -54,7 +57,7 @@ SCHEMA: dict[str, Any] = {
         {"name": "message", "type": "bytes", "default": "", "doc": "the formatted message, where the event itself is gone"},
     ],
 }
-"""The schema of the files. ``reason`` is unconfirmed_at_exit where a message was confirmed but perhaps never read."""
+UNCONFIRMED_AT_EXIT = "unconfirmed_at_exit"
 
 _ROTATE_BYTES = 64 * 1024 * 1024
 _HOLD_AT_MOST = 1000  # letters in memory before they are written out in mid-bundle
@@ -75,6 +78,28 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     raw: bytes = b""
     message: bytes = b""
+
+
+def dead_letter(event: DuoEvent, destination: Destination | None, error: Undeliverable) -> DeadLetter:
+    """The letter for an event that a format or a destination cannot take."""
+    return DeadLetter(
+        **_about(event.stream, destination),
+        reason=error.reason,
+        detail=str(error),
+        raw=event.raw,
+    )
+
+
+def _about(stream: Stream, destination: Destination | None) -> dict[str, Any]:
+    return {
+        "time_ms": time.time_ns() // 1_000_000,
+        "account": stream.account,
+        "log_type": stream.log_type,
+        "api_host": stream.api_host,
+        "account_id": stream.account_id,
+        "destination": destination.name if destination is not None else "",
+        "format": destination.format.name if destination is not None else "",
+    }
 
 
 class DeadLetterCoder(coders.Coder):
@@ -106,54 +131,6 @@ class DeadLetterCoder(coders.Coder):
 coders.registry.register_coder(DeadLetter, DeadLetterCoder)
 
 
-class _OpenFile:
-    """One Avro file that grows by whole blocks."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.day = _today()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._file = os.fdopen(descriptor, "wb", buffering=0)
-        try:
-            self._block = io.BytesIO()
-            self._writer = fastavro.write.Writer(self._block, SCHEMA, codec="deflate")
-            self._pour()
-            self.sync()
-            _sync_directory(path.parent)
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
-
-    def append(self, letters: list[DeadLetter]) -> None:
-        """Writes one block; on failure the file ends after the block before it."""
-        for letter in letters:
-            self._writer.write(msgspec.structs.asdict(letter))
-        self._writer.flush()
-        self._pour()
-
-    def _pour(self) -> None:
-        good = self.size
-        block = memoryview(self._block.getvalue())
-        self._block.seek(0)
-        self._block.truncate()
-        try:
-            while block:
-                block = block[self._file.write(block) or 0 :]
-        except OSError:
-            os.ftruncate(self._file.fileno(), good)
-            raise
-
-    def sync(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class DeadLetterFiles:
     """The files that this process writes in one directory; thread-safe, one file per stream at a time."""
 
@@ -161,7 +138,7 @@ class DeadLetterFiles:
         self._directory = Path(directory)
         self._rotate_bytes = rotate_bytes
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, str], _OpenFile] = {}
+        self._open: dict[tuple[str, str], AppendedAvro] = {}
         self._count = 0
 
     def write(self, letters: list[DeadLetter], *, sync: bool = True) -> None:
@@ -189,7 +166,7 @@ class DeadLetterFiles:
 
     def _write_stream(self, stream: tuple[str, str], letters: list[DeadLetter]) -> None:
         try:
-            self._file_for(stream).append(letters)
+            self._file_for(stream).append([msgspec.structs.asdict(letter) for letter in letters])
         except OSError as error:
             self._give_up(stream)
             raise self._cannot(error) from error
@@ -202,15 +179,15 @@ class DeadLetterFiles:
                 self._give_up(stream)
                 raise self._cannot(error) from error
 
-    def _file_for(self, stream: tuple[str, str]) -> _OpenFile:
+    def _file_for(self, stream: tuple[str, str]) -> AppendedAvro:
         file = self._open.get(stream)
-        if file is not None and (file.size >= self._rotate_bytes or file.day != _today() or not file.path.exists()):
+        if file is not None and (file.size >= self._rotate_bytes or file.day != today() or not file.path.exists()):
             file.sync()
             self._give_up(stream)
             file = None
         if file is None:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = self._open[stream] = _OpenFile(self._directory / self._next_name(stream))
+            file = self._open[stream] = AppendedAvro(self._directory / self._next_name(stream), SCHEMA)
         return file
 
     def _next_name(self, stream: tuple[str, str]) -> str:
@@ -225,8 +202,8 @@ class DeadLetterFiles:
 
     def _cannot(self, error: OSError) -> RetryLater:
         return RetryLater(
-            f"Dead letters cannot be written to {self._directory}: {error.strerror or error}. Until they can, nothing that would "
-            "need one is confirmed. Make the directory writable, or free space there.",
+            f"Dead letters cannot be written to {self._directory}: {error.strerror or error}. Until they can, nothing that "
+            "would need one is confirmed. Make the directory writable, or free space there.",
             kind="dead_letters",
         )
 
@@ -242,6 +219,36 @@ def files_in(directory: str) -> DeadLetterFiles:
         if directory not in _FILES:
             _FILES[directory] = DeadLetterFiles(directory)
         return _FILES[directory]
+
+
+class Unconfirmed(Protocol):
+    """Messages of one stream that a destination may never have read, as ``registry.close_all`` returns them."""
+
+    @property
+    def destination(self) -> Destination: ...
+
+    @property
+    def stream(self) -> Stream: ...
+
+    @property
+    def messages(self) -> list[bytes]: ...
+
+
+def keep_unconfirmed(unconfirmed: Iterable[Unconfirmed], directory: str) -> None:
+    """Keeps what could not be sent again before the end of the program. Raises RetryLater where it cannot be written."""
+    letters = [
+        DeadLetter(
+            **_about(some.stream, some.destination),
+            reason=UNCONFIRMED_AT_EXIT,
+            detail="Acknowledged by the receiver's system, but its connection was lost and it may not have been read.",
+            message=message,
+        )
+        for some in unconfirmed
+        for message in some.messages
+    ]
+    if letters:
+        files_in(directory).write(letters)
+        report(Counter({UNCONFIRMED_AT_EXIT: len(letters)}), directory)
 
 
 class WriteDeadLetters(beam.DoFn):
@@ -284,47 +291,6 @@ def report(reasons: Counter[str], directory: str) -> None:
 
 def read_dead_letters(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
     """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else."""
-    with Path(path).open("rb") as file:
-        yield from _read(file, str(path))
-
-
-def _read(file: BinaryIO, path: str) -> Iterator[DeadLetter]:
-    try:
-        blocks = fastavro.block_reader(file, SCHEMA)
-    except (EOFError, ValueError, IndexError) as error:
-        if os.fstat(file.fileno()).st_size == 0 or _is_cut_header(file):
-            _LOG.warning("%s was cut short before its first letter.", path)
-            return
-        raise ValueError(f"{path} is not a file of dead letters: {error}") from error
-    while True:
-        try:
-            letters = [_letter(record) for record in next(blocks)]
-        except StopIteration:
-            return
-        except Exception as error:  # noqa: BLE001  # a cut block shows as whatever its codec trips over
-            _LOG.warning("%s was cut short: what follows its last whole block cannot be read (%s).", path, type(error).__name__)
-            return
-        yield from letters
-
-
-def _is_cut_header(file: BinaryIO) -> bool:
-    file.seek(0)
-    return b"Obj\x01".startswith(file.read(4))
-
-
-def _letter(record: Any) -> DeadLetter:
-    record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
-    return DeadLetter(**record)
-
-
-def _today() -> int:
-    return int(time.time() // 86400)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes a new file's name durable too."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for record in read_whole_blocks(path, SCHEMA):
+        record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
+        yield DeadLetter(**record)

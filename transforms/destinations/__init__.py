@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from transforms.destinations import tcp, tls, udp
+from transforms.destinations.tcp import make as make_tcp
+from transforms.destinations.tls import make as make_tls
+from transforms.destinations.udp import make as make_udp
 from transforms.settings import Destination
 
 
@@ -41,7 +43,7 @@ class Sender(Protocol):
 
 
 TRANSPORTS: dict[str, Callable[[Destination], Sender]] = {
-    "tcp": tcp.make,
-    "tls": tls.make,
-    "udp": udp.make,
+    "tcp": make_tcp,
+    "tls": make_tls,
+    "udp": make_udp,
 }

@@ -2,8 +2,8 @@
 
 Place in the flow: ``tcp`` and ``tls`` make connections, ``stream_delivery`` uses them.
 
-Contract: a connection never blocks except in ``finish``; whoever opens one calls ``watch`` often while waiting, which raises when
-it is time to give up. Plain and TLS connections differ only in how they write, look and end.
+Contract: a connection never blocks except in ``finish``; whoever opens one calls ``watch`` often while waiting, which raises
+when it is time to give up. Plain and TLS connections differ only in how they write, look and end.
 """
 
 from __future__ import annotations
@@ -161,15 +161,19 @@ def _open_one(family: int, address: object, deadline: float, watch: Watch) -> so
         with contextlib.suppress(BlockingIOError):
             sock.connect(address)  # type: ignore[arg-type]  # as getaddrinfo gave it
         wait_ready(sock, select.POLLOUT, deadline, watch)
-        if code := socket_probe.pending_error(sock):
-            raise OSError(code, os.strerror(code))
-        if sock.getsockname() == sock.getpeername():
-            # Nobody listens, but the port is in the range of outgoing ports and the kernel connected us with ourselves.
-            raise ConnectionRefusedError("Connection refused")
+        _must_be_connected(sock)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _must_be_connected(sock: socket.socket) -> None:
+    if code := socket_probe.pending_error(sock):
+        raise OSError(code, os.strerror(code))
+    if sock.getsockname() == sock.getpeername():
+        # Nobody listens, but the port is in the range of outgoing ports and the kernel connected us with ourselves.
+        raise ConnectionRefusedError("Connection refused")
 
 
 def set_options(sock: socket.socket) -> None:

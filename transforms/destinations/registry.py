@@ -2,8 +2,8 @@
 
 Place in the flow: the sink takes senders from here; the supervisor looks after idle ones and closes them at the end.
 
-Contract: thread-safe. A sender serves one bundle at a time: ``begin`` … ``done`` mark that, and ``check_all`` leaves those alone. A
-bundle that failed never says done; its sender is looked after again when the next bundle of its stream is.
+Contract: thread-safe. A sender serves one bundle at a time: ``begin`` … ``done`` mark that, and ``check_all`` leaves those
+alone. A bundle that failed never says done; its sender is looked after again when the next bundle of its stream is.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _check(entries: list[_Entry]) -> None:
 def _close(entry: _Entry, grace_secs: float) -> list[bytes]:
     try:
         entry.sender.close(grace_secs)
-    except Exception:  # noqa: BLE001  # one destination's trouble must not keep the others from an orderly end
+    except Exception:  # one destination's trouble must not keep the others from an orderly end
         _LOG.warning("A destination could not be closed in good order.", exc_info=True)
     messages: list[bytes] = getattr(entry.sender, "unreplayed", [])
     return messages

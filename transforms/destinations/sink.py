@@ -1,28 +1,25 @@
 """The last step: messages of one bundle to one destination, and the bundle's end only when they are delivered.
 
-Place in the flow: format → **SendToDestination** → dead letters of what can never be delivered. Read, format and send are fused,
-so a bundle that finishes here is a bundle whose cursor may be committed.
+Place in the flow: format → **SendToDestination** → dead letters of what can never be delivered. Read, format and send are
+fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
 Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
-``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that was
-used has confirmed. The pickled DoFn holds settings and references to secrets, no connection and no secret.
+``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that
+was used has confirmed. The pickled DoFn holds settings and references to secrets, no connection and no secret.
 """
 
 from __future__ import annotations
-
-import time
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from transforms.dead_letters import DeadLetter
+from transforms.dead_letters import DEAD, dead_letter
 from transforms.destinations import Sender, registry
 from transforms.errors import Undeliverable
 from transforms.events import DuoEvent, Stream
 from transforms.settings import Destination
 
-DEAD = "dead"
 NAMESPACE = "duologsync"
 
 
@@ -54,7 +51,7 @@ class SendToDestination(beam.DoFn):
             self._sender.send(message)  # type: ignore[union-attr]  # set by _turn_to
         except Undeliverable as never:
             self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
-            return [TaggedOutput(DEAD, self._dead_letter(event, never))]
+            return [TaggedOutput(DEAD, dead_letter(event, self._destination, never))]
         self._sent += 1
         self._sent_bytes += len(message)
         return None
@@ -72,20 +69,6 @@ class SendToDestination(beam.DoFn):
             self._used[stream] = (sender, getattr(sender, "reconnects", 0))
         self._stream = stream
         self._sender = self._used[stream][0]
-
-    def _dead_letter(self, event: DuoEvent, never: Undeliverable) -> DeadLetter:
-        return DeadLetter(
-            time_ms=time.time_ns() // 1_000_000,
-            account=event.stream.account,
-            log_type=event.stream.log_type,
-            api_host=event.stream.api_host,
-            account_id=event.stream.account_id,
-            destination=self._destination.name,
-            format=self._destination.format.name,
-            reason=never.reason,
-            detail=str(never),
-            raw=event.raw,
-        )
 
     def _count(self) -> None:
         """Counters are updated once per bundle: one update costs more than sending a message."""

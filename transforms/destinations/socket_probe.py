@@ -2,11 +2,12 @@
 
 Place in the flow: below ``stream_delivery``; asked once per written block and while waiting, never per message.
 
-Contract: nothing here blocks, raises for a missing feature or changes the connection, except that ``look_at_peer`` throws away
-bytes that the peer sent (a log receiver has nothing to say, and unread bytes would hide its FIN and turn our close into a reset).
+Contract: nothing here blocks, raises for a missing feature or changes the connection, except that ``look_at_peer`` throws
+away bytes that the peer sent (a log receiver has nothing to say, and unread bytes would hide its FIN and turn our close into a
+reset).
 
-Measured on Linux 6.18: ``tcpi_unacked`` is 0 while megabytes wait behind a closed window, SIOCOUTQ is not; ``SO_ERROR`` does not
-show a FIN, a read does; after a FIN a read goes on saying "end of file" even when a reset follows, and only ``SO_ERROR`` tells.
+Measured on Linux 6.18: ``tcpi_unacked`` is 0 while megabytes wait behind a closed window, SIOCOUTQ is not; ``SO_ERROR`` does
+not show a FIN, a read does; after a FIN a read goes on saying "end of file" even when a reset follows, only ``SO_ERROR`` tells.
 """
 
 from __future__ import annotations

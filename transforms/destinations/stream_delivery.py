@@ -17,65 +17,31 @@ What stays unknowable, and is not promised:
 - A receiver whose kernel sends a FIN although bytes were unread, or that buffers more than ``ring_cap_bytes`` unread.
 - A crash of this process (kill -9, power) within the time in which the SIEM also loses what its kernel holds: the ring dies
   with the process. At an orderly end close() waits for the peer's own end, which rsyslog and syslog-ng give after reading all.
-- Repeats: after a lost connection, up to the ring and the bundle once more. Where a delivery timeout ends the wait for a stalled
-  receiver, the blocks already on their way arrive and are read again from the checkpoint too.
+- Repeats: after a lost connection, up to the ring and the bundle once more. Where a delivery timeout ends the wait for a
+  stalled receiver, the blocks already on their way arrive and are read again from the checkpoint too.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from transforms.destinations.connection import Connection, ConnectionLost, Watch
 from transforms.destinations.framing import FRAMINGS
 from transforms.destinations.health import health_of
+from transforms.destinations.patience import OutOfTime, Patience, Tuning
 from transforms.destinations.ring import Block, Ring
 from transforms.destinations.socket_probe import Peer
 from transforms.errors import DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
-from transforms.lifecycle import STOP
 from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
 _CLOSING_ROUNDS = 3  # a receiver that resets at every end must not keep us here
 
 Connect = Callable[[float, Watch], Connection]
-"""(monotonic deadline, watch) → a connection that may be trusted; raises OSError, RetryLater, BadDestination, SecretUnavailable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """Times and sizes that nobody configures; tests shorten them.
-
-    Attributes:
-      block_bytes: small messages are joined up to this size.
-      ack_poll_min_secs, ack_poll_max_secs: pause between two looks at what is not acknowledged; it grows.
-      settle_secs: between the last two looks for a FIN or reset that arrives just after the last byte.
-      silence_secs: a peer that acknowledged nothing for so long, though asked, is gone.
-      stall_secs: a peer that is well but takes nothing for so long is worth a warning.
-      backoff_first_secs, backoff_max_secs: bounds of the pauses between attempts to connect.
-      mend_secs: how long check() may spend on writing the ring again.
-      ring_floor_bytes, ring_cap_bytes: bounds of the ring.
-    """
-
-    block_bytes: int = 256 * 1024
-    ack_poll_min_secs: float = 0.0001
-    ack_poll_max_secs: float = 0.02
-    settle_secs: float = 0.0003
-    silence_secs: float = 30.0
-    stall_secs: float = 10.0
-    backoff_first_secs: float = 0.5
-    backoff_max_secs: float = 30.0
-    mend_secs: float = 5.0
-    ring_floor_bytes: int = 1024 * 1024
-    ring_cap_bytes: int = 8 * 1024 * 1024
-
-
-class _OutOfTime(Exception):
-    """check() or close() has used up its own time."""
+"""(monotonic deadline, watch) → a connection that may be trusted. Raises OSError, RetryLater or WontHeal."""
 
 
 class StreamSender:
@@ -95,8 +61,7 @@ class StreamSender:
         self._block_bytes = self._tuning.block_bytes
         self._health = health_of(destination)
         self._connection: Connection | None = None
-        self._attempts_failed = 0  # since the last confirmed delivery
-        self._next_attempt_at = 0.0
+        self._patience = Patience(destination, self._tuning)
         self._connected_before = False
         self._small: list[bytes] = []  # not yet a block
         self._small_bytes = 0
@@ -107,9 +72,6 @@ class StreamSender:
         self._again = 0  # how many blocks at the head of the queue are the ring's
         self._ring = Ring(self._tuning.ring_floor_bytes, self._tuning.ring_cap_bytes)
         self._ring_in_doubt = False  # the connection that carried it died, and it was not confirmed once more
-        self._waiting_since: float | None = None
-        self._own_deadline: float | None = None  # set while check() or close() work
-        self._closing = False
         self.reconnects = 0
         self.resent = 0
 
@@ -119,7 +81,7 @@ class StreamSender:
         self._small = []
         self._small_bytes = 0
         self._bundle = []
-        self._waiting_since = None
+        self._patience.begin()
         # A block under way must be finished, or half a frame would stand before the next one. The ring's must go out anyway.
         keep = max(self._again, 1 if self._begun else 0)
         while len(self._queue) > keep:
@@ -147,17 +109,17 @@ class StreamSender:
 
     def check(self) -> None:
         self._look()
-        if self._ring_in_doubt and time.monotonic() >= self._next_attempt_at:
+        if self._ring_in_doubt and not self._patience.pause_secs:
             self._mend(time.monotonic() + self._tuning.mend_secs)
 
     def close(self, grace_secs: float) -> None:
         deadline = time.monotonic() + grace_secs
-        self._closing = True
+        self._patience.closing()
         self.begin()
         self._look()
         for _ in range(_CLOSING_ROUNDS):
             while self._ring_in_doubt and time.monotonic() < deadline:
-                self._rest(max(0.0, min(self._next_attempt_at, deadline) - time.monotonic()))
+                self._patience.rest(max(0.0, min(self._patience.pause_secs, deadline - time.monotonic())))
                 self._mend(deadline)
             if not self._finish(deadline):
                 break
@@ -179,9 +141,9 @@ class StreamSender:
         return [message for block in self._ring for message in self._framing.split(block.frames)]
 
     def test_connection(self) -> None:
-        """Connects once, for the command that checks a configuration. Raises BadDestination, SecretUnavailable or RetryLater."""
+        """Connects once, for the command that checks a configuration. Raises WontHeal or RetryLater."""
         try:
-            self._connect(time.monotonic() + self._destination.connect_timeout_secs, _do_nothing).finish(time.monotonic() + 1)
+            self._connect(self._patience.connect_deadline(), _do_nothing).finish(time.monotonic() + 1)
         except OSError as error:
             raise RetryLater(f"{self._destination.name} cannot be reached: {_cause(error)}.", kind="network") from error
 
@@ -226,8 +188,12 @@ class StreamSender:
         if acknowledged:
             self._await_acknowledgement(connection)
             connection.look()
-            self._rest(self._tuning.settle_secs)
+            self._patience.rest(self._tuning.settle_secs)
             connection.look()
+
+    def _moved(self) -> None:
+        if self._patience.moved():
+            self._health.back(0)
 
     def _drop_first(self) -> None:
         self._queue.popleft()
@@ -238,7 +204,7 @@ class StreamSender:
     def _wait_writable(self, connection: Connection) -> None:
         connection.wait_writable(0.2)
         connection.look()
-        self._watch()
+        self._patience.watch()
         self._doubt_silence(connection)
 
     def _await_acknowledgement(self, connection: Connection) -> None:
@@ -247,16 +213,16 @@ class StreamSender:
         while left := connection.unacknowledged_bytes():
             connection.look()
             if left == before:
-                self._watch()
+                self._patience.watch()
                 self._doubt_silence(connection)
             else:
                 self._moved()
             before = left
-            self._rest(pause)
+            self._patience.rest(pause)
             pause = min(pause * 1.5, self._tuning.ack_poll_max_secs)
 
     def _doubt_silence(self, connection: Connection) -> None:
-        waited = time.monotonic() - (self._waiting_since or time.monotonic())
+        waited = self._patience.waited_secs
         if waited < min(self._tuning.silence_secs, self._tuning.stall_secs):
             return
         facts = connection.facts()
@@ -272,7 +238,7 @@ class StreamSender:
         self._ring.extend(self._bundle)
         self._bundle = []
         self._ring_in_doubt = False
-        self._attempts_failed = 0
+        self._patience.succeeded()
         self._moved()
         self._health.ever_delivered = True
 
@@ -280,20 +246,16 @@ class StreamSender:
 
     def _connected(self) -> Connection:
         while self._connection is None:
-            self._watch()
-            pause = self._next_attempt_at - time.monotonic()
-            if pause > 0:
-                self._rest(min(pause, 0.2))
-                continue
-            self._try_to_connect()
+            self._patience.watch()
+            if pause := self._patience.pause_secs:
+                self._patience.rest(min(pause, 0.2))
+            else:
+                self._try_to_connect()
         return self._connection
 
     def _try_to_connect(self) -> None:
-        deadline = time.monotonic() + self._destination.connect_timeout_secs
-        if self._own_deadline is not None:
-            deadline = min(deadline, self._own_deadline)
         try:
-            self._connection = self._connect(deadline, self._watch)
+            self._connection = self._connect(self._patience.connect_deadline(), self._patience.watch)
         except DeliveryTimeout:
             raise
         except (OSError, RetryLater) as error:
@@ -322,60 +284,49 @@ class StreamSender:
         self._queue.clear()
         self._offset = self._again = 0
         self._begun = False
-        self._attempts_failed += 1
-        self._next_attempt_at = time.monotonic() + self._backoff_secs()
+        self._patience.failed()
         if idle and not self._ring_in_doubt:
             _LOG.debug("Destination %s: %s while idle.", self._destination.name, gone)
         else:
             self._health.away(str(gone).rstrip("."))
 
-    def _backoff_secs(self) -> float:
-        """Nothing after the first failure, which is mostly a restart; then exponential with full jitter."""
-        doublings = self._attempts_failed - 2
-        if doublings < 0:
-            return 0.0
-        longest = min(self._tuning.backoff_max_secs, self._tuning.backoff_first_secs * 2.0 ** min(doublings, 16))
-        return random.uniform(0, longest)  # noqa: S311  # spreads attempts, hides nothing
-
     # ---- the ring, outside of bundles ----
 
     def _mend(self, deadline: float) -> None:
         """Tries once, within its time, to write the ring again and to see it acknowledged."""
-        self._own_deadline = deadline
         try:
-            if self._connection is None:
-                self._try_to_connect()
-            if self._connection is not None:
-                self._write_all(self._connection, acknowledged=True)
-                self._commit()
+            with self._patience.no_longer_than(deadline):
+                if self._connection is None:
+                    self._try_to_connect()
+                if self._connection is not None:
+                    self._write_all(self._connection, acknowledged=True)
+                    self._commit()
         except (ConnectionLost, WontHeal) as gone:
             self._lose(gone)
-        except (_OutOfTime, Stopping, DeliveryTimeout):
+        except (OutOfTime, Stopping, DeliveryTimeout):
             pass  # what is left stays in the queue, and the ring in doubt
-        finally:
-            self._own_deadline = None
 
     def _finish(self, deadline: float) -> bool:
         """Ends the connection in good order, after the rest of a block under way; True where the ring is in doubt after it."""
         connection, self._connection = self._connection, None
         if connection is None:
             return False
-        self._own_deadline = deadline
         try:
-            if self._queue:
-                self._write_all(connection, acknowledged=False)
-            if connection.finish(deadline) is Peer.RESET:
-                raise ConnectionLost("the receiver reset the connection at its end", maybe_unread=True)
-        except _OutOfTime:
+            with self._patience.no_longer_than(deadline):
+                if self._queue:
+                    self._write_all(connection, acknowledged=False)
+                if connection.finish(deadline) is not Peer.RESET:
+                    return False
+        except OutOfTime:
             # The receiver stalls. What it acknowledged lies in its kernel, and a close in good order leaves it there.
             connection.abandon()
+            return False
         except (ConnectionLost, WontHeal) as gone:
             connection.abandon()
             self._lose(gone)
-            return self._ring_in_doubt
-        finally:
-            self._own_deadline = None
-        return False
+        else:
+            self._lose(ConnectionLost("the receiver reset the connection at its end", maybe_unread=True))
+        return self._ring_in_doubt
 
     def _look(self) -> None:
         if self._connection is not None:
@@ -383,33 +334,6 @@ class StreamSender:
                 self._connection.look()
             except (ConnectionLost, WontHeal) as gone:
                 self._lose(gone)
-
-    # ---- waiting ----
-
-    def _moved(self) -> None:
-        """The peer takes bytes. On a connection that followed a failure only a confirmed bundle counts as progress."""
-        if self._waiting_since is not None and not self._attempts_failed:
-            self._waiting_since = None
-            self._health.back(0)
-
-    def _rest(self, secs: float) -> None:
-        if self._closing:
-            time.sleep(secs)
-        else:
-            STOP.sleep_in_grace(secs)
-
-    def _watch(self) -> None:
-        """Called while waiting: raises where the wait must end."""
-        now = time.monotonic()
-        if self._own_deadline is not None and now >= self._own_deadline:
-            raise _OutOfTime
-        if not self._closing and STOP.expired:
-            raise Stopping(f"{self._destination.name}: the grace period is over; what is not confirmed is read again.")
-        if self._waiting_since is None:
-            self._waiting_since = now
-        limit = self._destination.delivery_timeout_secs
-        if limit is not None and now - self._waiting_since >= limit:
-            raise DeliveryTimeout(f"{self._destination.name} did not take a bundle within {limit:g} s.")
 
 
 def _cause(error: Exception) -> str:

@@ -6,7 +6,8 @@ Place in the flow: one of the transports; everything but connecting is in ``stre
 from __future__ import annotations
 
 from transforms.destinations.connection import Connection, PlainConnection, Watch, open_socket
-from transforms.destinations.stream_delivery import StreamSender, Tuning
+from transforms.destinations.patience import Tuning
+from transforms.destinations.stream_delivery import StreamSender
 from transforms.settings import Destination
 
 

@@ -3,11 +3,11 @@
 Place in the flow: one of the transports.
 
 UDP promises nothing: a datagram that is dropped on the way, or because the receiver's buffer is full, is gone without a trace.
-What can be known is used: the socket is connected, so that a refusal ("nobody listens", an ICMP message) comes back as an error of
-a later call. confirm() waits a moment for it. After a refusal the bundle is sent again from its beginning, with back-off, the
-first datagram alone to see whether anybody listens; so a bundle, or two, may arrive twice. A refusal that shows before the first
-datagram of a bundle was meant for the bundle before it, which is then sent again as well. Sending pauses a moment after each
-burst, because a receiver's default buffer holds only about a hundred datagrams.
+What can be known is used: the socket is connected, so that a refusal ("nobody listens", an ICMP message) comes back as an error
+of a later call. confirm() waits a moment for it. After a refusal the bundle is sent again from its beginning, with back-off,
+the first datagram alone to see whether anybody listens; so a bundle, or two, may arrive twice. A refusal that shows before the
+first datagram of a bundle was meant for the bundle before it, which is then sent again as well. Sending pauses a moment after
+each burst, because a receiver's default buffer holds only about a hundred datagrams.
 
 Contract: as in ``transforms.destinations``; longer than a datagram can be is ``Undeliverable``, never cut.
 """
@@ -193,7 +193,7 @@ class UdpSender:
         self._health.away(cause)
         longest = min(self._tuning.backoff_max_secs, self._tuning.backoff_first_secs * 2.0 ** min(self._refusals, 16))
         self._refusals += 1
-        end = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311  # spreads attempts, hides nothing
+        end = time.monotonic() + random.uniform(longest / 2, longest)  # spreads attempts, hides nothing
         while (left := end - time.monotonic()) > 0:
             self._watch()
             self._rest(min(left, 0.2))
