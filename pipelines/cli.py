@@ -1,7 +1,8 @@
 """The command line: ``duologsync VERB …``, and ``duologsync config.yml`` as the incumbent's users type it.
 
-Each verb is one module in ``pipelines.commands`` with ``add_arguments(parser)`` and ``run(arguments) -> exit code``; a new verb is one
-module and one line in ``_VERBS``. Modules are imported when their verb is used, so that ``--help`` and ``validate`` need no Beam.
+Each verb is one module in ``pipelines.commands`` with ``add_arguments(parser)`` and ``run(arguments) -> exit code``; a new
+verb is one module and one line in ``_VERBS``. Modules are imported when their verb is used, so that ``--help`` and
+``validate`` need no Beam.
 
 Contract: bad input ends with a message and an exit code of ``pipelines.exit_codes``, never with a traceback.
 """
@@ -13,6 +14,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pipelines import __version__, exit_codes
 
@@ -66,7 +68,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
-        epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 checkpoint or dead letter directory.",
+        epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
@@ -77,7 +79,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _module(verb: str):  # type: ignore[no-untyped-def] # a module is its own type
+def _module(verb: str) -> Any:
     return importlib.import_module(f"pipelines.commands.{verb}")
 
 

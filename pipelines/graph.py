@@ -1,7 +1,7 @@
 """The graph: for one log type, read → split → format → send, with dead letters beside.
 
-Place: the one description of the pipeline that every runner gets. Local runs build it for one stream at a time and in passes; Prism,
-Flink and Dataflow get one graph with all log types.
+Place: the one description of the pipeline that every runner gets. Local runs build it for one stream at a time and in passes;
+Prism, Flink and Dataflow get one graph with all log types.
 
 Two rules keep "a finished bundle is a delivered bundle" true, and tests watch both:
   * nothing between reading and sending may break fusion: no GroupByKey, Reshuffle, Flatten, state or side input;
@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import apache_beam as beam
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource
-
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations.sink import SendToDestination
+
 from transforms.duo.source import DuoLogSource, Passes
 from transforms.events import SplitPages
 from transforms.formats.apply import FormatEvents

@@ -1,7 +1,7 @@
 """Logging of the program's own life (never of events): readable lines on a terminal, one JSON object per line elsewhere.
 
-Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones, mode 600).
-Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide.
+Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones,
+mode 600). Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 _FILE_BYTES = 10_000_000
 _FILES = 5
@@ -36,7 +37,7 @@ class JsonLines(logging.Formatter):
 class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
     """A rotating file that only its owner may read: messages name accounts, hosts and files."""
 
-    def _open(self):  # type: ignore[no-untyped-def] # the base class's type is a private alias
+    def _open(self) -> Any:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return os.fdopen(descriptor, self.mode, encoding=self.encoding)
 

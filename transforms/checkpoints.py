@@ -1,7 +1,7 @@
 """The checkpoint store: the last delivered cursor of every stream, from which a fresh launch (and every local pass) resumes.
 
-Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner has
-no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
+Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner
+has no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
 
 Contract:
   * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700.
@@ -133,8 +133,10 @@ class CheckpointStore:
         """Moves a stream's record aside, so that it begins anew."""
         with self._mutex:
             self._last.pop(stream, None)
-            with suppress(FileNotFoundError):
-                self._path(stream).replace(self._aside(self._path(stream), "forgotten"))
+            path = self._path(stream)
+            for record in (path, path.with_name(path.name + ".previous")):
+                with suppress(FileNotFoundError):
+                    record.replace(self._aside(record, "forgotten"))
 
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
@@ -168,7 +170,9 @@ class CheckpointStore:
         try:
             path.replace(aside)
         except OSError as move_error:
-            raise StoreUnusable(f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}.") from None
+            raise StoreUnusable(
+                f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}."
+            ) from None
         _LOGGER.error(
             "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one the stream "
             "begins at its full look-back and repeats events. None is skipped.",

@@ -133,6 +133,8 @@ class _StructCoder(coders.Coder):
 
 
 class DuoEventCoder(_StructCoder):
+    """DuoEvent as bytes."""
+
     _type = DuoEvent
 
     def to_type_hint(self) -> type:
@@ -140,6 +142,8 @@ class DuoEventCoder(_StructCoder):
 
 
 class DuoPageCoder(_StructCoder):
+    """DuoPage as bytes."""
+
     _type = DuoPage
 
     def to_type_hint(self) -> type:

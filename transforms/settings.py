@@ -193,9 +193,6 @@ class Job:
     def destinations_of(self, account: str, log_type: str) -> tuple[Destination, ...]:
         """The destinations of one stream, each once, in the order of ``destinations``."""
         wanted = {
-            name
-            for route in self.routes
-            if log_type in route.log_types and route.takes(account)
-            for name in route.destinations
+            name for route in self.routes if log_type in route.log_types and route.takes(account) for name in route.destinations
         }
         return tuple(d for d in self.destinations if d.name in wanted)

@@ -27,15 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
         logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file)
     except OSError as error:
         logs.set_up(verbose=arguments.verbose)
-        _LOGGER.error("The log file %s cannot be opened: %s.", loaded.job.log_file, error.strerror)  # noqa: TRY400
+        _LOGGER.error("The log file %s cannot be opened: %s.", loaded.job.log_file, error.strerror)
         return exit_codes.CONFIG
     for notice in loaded.notices:
         _LOGGER.warning("%s", notice)
     _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)
     if arguments.beam_flags:
-        from pipelines.launch import launch  # noqa: PLC0415 - local runs need none of it
+        from pipelines.launch import launch  # local runs need none of it
 
         return launch(loaded.job, arguments.beam_flags)
-    from pipelines.local.supervisor import run_local  # noqa: PLC0415 - Beam takes its time to load; config errors come first
+    from pipelines.local.supervisor import run_local  # Beam takes its time to load; config errors come first
 
     return run_local(loaded.job, grace_secs=arguments.grace_secs)

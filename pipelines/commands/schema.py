@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints; touches nothing."""
-    from pipelines.config.sample import sample_yaml  # noqa: PLC0415 - the models take their time to load
-    from pipelines.config.schema import config_schema  # noqa: PLC0415
+    from pipelines.config.sample import sample_yaml  # the models take their time to load
+    from pipelines.config.schema import config_schema
 
     print(sample_yaml() if arguments.sample else json.dumps(config_schema(), indent=2))
     return exit_codes.OK

@@ -1,10 +1,11 @@
 """One stream of a local run: a thread that waits for pages and runs the graph on them, one pass after another.
 
-Place: the supervisor starts one per (account, log type), so that no stream waits for another. Waiting happens here, outside of
-Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing more for now.
+Place: the supervisor starts one per (account, log type), so that no stream waits for another. Waiting happens here, outside
+of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing
+more for now.
 
-Contract: ``run`` returns when the program is asked to end, or when only a person can mend what is wrong (``fatal`` says what). All
-else is tried again with back-off: nothing that was not delivered is ever committed.
+Contract: ``run`` returns when the program is asked to end, or when only a person can mend what is wrong (``fatal`` says
+what). All else is tried again with back-off: nothing that was not delivered is ever committed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class StreamRunner:
                     self._idle(feed)
         except WontHeal as error:
             self.fatal = error
-            _LOGGER.error("%s stops: %s", self.stream, error)  # noqa: TRY400 - the text is for the user, the traceback is not
+            _LOGGER.error("%s stops: %s", self.stream, error)  # the text is for the user, the traceback is not
         except Stopping:
             self.cut_short = True
 
@@ -66,7 +67,7 @@ class StreamRunner:
         try:
             pipeline.run().wait_until_finish()
             self._failures = 0
-        except Exception as error:  # noqa: BLE001 - whatever failed, nothing was committed and the pass is run again
+        except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.stream) or error)
 
     def _handle_failure(self, error: Exception) -> None:
@@ -74,7 +75,7 @@ class StreamRunner:
         if isinstance(error, (WontHeal, Stopping)):
             raise error
         self._failures += 1
-        wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)  # noqa: S311
+        wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
             self.stream, wait_secs, _first_line(error),

@@ -1,8 +1,8 @@
 """The supervisor of a local run: starts every stream's thread, ends them in good order, and says with which exit code.
 
-Contract of ``run_local``: holds the lock of the checkpoint directory while it runs; on SIGINT or SIGTERM what was read is delivered
-and committed within the grace period; returns an exit code (``pipelines.exit_codes``). One stream's end is not the others': the
-program ends by itself only when every stream has stopped for good.
+Contract of ``run_local``: holds the lock of the checkpoint directory while it runs; on SIGINT or SIGTERM what was read is
+delivered and committed within the grace period; returns an exit code (``pipelines.exit_codes``). One stream's end is not the
+others': the program ends by itself only when every stream has stopped for good.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import registry
 from transforms.duo.client import DuoClient
 from transforms.duo.feed import USER_AGENT, close_feeds, stream_of
-from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, WontHeal
+from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, RetryLater, WontHeal
 from transforms.lifecycle import STOP
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Job
@@ -38,7 +38,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     try:
         store.lock()
     except (StoreInUse, StoreUnusable) as error:
-        _LOGGER.error("%s", error)  # noqa: TRY400 - the text is for the user, the traceback is not
+        _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
     previous = _on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
@@ -87,7 +87,10 @@ class _Supervisor:
         for thread in self._threads:
             thread.join(STOP.left_secs + 1.0)
         close_feeds()
-        keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), self._job.storage.dead_letter_dir)
+        try:
+            keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), self._job.storage.dead_letter_dir)
+        except RetryLater as error:
+            _LOGGER.error("%s", error)
         late = [t.name for t in self._threads if t.is_alive()]
         if late or any(r.cut_short for r in self._runners):
             _LOGGER.warning(
@@ -135,7 +138,7 @@ class _Supervisor:
                         self._start_account(child)
                 wait_secs = _RELIST_SECS
             except WontHeal as error:
-                _LOGGER.error("%s: its children cannot be listed: %s", parent.name, error)  # noqa: TRY400 - see above
+                _LOGGER.error("%s: its children cannot be listed: %s", parent.name, error)  # see above
                 if not self._known:
                     self._parent_errors.append(error)
                     return

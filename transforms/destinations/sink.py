@@ -16,8 +16,9 @@ from apache_beam.pvalue import TaggedOutput
 
 from transforms.dead_letters import DEAD, dead_letter
 from transforms.destinations import Sender, registry
-from transforms.errors import Undeliverable
+from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.events import DuoEvent, Stream
+from transforms.lifecycle import FAILURES
 from transforms.settings import Destination
 
 NAMESPACE = "duologsync"
@@ -52,13 +53,20 @@ class SendToDestination(beam.DoFn):
         except Undeliverable as never:
             self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
             return [TaggedOutput(DEAD, dead_letter(event, self._destination, never))]
+        except DuoLogSyncError as error:
+            FAILURES.record(event.stream, error)
+            raise
         self._sent += 1
         self._sent_bytes += len(message)
         return None
 
     def finish_bundle(self) -> None:
         for stream, (sender, _) in self._used.items():
-            sender.confirm()
+            try:
+                sender.confirm()
+            except DuoLogSyncError as error:
+                FAILURES.record(stream, error)
+                raise
             registry.done(self._destination, stream)
         self._count()
         self._clear()

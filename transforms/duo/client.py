@@ -66,7 +66,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
-class DuoClient(duo_client.Admin):  # type: ignore[misc] # duo_client has no types
+class DuoClient(duo_client.Admin):
     """Reads pages of logs of one account. Not thread-safe."""
 
     def __init__(self, account: Account, *, user_agent: str, timeout_secs: float) -> None:
@@ -199,6 +199,8 @@ class DuoClient(duo_client.Admin):  # type: ignore[misc] # duo_client has no typ
                 raise TimeoutError(f"the answer was not complete after {self._timeout_secs:g} s")
             if sock is not None:
                 sock.settimeout(left_secs)
+        # read1 leaves a complete answer open, and an open answer keeps the connection from being used again.
+        response.close()
         if expected is not None and size != expected:
             raise http.client.IncompleteRead(b"", expected - size)
         return b"".join(chunks)
@@ -250,8 +252,8 @@ class DuoClient(duo_client.Admin):  # type: ignore[misc] # duo_client has no typ
             where += f" (through the proxy {self._account.proxy.host}:{self._account.proxy.port})"
         if isinstance(error, ssl.SSLCertVerificationError):
             return RetryLater(
-                f"The certificate of {where} is not trusted: {error.verify_message}. Where a proxy inspects TLS, or a test server "
-                "is meant, set ca_file to its CA.",
+                f"The certificate of {where} is not trusted: {error.verify_message}. Where a proxy inspects TLS, or a test "
+                "server is meant, set ca_file to its CA.",
                 kind="tls",
             )
         if isinstance(error, ssl.SSLError):

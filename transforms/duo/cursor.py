@@ -41,8 +41,8 @@ class _Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     min: int
     max: int | None = None
     next: str | None = None
-    skip: list[str] = []  # noqa: RUF012 - msgspec copies the default for each instance
-    tail: list[str] = []  # noqa: RUF012
+    skip: list[str] = []
+    tail: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)

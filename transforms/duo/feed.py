@@ -25,7 +25,7 @@ from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.pace import Pace, pace_of
-from transforms.duo.paging import Answer, Call, Step, Wait, after_answer, days_out_of_reach, next_call, restart_window
+from transforms.duo.paging import Call, Step, Wait, after_answer, days_out_of_reach, next_call, restart_window
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -34,7 +34,7 @@ _LOGGER = logging.getLogger(__name__)
 
 # Pages fetched beyond the reader's position: one is being sent, one is ready, one is on its way.
 _AHEAD = 2
-# Pages that were handed out and not yet committed. Bundles are much smaller; a runner that never finalizes must not fill memory.
+# Pages handed out and not yet committed. Bundles are smaller; a runner that never finalizes must not fill memory.
 _MOST_KEPT = 64
 _FIRST_BACKOFF_SECS = 1.0
 _LONGEST_BACKOFF_SECS = 60.0
@@ -174,7 +174,7 @@ class PageFeed:
         if days > 0:
             self.counts["days_out_of_reach"] += round(days)
             _LOGGER.error(
-                "%s was last read %.1f days before what Duo still serves (180 days). Events of those days cannot be read any more.",
+                "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
                 self.stream, days,
             )  # fmt: skip
 
@@ -191,12 +191,10 @@ class PageFeed:
             epoch, cursor, call = work
             try:
                 if client is None:
-                    client = DuoClient(
-                        self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs
-                    )
+                    client = DuoClient(self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs)
                 answer = client.fetch_page(self._log_type, call)
-                self._add(epoch, call, after_answer(self._log_type, cursor, call, answer), answer)
-            except Exception as error:  # noqa: BLE001 - a thread that dies silently would stop the stream for ever
+                self._add(epoch, after_answer(self._log_type, cursor, call, answer))
+            except Exception as error:  # a thread that dies silently would stop the stream for ever
                 self._handle(epoch, cursor, call, error)
         if client is not None:
             client.close()
@@ -226,7 +224,7 @@ class PageFeed:
         self._caught_up = caught_up
         self._changed.notify_all()
 
-    def _add(self, epoch: int, call: Call, step: Step, answer: Answer) -> None:
+    def _add(self, epoch: int, step: Step) -> None:
         self._pace.succeeded()
         with self._changed:
             self._answered = True
@@ -256,7 +254,9 @@ class PageFeed:
             self._failures += 1
             if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
                 self.counts["page_refused"] += 1
-                _LOGGER.warning("%s: %s. Reading the present window again from its start; nothing is skipped.", self.stream, error)
+                _LOGGER.warning(
+                    "%s: %s. Reading the present window again from its start; nothing is skipped.", self.stream, error
+                )
                 self._fetch_at = restart_window(cursor)
                 self._rest(_FIRST_BACKOFF_SECS, caught_up=False)
                 return
@@ -281,18 +281,20 @@ class PageFeed:
             return "bad_credentials", _UNAVAILABLE_RETRY_SECS
         if isinstance(error, WontHeal):
             return "wont_heal", _UNAVAILABLE_RETRY_SECS
-        _LOGGER.exception("%s: an error that nobody expected; the stream goes on.", self.stream)
+        _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self.stream, exc_info=error)
         return "unexpected", self._backoff_secs()
 
     def _backoff_secs(self) -> float:
         grown = min(_FIRST_BACKOFF_SECS * 2 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
-        return grown * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
 
     def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
         """Once per kind of trouble, and again when it has lasted."""
         level = logging.WARNING if self.trouble != kind or self._failures % 20 == 0 else logging.DEBUG
         self.trouble = kind
-        _LOGGER.log(level, "%s: %s Trying again in %.0f s (failure %d in a row).", self.stream, error, wait_secs, self._failures)
+        _LOGGER.log(
+            level, "%s: %s Trying again in %.0f s (failure %d in a row).", self.stream, error, wait_secs, self._failures
+        )
 
 
 def stream_of(account: Account, log_type: str) -> Stream:

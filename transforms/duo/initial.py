@@ -1,7 +1,7 @@
 """Where a stream begins at a launch: at our checkpoint, else at Duo Log Sync's, else at the start of the look-back.
 
-Place in the flow: asked once per reader that has no mark of the runner. Whatever is decided is written to the checkpoint store at
-once, so that a stream which has delivered nothing yet begins at the same place after a restart.
+Place in the flow: asked once per reader that has no mark of the runner. Whatever is decided is written to the checkpoint
+store at once, so that a stream which has delivered nothing yet begins at the same place after a restart.
 """
 
 from __future__ import annotations
@@ -48,12 +48,14 @@ def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Curs
     except FileNotFoundError:
         return None
     except OSError as error:
-        _LOGGER.error("Duo Log Sync's checkpoint %s cannot be read (%s); %s starts at its look-back.", path, error.strerror, stream)
+        _LOGGER.error(
+            "Duo Log Sync's checkpoint %s cannot be read (%s); %s starts at its look-back.", path, error.strerror, stream
+        )
         return None
     cursor = _read_incumbent(content, stream.log_type, now_ms)
     if cursor is None:
         _LOGGER.error(
-            "Duo Log Sync's checkpoint %s holds no position that can be used; %s starts at its look-back and may repeat events.",
+            "Duo Log Sync's checkpoint %s holds no usable position; %s starts at its look-back and may repeat events.",
             path, stream,
         )  # fmt: skip
     else:

@@ -53,7 +53,7 @@ class Pace:
         with self._lock:
             grown = FIRST_LIMITED_WAIT_SECS * 2**self._limited_in_a_row
             wait = retry_after_secs if retry_after_secs is not None else min(grown, LONGEST_LIMITED_WAIT_SECS)
-            wait += random.uniform(0.0, max(1.0, wait) * 0.1)  # noqa: S311 - jitter, not a secret
+            wait += random.uniform(0.0, max(1.0, wait) * 0.1)  # jitter, not a secret
             self._limited_in_a_row = min(self._limited_in_a_row + 1, 8)
             self._pause_secs = min(max(self._pause_secs * 2, 1.0), max(_LONGEST_PAUSE_SECS, self._least_pause_secs))
             self._not_before = max(self._not_before, self._now() + wait)

@@ -101,9 +101,7 @@ def restart_window(cursor: Cursor) -> Cursor:
     return cursor.step(next_offset=None, tail=())
 
 
-def _leave_out_seen(
-    log_type: LogType, cursor: Cursor, call: Call, rows: list[bytes]
-) -> tuple[list[bytes], tuple[str, ...]]:
+def _leave_out_seen(log_type: LogType, cursor: Cursor, call: Call, rows: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
     """Rows without those of the border millisecond that the last window delivered, and what is still to be left out."""
     if not cursor.skip:
         return rows, ()

@@ -1,14 +1,14 @@
 """The Beam source: one ``UnboundedSource`` per log type, split per account, whose records are pages.
 
-Place in the flow: pages of ``transforms.duo.feed`` → **here** → ``SplitPages`` → format → destination, all fused in one stage, so
-that a finished bundle is a delivered bundle. Bundle finalization commits the cursor to the checkpoint store.
+Place in the flow: pages of ``transforms.duo.feed`` → **here** → ``SplitPages`` → format → destination, all fused in one
+stage, so that a finished bundle is a delivered bundle. Bundle finalization commits the cursor to the checkpoint store.
 
 Two ways to run the same source:
 
     endless    (Prism, Flink, Dataflow)  ``advance`` never waits; no page now means "look again after the poll delay"
-    in passes  (in-process DirectRunner) that runner cannot wait between bundles and keeps memory of each, so the source ends when
-               it has nothing more for now, or after ``pages_per_pass``; the launcher runs the pipeline again. ``advance`` may wait
-               for a page that is on its way, but only while nothing undelivered waits for it.
+    in passes  (in-process DirectRunner) that runner cannot wait between bundles and keeps memory of each, so the source
+               ends when it has nothing more for now, or after ``pages_per_pass``; the launcher runs the pipeline again.
+               ``advance`` may wait for a page that is on its way, but only while nothing undelivered waits for it.
 
 The pickled source holds settings and references to secrets, never a secret.
 """
@@ -73,7 +73,7 @@ class DuoCheckpointMarkCoder(coders.Coder):
 
 
 @dataclass(frozen=True)
-class DuoLogSource(UnboundedSource):  # type: ignore[misc] # Beam has no types
+class DuoLogSource(UnboundedSource):
     """One log type of some accounts; after ``split`` of one.
 
     Attributes:
@@ -116,7 +116,7 @@ class DuoLogSource(UnboundedSource):  # type: ignore[misc] # Beam has no types
         return feed_of(account, self.log_type, self.reading)
 
 
-class DuoReader(UnboundedReader):  # type: ignore[misc] # Beam has no types
+class DuoReader(UnboundedReader):
     """Hands the pages of a feed to Beam, and says where it stands."""
 
     def __init__(self, source: DuoLogSource, cursor: Cursor) -> None:

@@ -1,7 +1,7 @@
 """The format step: events → ``(event, message)``, one per destination.
 
-Place in the flow: between ``SplitPages`` and ``SendToDestination``, fused with both. An event that the format cannot write becomes a
-dead letter with its reason; the stream goes on.
+Place in the flow: between ``SplitPages`` and ``SendToDestination``, fused with both. An event that the format cannot write
+becomes a dead letter with its reason; the stream goes on.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.dead_letters import DEAD, DeadLetter, dead_letter
+from transforms.dead_letters import DEAD, dead_letter
 from transforms.errors import Undeliverable
 from transforms.events import DuoEvent
 from transforms.formats import FORMATS, Formatter
 from transforms.settings import Destination
 
 
-class FormatEvents(beam.DoFn):  # type: ignore[misc] # Beam has no types
+class FormatEvents(beam.DoFn):
     """DuoEvent → ``(DuoEvent, bytes)``; what cannot be written goes to the output ``dead``.
 
     Args:
@@ -43,7 +43,4 @@ class FormatEvents(beam.DoFn):  # type: ignore[misc] # Beam has no types
             yield event, self._formatter.format(event)
         except Undeliverable as error:
             Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
-            yield beam.pvalue.TaggedOutput(DEAD, self._dead(event, error))
-
-    def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
-        return dead_letter(event, self._destination, error)
+            yield beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error))

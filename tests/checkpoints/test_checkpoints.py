@@ -1,0 +1,174 @@
+"""The checkpoint store: what a crash, a late finalizer, a bad file or a second copy can do to it."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable
+from transforms.duo.cursor import Cursor
+from transforms.events import Stream
+
+STREAM = Stream("main", "auth", "api-0a1b2c3d.duosecurity.com")
+# Written by release 1.0.0; later releases must go on reading it.
+FROZEN = (
+    b'{"v":1,"stream":{"account":"main","log_type":"auth","api_host":"api-0a1b2c3d.duosecurity.com","account_id":null},'
+    b'"cursor":{"v":1,"seq":3,"min":1700000000000},"committed_ms":1700000000999,"delivered":12}'
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = CheckpointStore(tmp_path / "state")
+    store.open()
+    return store
+
+
+def path_of(store, suffix=""):
+    return store.directory / f"main.auth.json{suffix}"
+
+
+def test_a_stream_without_a_record_has_no_cursor(store):
+    assert store.load(STREAM) is None
+
+
+def test_a_committed_cursor_is_there_for_the_next_process(store):
+    store.commit(STREAM, Cursor(5, seq=1), delivered=10)
+    store.commit(STREAM, Cursor(6, seq=2), delivered=5)
+
+    fresh = CheckpointStore(store.directory)
+    assert fresh.load(STREAM) == Cursor(6, seq=2)
+    assert [record.delivered for record in fresh.records()] == [15]
+
+
+def test_a_finalizer_that_comes_late_does_not_move_the_cursor_back(store):
+    assert store.commit(STREAM, Cursor(6, seq=2))
+    assert not store.commit(STREAM, Cursor(5, seq=1))
+    assert not store.commit(STREAM, Cursor(6, seq=2))
+
+    assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+
+
+def test_commits_of_many_threads_keep_the_latest(store):
+    threads = [threading.Thread(target=store.commit, args=(STREAM, Cursor(n, seq=n))) for n in range(1, 40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert CheckpointStore(store.directory).load(STREAM) == Cursor(39, seq=39)
+
+
+def test_only_the_owner_may_read_records_and_directory(store):
+    store.commit(STREAM, Cursor(5, seq=1))
+
+    assert stat.S_IMODE(path_of(store).stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
+
+
+def test_the_bytes_of_version_1_are_read(store):
+    path_of(store).write_bytes(FROZEN)
+
+    assert store.load(STREAM) == Cursor(1_700_000_000_000, seq=3)
+
+
+def test_the_record_keeps_its_shape(store):
+    store.commit(STREAM, Cursor(1_700_000_000_000, seq=3), delivered=12)
+
+    written = json.loads(path_of(store).read_bytes())
+    frozen = json.loads(FROZEN)
+    assert {**written, "committed_ms": 0} == {**frozen, "committed_ms": 0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"   \n", FROZEN[:60], b"null", b"\x00" * 200, b'["1700000000000","tx"]', FROZEN.replace(b'"main"', b'"other"')],
+    ids=["empty", "blank", "cut", "null", "zeros", "the incumbent's", "of another stream"],
+)
+class TestARecordThatCannotBeUsed:
+    def test_is_told_and_kept_aside_and_the_record_before_it_is_used(self, store, caplog, content):
+        store.commit(STREAM, Cursor(5, seq=1))
+        store.commit(STREAM, Cursor(6, seq=2))
+        path_of(store).write_bytes(content)
+
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=1)
+        assert "kept as" in caplog.text
+        (aside,) = store.directory.glob("main.auth.json.unreadable-*")
+        assert aside.read_bytes() == content
+
+    def test_gives_no_cursor_where_there_is_none_before_it(self, store, caplog, content):
+        path_of(store).write_bytes(content)
+
+        assert store.load(STREAM) is None
+        assert "full look-back" in caplog.text
+
+
+def test_a_crash_between_writing_and_renaming_leaves_the_old_record(store, monkeypatch):
+    store.commit(STREAM, Cursor(5, seq=1))
+
+    def crash(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.commit(STREAM, Cursor(6, seq=2))
+    monkeypatch.undo()
+
+    assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=1)
+
+
+def test_a_second_copy_on_the_same_directory_is_refused_and_told_who_holds_it(store):
+    store.lock()
+    code = (
+        "import sys; from transforms.checkpoints import *; s = CheckpointStore(sys.argv[1])\n"
+        "try: s.lock()\nexcept StoreInUse as error: print(error); sys.exit(5)"
+    )
+    other = subprocess.run([sys.executable, "-c", code, str(store.directory)], capture_output=True, text=True, check=False)
+
+    assert other.returncode == 5
+    assert str(os.getpid()) in other.stdout
+
+
+def test_the_lock_is_free_again_once_its_holder_is_killed(store):
+    code = (
+        "import sys, time; from transforms.checkpoints import *; s = CheckpointStore(sys.argv[1]); s.lock()\n"
+        "print('locked', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(store.directory)], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"locked\n"
+    with pytest.raises(StoreInUse):
+        store.lock()
+    holder.kill()
+    holder.wait()
+
+    store.lock()
+
+
+def test_account_names_that_differ_never_share_a_file(store):
+    odd = [Stream(name, "auth") for name in ("a/b", "a.b", "a b", "a%2Fb", "é")]
+    for number, stream in enumerate(odd):
+        store.commit(stream, Cursor(number, seq=1))
+
+    assert [store.load(stream) for stream in odd] == [Cursor(number, seq=1) for number in range(5)]
+    assert len(list(store.directory.glob("*.json"))) == 5
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreUnusable, match="cannot be made"):
+        CheckpointStore(tmp_path / "file" / "state").lock()
+
+
+def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(store):
+    store.commit(STREAM, Cursor(5, seq=1))
+    store.commit(STREAM, Cursor(6, seq=2))
+    store.forget(STREAM)
+
+    assert store.load(STREAM) is None
+    assert list(store.directory.glob("main.auth.json.forgotten-*"))
+    assert not path_of(store).exists()

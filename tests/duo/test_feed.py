@@ -1,0 +1,190 @@
+"""The feed against the simulator: reading ahead, going back, and trouble that touches one stream only."""
+
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import FAST, IKEY, now_ms
+from transforms.duo import feed as feed_module
+from transforms.duo.cursor import Cursor
+from transforms.duo.feed import PageFeed
+from transforms.errors import BadCredentials
+from transforms.secrets import SecretRef
+
+START = Cursor(0)
+
+
+@pytest.fixture
+def feed(account):
+    feed = PageFeed(account, "auth", FAST)
+    yield feed
+    feed.close()
+
+
+@pytest.fixture
+def backlog(simulator):
+    """3,500 events: four pages."""
+    simulator.add_backlog("auth", 3_500, now_ms() - 3_600_000, now_ms() - 60_000)
+    return simulator.produced_rows("auth")
+
+
+def start_of_day() -> Cursor:
+    return Cursor(now_ms() - 86_400_000)
+
+
+def take_all(feed, rows_wanted, within_secs=20):
+    rows, pages = [], []
+    while len(rows) < rows_wanted:
+        fetched = feed.take(within_secs)
+        assert fetched is not None, f"only {len(rows)} of {rows_wanted} rows came"
+        rows += fetched.page.rows
+        pages.append(fetched)
+    return rows, pages
+
+
+def test_pages_come_in_order_and_each_begins_where_the_last_one_ended(feed, backlog):
+    feed.seek(start_of_day())
+    rows, pages = take_all(feed, 3_500)
+
+    assert rows == backlog
+    assert [page.before for page in pages[1:]] == [page.after for page in pages[:-1]]
+
+
+def test_it_reads_only_a_little_ahead_of_its_reader(feed, backlog, simulator, eventually):
+    feed.seek(start_of_day())
+    eventually(lambda: len(simulator.calls) == 2)
+    assert feed.wait_ready(5)
+    threading.Event().wait(0.3)
+
+    assert len(simulator.calls) == 2
+
+
+def test_a_bundle_that_failed_is_repeated_from_memory(feed, backlog, simulator):
+    start = start_of_day()
+    feed.seek(start)
+    first, pages = take_all(feed, 3_500)
+    calls = len(simulator.calls)
+    feed.seek(start)
+    again, _ = take_all(feed, 3_500)
+    feed.seek(pages[1].after)
+    rest, _ = take_all(feed, 1_500)
+
+    assert again == first
+    assert rest == first[2_000:]
+    pages_asked_for = {call.params for call in simulator.calls if "next_offset" in dict(call.params)}
+    assert len([c for c in simulator.calls if "next_offset" in dict(c.params)]) == len(pages_asked_for)
+    assert calls >= 4
+
+
+def test_what_is_delivered_is_let_go_of_and_fetched_again_when_asked_for(feed, backlog):
+    start = start_of_day()
+    feed.seek(start)
+    _, pages = take_all(feed, 3_500)
+    feed.delivered(pages[-1].after)
+    feed.seek(start)
+    again, _ = take_all(feed, 3_500)
+
+    assert again == backlog
+
+
+def test_events_that_happen_later_are_found_by_the_next_poll(feed, simulator):
+    feed.seek(start_of_day())
+    assert feed.take(1.0) is None
+    simulator.add("auth", 7)
+    rows, _ = take_all(feed, 7)
+
+    assert rows == simulator.produced_rows("auth")
+
+
+def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page(feed, simulator, eventually):
+    start = start_of_day()
+    feed.seek(start)
+    eventually(lambda: feed.settled_cursor.seq >= 2)
+    assert feed.settled_cursor.mintime_ms > start.mintime_ms
+    simulator.add("auth", 1)
+    fetched = feed.take(10)
+
+    assert fetched.before == start
+    assert feed.settled_cursor is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "status", "status": 429, "retry_after": 1},
+        {"kind": "html"},
+        {"kind": "malformed_json"},
+        {"kind": "reset"},
+        {"kind": "reset_mid_body"},
+        {"kind": "cut_body"},
+        {"kind": "clock_skew", "secs": 900},
+    ],
+    ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
+)
+def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backlog, simulator, fault, monkeypatch):
+    monkeypatch.setattr(feed_module, "_FIRST_BACKOFF_SECS", 0.05)
+    simulator.faults.add(**fault, times=2, skip=2)
+    feed.seek(start_of_day())
+    rows, _ = take_all(feed, 3_500)
+
+    assert rows == backlog
+
+
+def test_an_expired_page_cursor_leads_back_to_the_start_of_the_window(feed, backlog, simulator, caplog, monkeypatch):
+    monkeypatch.setattr(feed_module, "_FIRST_BACKOFF_SECS", 0.05)
+    simulator.faults.add("status", status=400, code=40002, skip=2)
+    feed.seek(start_of_day())
+    rows, _ = take_all(feed, 5_500)
+
+    assert rows == backlog[:2_000] + backlog
+    assert "nothing is skipped" in caplog.text
+
+
+def test_an_unavailable_log_is_told_once_and_left_alone(feed, simulator, caplog, eventually):
+    simulator.faults.add("status", status=403, times=None)
+    feed.seek(start_of_day())
+    eventually(lambda: feed.counts["forbidden"] == 1)
+
+    assert feed.take(0.2) is None
+    assert feed.resting
+    assert len(simulator.calls) == 1
+    assert [r.levelno for r in caplog.records if "read log" in r.getMessage()] == [logging.WARNING]
+
+
+def test_wrong_keys_are_raised_to_the_reader(account, tmp_path):
+    (tmp_path / "wrong").write_text("b" * 40)
+    feed = PageFeed(replace(account, skey=SecretRef("file", str(tmp_path / "wrong"))), "auth", FAST)
+    feed.seek(start_of_day())
+
+    with pytest.raises(BadCredentials):
+        feed.take(10)
+    feed.close()
+
+
+def test_one_streams_trouble_does_not_touch_another(account, simulator):
+    simulator.faults.add("hang", "auth", times=None)
+    simulator.add("telephony", 5)
+    stuck, well = PageFeed(account, "auth", FAST), PageFeed(account, "telephony", FAST)
+    stuck.seek(start_of_day())
+    well.seek(start_of_day())
+    rows, _ = take_all(well, 5)
+
+    assert len(rows) == 5
+    stuck.close()
+    well.close()
+
+
+def test_a_pause_between_calls_is_kept(account, simulator):
+    simulator.add_backlog("auth", 2_500, now_ms() - 3_600_000, now_ms() - 60_000)
+    feed = PageFeed(replace(account, ikey=IKEY), "activity", replace(FAST, page_pause_secs=0.3))
+    simulator.add_backlog("activity", 2_500, now_ms() - 3_600_000, now_ms() - 60_000)
+    feed.seek(start_of_day())
+    take_all(feed, 2_500)
+    feed.close()
+
+    times = [call.at_secs for call in simulator.calls]
+    assert len(times) >= 3
+    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.25

@@ -1,0 +1,218 @@
+"""The whole pipeline in one process: simulated Duo over HTTPS → graph in passes → a receiver on a real socket."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from pipelines import exit_codes
+from pipelines.demo.receiver import SiemReceiver
+from pipelines.local.supervisor import run_local
+from tests.conftest import FAST, now_ms
+from transforms.lifecycle import STOP
+from transforms.settings import Destination, Format, Job, Route, Storage
+
+LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
+
+
+class RunningJob:
+    """``run_local`` in a thread, ended on leaving."""
+
+    def __init__(self, job, grace_secs=10.0):
+        self._job = job
+        self._grace_secs = grace_secs
+        self.exit_code = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        self.exit_code = run_local(self._job, grace_secs=self._grace_secs)
+
+    def __enter__(self):
+        STOP.reset()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.stop()
+
+    def stop(self):
+        STOP.request(self._grace_secs)
+        self.join()
+
+    def join(self, within_secs=30):
+        self._thread.join(within_secs)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def receiver():
+    with SiemReceiver() as receiver:
+        yield receiver
+
+
+def destination(receiver, name="siem", format_name="json", **changes):
+    return Destination(name, "tcp", "127.0.0.1", receiver.port, Format(format_name), **changes)
+
+
+@pytest.fixture
+def job(account, receiver, tmp_path):
+    return Job(
+        accounts=(account,),
+        destinations=(destination(receiver),),
+        routes=(Route(LOG_TYPES, ("siem",)),),
+        storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
+        reading=FAST,
+    )
+
+
+def test_every_event_of_every_log_arrives_once_and_as_duo_sent_it(job, simulator, account, tmp_path):
+    with SiemReceiver(keep_messages=True) as receiver:
+        job = replace(job, destinations=(destination(receiver),))
+        for log_type in LOG_TYPES:
+            simulator.add_backlog(log_type, 1_200, now_ms() - 3_600_000, now_ms() - 1_000)
+        with RunningJob(job) as running:
+            assert receiver.wait_for(4_800, 30)
+            simulator.add("auth", 3)
+            assert receiver.wait_for(4_803, 10)
+        expected = sorted(row for log_type in LOG_TYPES for row in simulator.produced_rows(log_type))
+
+        assert running.exit_code == exit_codes.OK
+        assert sorted(receiver.messages) == expected
+
+
+def test_a_fresh_launch_goes_on_where_the_last_one_ended(job, simulator, receiver):
+    simulator.add_backlog("auth", 1_500, now_ms() - 3_600_000, now_ms() - 1_000)
+    with RunningJob(job):
+        assert receiver.wait_for(1_500, 30)
+    simulator.add("auth", 10)
+    with RunningJob(job):
+        assert receiver.wait_for(1_510, 20)
+
+    assert receiver.total() == 1_510
+    assert receiver.unique_ids("auth") == set(simulator.produced_ids("auth"))
+
+
+def test_a_siem_that_is_away_costs_nothing_but_time(job, simulator, receiver, eventually):
+    simulator.add_backlog("auth", 3_000, now_ms() - 3_600_000, now_ms() - 1_000)
+    receiver.refuse()
+    with RunningJob(job):
+        eventually(lambda: len(simulator.calls) >= 4)
+        receiver.reopen()
+        assert receiver.wait_for(3_000, 30, unique=True)
+
+    assert receiver.unique_ids("auth") == set(simulator.produced_ids("auth"))
+
+
+def test_a_blocked_destination_holds_only_its_own_streams(job, simulator, account, receiver):
+    with SiemReceiver() as stuck:
+        stuck.stall()
+        both = replace(
+            job,
+            destinations=(destination(receiver), destination(stuck, "stuck")),
+            routes=(Route(("auth",), ("stuck",)), Route(("activity",), ("siem",))),
+        )
+        simulator.add_backlog("auth", 20_000, now_ms() - 3_600_000, now_ms() - 1_000)
+        simulator.add_backlog("activity", 2_500, now_ms() - 3_600_000, now_ms() - 1_000)
+        with RunningJob(both, grace_secs=1.0) as running:
+            assert receiver.wait_for(2_500, 30, log_type="activity")
+
+        # What the stalled destination did not take is not delivered, and said not to be.
+        assert running.exit_code == exit_codes.DELIVERY
+
+
+def test_events_that_can_never_be_sent_become_dead_letters_and_the_stream_goes_on(job, simulator, receiver, tmp_path):
+    from transforms.dead_letters import read_dead_letters
+
+    small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),))
+    simulator.add("auth", 5, at_ms=now_ms() - 5_000, row_bytes=1_000)
+    simulator.add("auth", 2, at_ms=now_ms() - 4_000, row_bytes=4_000)
+    simulator.add("auth", 5, at_ms=now_ms() - 3_000, row_bytes=1_000)
+    with RunningJob(small):
+        assert receiver.wait_for(10, 20)
+    letters = [letter for path in (tmp_path / "dead").glob("*.avro") for letter in read_dead_letters(path)]
+
+    assert [letter.reason for letter in letters] == ["oversize", "oversize"]
+    assert {letter.raw for letter in letters} == {row for row in simulator.produced_rows("auth") if len(row) > 2_000}
+    assert receiver.total() == 10
+
+
+def test_one_stream_goes_to_several_destinations_in_their_own_formats(job, simulator, receiver):
+    with SiemReceiver(keep_messages=True) as cef:
+        two = replace(
+            job,
+            destinations=(destination(receiver), destination(cef, "cef", "cef")),
+            routes=(Route(("auth",), ("siem", "cef")),),
+        )
+        simulator.add("auth", 20, at_ms=now_ms() - 60_000, spread_ms=1_000)
+        with RunningJob(two):
+            assert receiver.wait_for(20, 20)
+            assert cef.wait_for(20, 20)
+
+        assert all(message.startswith(b"CEF:0|Cisco|Duo|") for message in cef.messages)
+        assert cef.unique_ids("auth") == receiver.unique_ids("auth")
+
+
+def test_a_log_that_the_account_may_not_read_does_not_stop_the_others(job, simulator, receiver):
+    simulator.faults.add("status", "trustmonitor", status=403, times=None)
+    simulator.add("auth", 20)
+    with RunningJob(job) as running:
+        assert receiver.wait_for(20, 20)
+
+    assert running.exit_code == exit_codes.OK
+
+
+def test_wrong_keys_end_the_program_with_their_own_exit_code(job, account, tmp_path):
+    (tmp_path / "skey").write_text("b" * 40)
+    with RunningJob(job) as running:
+        running.join(20)
+
+    assert running.exit_code == exit_codes.CREDENTIALS
+
+
+def test_three_thousand_events_in_one_millisecond_arrive_once(job, simulator, receiver, eventually):
+    for log_type in ("auth", "activity", "telephony"):
+        simulator.add(log_type, 3_000, at_ms=now_ms() - 10_000)
+    with RunningJob(job):
+        assert receiver.wait_for(9_000, 30)
+        simulator.add("auth", 1)
+        assert receiver.wait_for(9_001, 10)
+
+    for log_type in ("auth", "activity", "telephony"):
+        assert receiver.unique_ids(log_type) == set(simulator.produced_ids(log_type))
+    assert receiver.total() == 9_001
+
+
+def test_pages_are_fetched_once(job, simulator, receiver):
+    simulator.add_backlog("auth", 10_000, now_ms() - 3_600_000, now_ms() - 1_000)
+    with RunningJob(replace(job, routes=(Route(("auth",), ("siem",)),))):
+        assert receiver.wait_for(10_000, 30)
+    offsets = [dict(call.params).get("next_offset") for call in simulator.calls]
+    paged = [offset for offset in offsets if offset]
+
+    assert len(paged) == len(set(paged))
+
+
+def test_a_second_copy_on_the_same_checkpoints_is_refused(job, receiver, simulator):
+    simulator.add("auth", 1)
+    with RunningJob(job):
+        assert receiver.wait_for(1, 20)
+        other = RunningJob(job)
+        other._run()
+
+    assert other.exit_code == exit_codes.STATE
+
+
+def test_an_msp_parents_children_are_read_on_their_own_hosts(job, simulator, account, receiver):
+    simulator.add_child("DA000000000000000001", "One", "localhost")
+    simulator.add_child("DA000000000000000002", "Two", "localhost")
+    simulator.add_child("DA000000000000000003", "Blocked", "localhost")
+    for child in ("DA000000000000000001", "DA000000000000000002", "DA000000000000000003"):
+        simulator.add("auth", 50, account_id=child)
+    parent = replace(account, is_msp=True, block_list=("DA000000000000000003",))
+    with RunningJob(replace(job, accounts=(parent,))):
+        assert receiver.wait_for(100, 20)
+
+    produced = set(
+        simulator.produced_ids("auth", "DA000000000000000001") + simulator.produced_ids("auth", "DA000000000000000002")
+    )
+    assert receiver.unique_ids("auth") == produced
