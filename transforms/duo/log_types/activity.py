@@ -165,8 +165,8 @@ def facts(event: DuoEvent) -> EventFacts:
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
 def _kind(action: str | None, outcome: str) -> tuple[str, str, int]:
     kind = event_class("activity", action)
-    title = "Duo activity " + kind.partition(".")[2].replace("_", " ").strip() if action else "Duo activity"
-    return kind, title, _severity(action or "", outcome)
+    words_of_action = kind.partition(".")[2].replace("_", " ").split()
+    return kind, " ".join(["Duo activity", *words_of_action]), _severity(action or "", outcome)
 
 
 def _severity(action: str, outcome: str) -> int:

@@ -124,11 +124,11 @@ def as_text(value: Any) -> str | None:
 
 
 def as_integer(value: Any) -> int | None:
-    """A JSON value as a whole number, also from ``1.0`` and ``"1"``; None where it is none."""
+    """A JSON value as a whole number, also from ``1.9`` and ``"1"``; None where it is none."""
     if isinstance(value, bool):
         return None
     try:
-        return int(value)
+        return int(float(value)) if isinstance(value, str) and "." in value else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -145,5 +145,5 @@ def _without_surrogates(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text

@@ -71,7 +71,6 @@ _read_row = RowDecoder(TrustRow)
 _read_key = RowDecoder(_Key)
 
 _NO_AUTH = AuthRow()
-_NO_PERSON = Person()
 
 _TITLES = {
     "auth": "Duo Trust Monitor suspicious authentication",
@@ -100,8 +99,9 @@ def facts(event: DuoEvent) -> EventFacts:
     row = _read_row(event.raw)
     auth = row.surfaced_auth or _NO_AUTH
     seen = auth_facts(auth, tenant=None)
-    enabled_by = row.enabled_by or _NO_PERSON
-    enabled_for = row.enabled_for or _NO_PERSON
+    # A whole person or none: the name of one must not stand beside the key of another.
+    actor = row.enabled_by or Person(seen.actor_id, seen.actor_name)
+    target = row.enabled_for or Person(seen.target_id, seen.target_name)
     return EventFacts(
         event_class=event_class("trustmonitor", row.type),
         title=_TITLES.get(row.type or "", "Duo Trust Monitor event"),
@@ -110,10 +110,10 @@ def facts(event: DuoEvent) -> EventFacts:
         time_ms=_time_ms(row),
         event_id=row.sekey,
         action=row.type,
-        actor_name=enabled_by.name or seen.actor_name,
-        actor_id=enabled_by.key or seen.actor_id,
-        target_name=enabled_for.name or seen.target_name,
-        target_id=enabled_for.key or seen.target_id,
+        actor_name=actor.name,
+        actor_id=actor.key,
+        target_name=target.name,
+        target_id=target.key,
         src_ip=seen.src_ip,
         src_host=seen.src_host,
         service=seen.service,

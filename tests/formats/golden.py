@@ -1,0 +1,38 @@
+"""The golden folders: ``tests/golden/LOG_TYPE/NAME.json`` is a row, ``NAME.FORMAT`` beside it is what a format makes of it.
+
+To make them anew after an intended change, by hand and with a look at the difference:
+
+    UPDATE_GOLDEN=1 python -m pytest tests/formats/test_golden.py && git diff tests/golden
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transforms.events import DuoEvent, Stream
+from transforms.settings import Format, SyslogHeader
+
+FOLDER = Path(__file__).parents[1] / "golden"
+
+_RFC5424 = SyslogHeader("rfc5424", hostname="beam.example.com")
+_RFC3164 = SyslogHeader("rfc3164", hostname="beam", app_name="duo")
+FORMATS = {
+    "envelope.json": Format("json", envelope=True),
+    "rfc5424.json": Format("json", header=_RFC5424),
+    "rfc3164.json": Format("json", header=_RFC3164),
+    "standard.cef": Format("cef"),
+    "dls.cef": Format("cef", profile="dls"),
+    "rfc5424.cef": Format("cef", header=_RFC5424),
+    "rfc3164.cef": Format("cef", header=_RFC3164),
+}
+
+
+def rows() -> list[Path]:
+    """The rows of all log types."""
+    return sorted(path for path in FOLDER.glob("*/*.json") if "." not in path.stem)
+
+
+def event(row: Path) -> DuoEvent:
+    """A row as an event of an MSP's child."""
+    stream = Stream("parent/acme", row.parent.name, "api-abcdef12.duosecurity.com", "DA00000000000000EX99")
+    return DuoEvent(stream, row.read_bytes().rstrip(b"\n"))

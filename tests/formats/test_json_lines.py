@@ -1,0 +1,104 @@
+"""JSON is Duo's row, byte for byte, in one line, or it is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.formats import strategies
+from transforms.errors import Undeliverable
+from transforms.events import DuoEvent, Stream
+from transforms.formats import FORMATS
+from transforms.settings import Format, SyslogHeader
+
+_STREAM = Stream("parent/acme", "auth", account_id="DA1")
+_HEADER = SyslogHeader("rfc5424", hostname="h")
+
+
+def _format(raw: bytes, stream: Stream = _STREAM, **settings: object) -> bytes:
+    return FORMATS["json"](Format("json", **settings)).format(DuoEvent(stream, raw))
+
+
+@pytest.mark.parametrize("raw", [b'{"a" : 1.50e0, "b":"\\u00e9\\/"}', '{"name":"zoë\u2028"}'.encode(), b'{"a":1,"a":2}', b"{}"])
+def test_a_row_leaves_as_it_came(raw: bytes) -> None:
+    assert _format(raw) == raw
+
+
+def test_a_line_break_between_tokens_goes_and_all_else_stays() -> None:
+    assert _format(b'{"a":\n 1.50e0,\r\n"b": "\\u00e9 x"}\n') == b'{"a":1.50e0,"b":"\\u00e9 x"}'
+
+
+def test_the_envelope_says_where_the_row_is_from_and_holds_it_byte_for_byte() -> None:
+    raw = b'{"a" : 1.50e0}'
+    message = _format(raw, envelope=True)
+    assert message == b'{"log_type":"auth","account":"parent/acme","account_id":"DA1","event":' + raw + b"}"
+
+
+def test_the_envelope_of_a_tenant_of_its_own_has_no_account_id() -> None:
+    assert json.loads(_format(b"{}", Stream("acme", "auth"), envelope=True)) == {
+        "log_type": "auth",
+        "account": "acme",
+        "event": {},
+    }
+
+
+def test_the_envelope_follows_the_stream_from_event_to_event() -> None:
+    formatter = FORMATS["json"](Format("json", envelope=True))
+    accounts = ["a", "b", "a"]
+    read = [json.loads(formatter.format(DuoEvent(Stream(account, "auth"), b"{}")))["account"] for account in accounts]
+    assert read == accounts
+
+
+def test_an_account_name_cannot_break_the_envelope() -> None:
+    assert json.loads(_format(b"{}", Stream('a","x":"\n', "auth"), envelope=True))["account"] == 'a","x":"\n'
+
+
+def test_a_header_has_the_rows_own_time() -> None:
+    raw = b'{"isotimestamp":"2023-11-14T22:13:20.123456+00:00"}'
+    assert _format(raw, header=_HEADER) == b"<134>1 2023-11-14T22:13:20.123Z h duologsync - auth - " + raw
+
+
+@pytest.mark.parametrize("options", [{}, {"envelope": True}, {"header": _HEADER}, {"header": _HEADER, "envelope": True}])
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "not_an_object"),
+        (b"[1]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'{"a":1', "not_an_object"),
+        (b'{"a":"\xff"}', "not_utf8"),
+        (b'{"a":"\xed\xa0\x80"}', "not_utf8"),
+        (b'{"a":"x\ny"}', "not_json"),
+        (b'{"a":"\x00"}', "not_json"),
+        (b'{\r"a":}', "not_json"),
+    ],
+)
+def test_what_cannot_be_one_line_of_utf_8_is_refused_with_its_reason(
+    raw: bytes, reason: str, options: dict[str, object]
+) -> None:
+    with pytest.raises(Undeliverable) as refusal:
+        _format(raw, **options)
+    assert refusal.value.reason == reason
+
+
+def test_an_unknown_log_type_is_undeliverable_where_its_time_is_needed() -> None:
+    with pytest.raises(Undeliverable) as refusal:
+        _format(b"{}", Stream("acme", "newest"), header=_HEADER)
+    assert refusal.value.reason == "unknown_log_type"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.one_of(st.binary(max_size=40), strategies.rows("auth"), st.text(alphabet='{}":,a \n\r\x00', max_size=12).map(str.encode))
+)
+def test_a_message_is_one_line_or_refused(raw: bytes) -> None:
+    for options in ({}, {"header": _HEADER, "envelope": True}):
+        try:
+            message = _format(raw, **options)
+        except Undeliverable:
+            continue
+        assert not set(b"\r\n\0") & set(message)
+        assert message.decode()

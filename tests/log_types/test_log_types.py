@@ -1,0 +1,168 @@
+"""What each log type says of its rows: identity, time, severity, and facts in neutral words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+
+from tests.formats import golden
+from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.log_types.base import RowKey
+from transforms.events import DuoEvent, EventFacts, Stream
+
+
+def _facts(log_type: str, row: dict[str, Any], **stream: Any) -> EventFacts:
+    return LOG_TYPES[log_type].facts(DuoEvent(Stream("acme", log_type, **stream), json.dumps(row).encode()))
+
+
+def _key(log_type: str, row: dict[str, Any]) -> RowKey:
+    return LOG_TYPES[log_type].row_key(json.dumps(row).encode())
+
+
+def _golden(log_type: str, name: str) -> EventFacts:
+    event = golden.event(golden.FOLDER / log_type / f"{name}.json")
+    return LOG_TYPES[log_type].facts(event)
+
+
+def test_each_log_is_asked_for_as_duo_documents_it() -> None:
+    asked = {
+        t.name: (t.path, t.rows_key, t.page_limit, t.cursor_param, t.sort, t.ascending, t.ends_on) for t in LOG_TYPES.values()
+    }
+    assert asked == {
+        "auth": ("/admin/v2/logs/authentication", "authlogs", 1000, "next_offset", "ts:asc", True, None),
+        "activity": ("/admin/v2/logs/activity", "items", 1000, "next_offset", "ts:asc", True, None),
+        "telephony": ("/admin/v2/logs/telephony", "items", 1000, "next_offset", "ts:asc", True, None),
+        "trustmonitor": ("/admin/v1/trust_monitor/events", "events", 200, "offset", None, False, dt.date(2027, 1, 31)),
+    }
+    assert all(name == log_type.name for name, log_type in LOG_TYPES.items())
+
+
+@pytest.mark.parametrize(
+    ("log_type", "row", "key"),
+    [
+        ("auth", {"txid": "t", "isotimestamp": "2023-11-14T22:13:20.123456+00:00", "timestamp": 1}, (1_700_000_000_123, "t")),
+        ("auth", {"txid": "t", "timestamp": 1_700_000_000}, (1_700_000_000_000, "t")),
+        ("auth", {"txid": "", "isotimestamp": "soon", "timestamp": 1_700_000_000.7}, (1_700_000_000_000, None)),
+        ("auth", {"timestamp": 10**300}, (None, None)),
+        ("activity", {"activity_id": "a", "ts": "2023-11-14T22:13:20Z"}, (1_700_000_000_000, "a")),
+        ("telephony", {"telephony_id": "p", "txid": "t", "ts": "2023-11-14T22:13:20Z"}, (1_700_000_000_000, "p:t")),
+        ("telephony", {"telephony_id": "p", "txid": None}, (None, "p:")),
+        ("telephony", {"txid": "t"}, (None, None)),
+        ("trustmonitor", {"sekey": "S", "state": "new", "surfaced_timestamp": 5}, (5, "S:new:")),
+        (
+            "trustmonitor",
+            {"sekey": "S", "state": "processed", "state_updated_timestamp": 9, "surfaced": 5},
+            (5, "S:processed:9"),
+        ),
+        ("trustmonitor", {"state": "new"}, (None, None)),
+    ],
+)
+def test_a_row_is_known_by_its_time_and_id(log_type: str, row: dict[str, Any], key: tuple[int | None, str | None]) -> None:
+    assert _key(log_type, row) == RowKey(*key)
+
+
+def test_a_trust_monitor_row_that_changed_has_another_key_and_the_same_event_id() -> None:
+    new = {"sekey": "S", "state": "new", "surfaced_timestamp": 5}
+    done = {**new, "state": "processed", "state_updated_timestamp": 9}
+    assert _key("trustmonitor", new) != _key("trustmonitor", done)
+    assert _facts("trustmonitor", new).event_id == _facts("trustmonitor", done).event_id == "S"
+
+
+@pytest.mark.parametrize(
+    ("row", "severity", "outcome"),
+    [
+        ({"result": "success", "reason": "user_approved"}, 3, "success"),
+        ({"result": "SUCCESS"}, 3, "success"),
+        ({"result": "success", "reason": "bypass_user"}, 5, "success"),
+        ({"result": "success", "factor": "bypass_code"}, 5, "success"),
+        ({"result": "success", "reason": "allow_unenrolled_user"}, 5, "success"),
+        ({"result": "denied", "reason": "no_response"}, 5, "failure"),
+        ({"result": "denied", "reason": "anomalous_push"}, 6, "failure"),
+        ({"result": "denied", "reason": "user_marked_fraud"}, 9, "failure"),
+        ({"result": "fraud"}, 9, "failure"),
+        ({"result": "something new"}, 5, "failure"),
+        ({}, 3, None),
+    ],
+)
+def test_the_severity_of_a_log_in_follows_its_result_and_reason(
+    row: dict[str, Any], severity: int, outcome: str | None
+) -> None:
+    facts = _facts("auth", row)
+    assert (facts.severity, facts.outcome) == (severity, outcome)
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "severity"),
+    [
+        ("user_update", None, 3),
+        ("policy_create", None, 6),
+        ("admin_delete", "SUCCESS", 7),
+        ("integration_skey_view", None, 7),
+        ("bypass_view", None, 7),
+        ("log_export_start", None, 6),
+        ("admin_login", "SUCCESS", 3),
+        ("admin_login", "FAILURE", 6),
+        ("user_import", "FAILURE", 5),
+    ],
+)
+def test_the_severity_of_an_activity_follows_its_action(action: str, result: str | None, severity: int) -> None:
+    assert _facts("activity", {"action": {"name": action}, "outcome": {"result": result}}).severity == severity
+
+
+def test_a_log_in_tells_who_from_where_to_what_and_how() -> None:
+    facts = _golden("auth", "fraud")
+    assert (facts.actor_name, facts.actor_id) == (facts.target_name, facts.target_id) == ("jdoe", "DU0000000000000000EX")
+    assert (facts.src_ip, facts.src_host, facts.user_agent) == ("203.0.113.9", "WKS-1", "Chrome 119.0")
+    assert facts.service == "Acme | CN=VPN \\ prod"
+    assert facts.texts == (
+        ("factor", "duo_push"),
+        ("authDevice", "+1 555 0100"),
+        ("applicationKey", "DI0000000000000000EX"),
+        ("accessLocation", "Ann Arbor, Michigan, United States"),
+        ("trustedEndpointStatus", "unknown"),
+        ("duoResult", "fraud"),
+        ("groups", "VPN Users,Staff"),
+        ("email", "jdoe@example.com"),
+    )
+
+
+def test_only_people_are_targets_and_things_are_texts() -> None:
+    person, thing = _golden("activity", "user_update"), _golden("activity", "policy_delete")
+    assert (person.target_name, dict(person.texts)["targetName"]) == ("jdoe", None)
+    assert (thing.target_name, dict(thing.texts)["targetName"]) == (None, "Global | Policy")
+
+
+def test_the_account_is_the_childs_id_or_else_duos_key_in_the_row() -> None:
+    row = {"akey": "DA_ROW"}
+    assert _facts("activity", row, account_id="DA_CHILD").tenant == "DA_CHILD"
+    assert _facts("activity", row).tenant == "DA_ROW"
+    assert _facts("auth", row).tenant is None
+
+
+def test_trust_monitor_takes_user_and_device_from_the_log_in_that_it_is_about() -> None:
+    facts = _golden("trustmonitor", "priority_auth")
+    assert (facts.severity, facts.actor_name, facts.src_ip, facts.src_host) == (8, "jdoe", "203.0.113.9", "WKS-1")
+    assert facts.message == "This user has not logged in from this country recently.; New device."
+    assert facts.times_ms[0] == ("stateUpdated", 1_772_439_950_556)
+
+
+def test_a_bypass_tells_who_enabled_it_for_whom() -> None:
+    facts = _golden("trustmonitor", "bypass_status")
+    assert (facts.actor_name, facts.target_name, facts.severity) == ("Jane Admin", "jdoe", 5)
+
+
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [("bypass_create", "bypass_create"), ({"name": "bypass_create"}, "bypass_create"), (None, None), ([], "[]")],
+)
+def test_an_action_may_be_a_text_or_an_object(action: Any, name: str | None) -> None:
+    assert (_facts("activity", {"action": action}).action or None) == (name if name != "[]" else None)
+
+
+def test_an_address_may_be_a_text_or_an_object_in_either_log() -> None:
+    for log_type in ("auth", "activity"):
+        for ip in ("203.0.113.9:7", {"address": "203.0.113.9"}):
+            assert _facts(log_type, {"access_device": {"ip": ip}}).src_ip == "203.0.113.9"
