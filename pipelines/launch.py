@@ -24,7 +24,8 @@ _LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner")
 # Flink's own options live in Java; Beam's Python side passes them on without knowing them.
 _FLINK_OPTIONS = (
     "allow_non_restored_state", "attached_mode", "auto_watermark_interval", "checkpoint_timeout_millis",
-    "checkpointing_interval", "checkpointing_mode", "execution_retry_delay", "externalized_checkpoints_enabled", "fail_on_checkpointing_errors",
+    "checkpointing_interval", "checkpointing_mode", "execution_retry_delay", "externalized_checkpoints_enabled",
+    "fail_on_checkpointing_errors",
     "finish_bundle_before_checkpointing", "flink_conf_dir", "max_bundle_size", "max_bundle_time_mills",
     "min_pause_between_checkpoints", "num_concurrent_checkpoints", "number_of_execution_retries", "operator_chaining",
     "retain_externalized_checkpoints_on_cancellation", "savepoint_path", "shutdown_sources_after_idle_ms", "state_backend",

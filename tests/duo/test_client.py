@@ -86,7 +86,7 @@ def test_rows_keep_their_bytes_and_never_hold_a_line_break(client, simulator):
         ({"kind": "clock_skew", "secs": 900}, "clock_skew"),
         ({"kind": "status", "status": 418}, "unexpected_status"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_what_passes_is_to_be_retried(client, simulator, fault, kind):
     simulator.add("auth", 300, at_ms=now_ms() - 60_000)
@@ -162,7 +162,7 @@ def test_a_server_that_never_answers_ends_at_the_deadline(account, simulator):
 def test_a_server_of_another_ca_is_refused_and_the_fix_is_named(account):
     client = DuoClient(_with(account, ca_file=None), user_agent="test", timeout_secs=5)
 
-    with pytest.raises(RetryLater, match="not trusted.*ca_file"):
+    with pytest.raises(RetryLater, match=r"not trusted.*ca_file"):
         client.fetch_page(AUTH, whole_day())
 
 
@@ -201,7 +201,7 @@ def test_a_proxy_that_is_not_there_is_named(account):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         client = DuoClient(_with(account, proxy=Proxy("127.0.0.1", unused.getsockname()[1])), user_agent="test", timeout_secs=5)
-        with pytest.raises(RetryLater, match="through the proxy 127.0.0.1"):
+        with pytest.raises(RetryLater, match=r"through the proxy 127\.0\.0\.1"):
             client.fetch_page(AUTH, whole_day())
 
 

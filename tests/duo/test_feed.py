@@ -1,5 +1,6 @@
 """The feed against the simulator: reading ahead, going back, and trouble that touches one stream only."""
 
+import itertools
 import logging
 import threading
 from dataclasses import replace
@@ -187,4 +188,4 @@ def test_a_pause_between_calls_is_kept(account, simulator):
 
     times = [call.at_secs for call in simulator.calls]
     assert len(times) >= 3
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.25
+    assert min(b - a for a, b in itertools.pairwise(times)) > 0.25

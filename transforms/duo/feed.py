@@ -285,7 +285,7 @@ class PageFeed:
         return "unexpected", self._backoff_secs()
 
     def _backoff_secs(self) -> float:
-        grown = min(_FIRST_BACKOFF_SECS * 2 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
+        grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
         return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
 
     def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
