@@ -21,6 +21,7 @@ from pipelines.demo.receiver.tally import Tally
 _TICK_SECS = 0.05
 _READ_BYTES = 256 * 1024
 _HANDSHAKE_SECS = 10.0
+_DATAGRAMS_AT_ONCE = 500
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Happenings:
     handshake_failures: list[str] = field(default_factory=list)
     incomplete: int = 0
     framing_errors: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
 class Connection(threading.Thread):
@@ -78,8 +80,9 @@ class Connection(threading.Thread):
             return
         with contextlib.suppress(OSError):
             self._read()
-        self._happenings.incomplete += bool(self._splitter.pending)
-        self._happenings.framing_errors += self._splitter.errors
+        with self._happenings.lock:
+            self._happenings.incomplete += bool(self._splitter.pending)
+            self._happenings.framing_errors += self._splitter.errors
         self._close()
 
     def _read(self) -> None:
@@ -202,23 +205,24 @@ class DatagramEnd:
         sock = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024 * 1024)
         sock.bind((self._host, self.port))
-        sock.settimeout(_TICK_SECS)
+        sock.setblocking(False)
         self.port = sock.getsockname()[1]
         self._refusing.clear()
         self._thread = threading.Thread(target=self._receive, args=(sock,), name="siem-datagrams", daemon=True)
         self._thread.start()
 
     def _receive(self, sock: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
         with sock:
             while not self._refusing.is_set():
-                if not self._reading.wait(_TICK_SECS):
+                if not self._reading.wait(_TICK_SECS) or not poll.poll(_TICK_SECS * 1000) or not self._reading.is_set():
                     continue
-                with contextlib.suppress(TimeoutError):
-                    messages = [sock.recv(65_536)]
-                    with contextlib.suppress(BlockingIOError):
-                        while len(messages) < 500:
-                            messages.append(sock.recv(65_536, socket.MSG_DONTWAIT))
-                    self._tally.add([message for message in messages if message])
+                messages: list[bytes] = []
+                with contextlib.suppress(OSError):
+                    while len(messages) < _DATAGRAMS_AT_ONCE:
+                        messages.append(sock.recv(65_536))
+                self._tally.add([message for message in messages if message])
 
     def refuse(self) -> None:
         """Closes the socket: senders get "port unreachable"."""

@@ -8,6 +8,7 @@ Contract: listens on loopback unless told otherwise; serves many connections at 
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -92,6 +93,7 @@ class DuoSimulator:
         self.calls: deque[Call] = deque(maxlen=_CALLS_KEPT)
         self.calls_per_path: Counter[str] = Counter()
         self.calls_per_status: Counter[int] = Counter()
+        self._recording = threading.Lock()
         self._buckets = Buckets(rate_limit) if rate_limit else None
         self._rate_limit = rate_limit
         self._listener = Listener(host, port, tls_context(tls), self)
@@ -170,11 +172,13 @@ class DuoSimulator:
 
     def stats(self) -> dict[str, Any]:
         """What was produced and what was called."""
+        with self._recording:
+            calls, statuses = dict(self.calls_per_path), dict(self.calls_per_status)
         return {
             "produced": self.accounts.counts(),
-            "calls": dict(self.calls_per_path),
-            "statuses": {str(status): count for status, count in self.calls_per_status.items()},
-            "rate_limited": self.calls_per_status[429],
+            "calls": calls,
+            "statuses": {str(status): count for status, count in statuses.items()},
+            "rate_limited": statuses.get(429, 0),
         }
 
     # Requests
@@ -204,15 +208,18 @@ class DuoSimulator:
                 if error.code == 42901 and self._rate_limit and self._rate_limit.retry_after is not None:
                     answer.headers["Retry-After"] = str(self._rate_limit.retry_after)
         answered = fault is None or fault.kind not in {"reset", "hang"}
-        status = answer.status if answered else 0
-        sent_bytes = len(answer.body) if answered else 0
-        self.calls_per_path[request.path] += 1
-        self.calls_per_status[status] += 1
+        status, sent_bytes = (answer.status, len(answer.body)) if answered else (0, 0)
         seen = tuple(params)
-        self.calls.append(
+        self._record(
             Call(now_secs, request.method, request.host, request.path, seen, log_type, account_id, status, scheme, sent_bytes)
         )
         return answer, fault, now_secs
+
+    def _record(self, call: Call) -> None:
+        with self._recording:
+            self.calls_per_path[call.path] += 1
+            self.calls_per_status[call.status] += 1
+            self.calls.append(call)
 
     def _serve(self, request: Request, params: Params, account_id: str | None) -> Answer:
         if self._buckets is not None and not self._buckets.allow(account_id or OWN, request.path):
