@@ -6,11 +6,12 @@
 #   ./run_local.sh VERB …        any other verb of duologsync (validate, status, schema, …)
 #
 # Needs Python 3.10 to 3.12 and nothing else: the first run makes the environment .venv beside this file (set DUOLOGSYNC_VENV to
-# have it elsewhere), later runs use it as long as the code and its pinned versions are the same.
+# have it elsewhere), later runs use it as long as the dependencies stay the same. DUOLOGSYNC_EXTRAS="[dev]" adds the test tools.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${DUOLOGSYNC_VENV:-$here/.venv}
+extras=${DUOLOGSYNC_EXTRAS:-}
 stamp=$venv/.installed
 
 find_python() {
@@ -26,12 +27,12 @@ find_python() {
     exit 2
 }
 
-wanted=$(cat "$here/setup.py" "$here/constraints.txt" | cksum)
+wanted="$(cat "$here/setup.py" "$here/constraints.txt" | cksum) $extras"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     python=$(find_python)
     echo "Making the environment in $venv (once; about a minute) ..." >&2
     "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" --editable "$here" >&2
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$here/constraints.txt" --editable "$here$extras" >&2
     echo "$wanted" >"$stamp"
 fi
 

@@ -1,8 +1,8 @@
-"""``duologsync demo``: a simulated Duo → the real pipeline → a receiver that shows what arrives. No credentials, nothing to set up.
+"""``duologsync demo``: a simulated Duo → the real pipeline → a receiver that shows what arrives; needs no credentials.
 
-The simulator is a real HTTPS server and the receiver a real TCP listener, both on loopback; the pipeline is a ``duologsync run`` of
-its own process with a configuration file like a user's, so that the demo can be played with: kill the pipeline's process and it is
-started again and goes on where it was.
+The simulator is a real HTTPS server and the receiver a real TCP listener, both on loopback; the pipeline is a ``duologsync
+run`` in a process of its own with a configuration file like a user's, so that the demo can be played with: kill the pipeline's
+process, and it is started again and goes on where it was.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HOUR_MS = 3_600_000
 _TICK_SECS = 0.1
 _DRAIN_SECS = 30.0
 _CONFIG = """\
-# What the demo runs. A configuration of your own looks the same: 'duologsync schema --sample' prints one with every key explained.
+# What the demo runs. Your own looks the same: 'duologsync schema --sample' prints one with every key explained.
 version: 2
 accounts:
   - name: demo
@@ -119,7 +119,7 @@ class _Demo:
         self._show(screen, duo, siem)
 
     def _show(self, screen: Screen, duo: DuoSimulator, siem: SiemReceiver) -> None:
-        produced = {name: len(duo.produced_ids(name)) for name in LOG_TYPES}
+        produced: dict[str, int] = duo.stats()["produced"]
         screen.show(produced, siem.counts(), dict(self._latest))
 
     def _remember(self, messages: list[bytes]) -> None:

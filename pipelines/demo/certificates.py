@@ -1,11 +1,12 @@
 """A certificate authority for one run: the demo's Duo speaks HTTPS, and is verified like the real one.
 
-Contract: makes ``ca.pem``, ``server.pem`` and ``server.key`` (mode 600) in a folder; valid for a day, for localhost and 127.0.0.1.
+Contract: makes ``ca.pem``, ``server.pem`` and ``server.key`` (mode 600) in a folder; valid for a day, for localhost and
+127.0.0.1.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Runs every check of the project: ruff, mypy, and all tests, those with real servers included.
+#
+#   tests/run.sh          everything
+#   tests/run.sh fast     without the tests that start real servers
+#   tests/run.sh -k tls   everything behind the first word that is not "fast" goes to pytest
+#
+# Makes its own environment (.venv-dev), and installs rsyslog and liblognorm from Debian's packages where they are missing and it
+# may. Needs Python 3.10 to 3.12.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$here"
+export DUOLOGSYNC_VENV="${DUOLOGSYNC_VENV:-$here/.venv-dev}" DUOLOGSYNC_EXTRAS="[dev]"
+
+install_servers() {
+    if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null &&
+        [ -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so ]; then
+        return
+    fi
+    packages="rsyslog rsyslog-openssl liblognorm-utils"
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing $packages ..." >&2
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+    else
+        echo "The tests with real servers need: $packages. Install them, or run 'tests/run.sh fast'." >&2
+        exit 2
+    fi
+}
+
+./run_local.sh --version
+bin=$DUOLOGSYNC_VENV/bin
+if [ "${1:-}" = fast ]; then
+    shift
+    set -- -m "not servers" "$@"
+else
+    PATH=$PATH:/usr/sbin
+    install_servers
+fi
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+exec "$bin/python" -m pytest "$@"
