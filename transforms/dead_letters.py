@@ -29,6 +29,7 @@ from apache_beam.metrics import Metrics
 from transforms.avro_files import AppendedAvro, read_whole_blocks, today
 from transforms.errors import RetryLater, Undeliverable
 from transforms.events import DuoEvent, Stream
+from transforms.lifecycle import FAILURES
 from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
@@ -276,7 +277,12 @@ class WriteDeadLetters(beam.DoFn):
         self._reasons = Counter()
 
     def _write(self, *, sync: bool) -> None:
-        files_in(self._directory).write(self._held, sync=sync)
+        try:
+            files_in(self._directory).write(self._held, sync=sync)
+        except RetryLater as error:
+            for letter in self._held:
+                FAILURES.record(Stream(letter.account, letter.log_type, letter.api_host, letter.account_id), error)
+            raise
         self._reasons.update(letter.reason for letter in self._held)
         self._held = []
 

@@ -31,7 +31,9 @@ class Tuning:
       stall_secs: a peer that is well but takes nothing for so long is worth a warning.
       backoff_first_secs, backoff_max_secs: bounds of the pauses between attempts to connect.
       mend_secs: how long check() may spend on writing the ring again.
-      ring_floor_bytes, ring_cap_bytes: bounds of the ring.
+      ring_unknown_bytes: size of the ring while the kernel does not say how much the peer takes.
+      ring_floor_bytes, ring_cap_bytes: bounds of the ring's size where it does.
+      read_within_secs: when a confirmed block is let go, see ``ring``.
     """
 
     block_bytes: int = 256 * 1024
@@ -43,8 +45,10 @@ class Tuning:
     backoff_first_secs: float = 0.5
     backoff_max_secs: float = 30.0
     mend_secs: float = 5.0
-    ring_floor_bytes: int = 1024 * 1024
+    ring_unknown_bytes: int = 1024 * 1024
+    ring_floor_bytes: int = 256 * 1024
     ring_cap_bytes: int = 8 * 1024 * 1024
+    read_within_secs: float = 60.0
 
 
 class OutOfTime(Exception):

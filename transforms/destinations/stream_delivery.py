@@ -70,7 +70,7 @@ class StreamSender:
         self._offset = 0  # of the queue's first block
         self._begun = False  # something of the queue's first block may be on its way
         self._again = 0  # how many blocks at the head of the queue are the ring's
-        self._ring = Ring(self._tuning.ring_floor_bytes, self._tuning.ring_cap_bytes)
+        self._ring = Ring(self._tuning.ring_unknown_bytes, self._tuning.ring_floor_bytes, self._tuning.ring_cap_bytes)
         self._ring_in_doubt = False  # the connection that carried it died, and it was not confirmed once more
         self.reconnects = 0
         self.resent = 0
@@ -175,8 +175,11 @@ class StreamSender:
         # The first write after a FIN succeeds and its bytes are lost, so look before it.
         connection.look()
         while self._queue:
-            self._begun = True
             block = self._queue[0]
+            if not self._begun:
+                self._begun = True
+                self.resent += block.messages if block.begun else 0
+                block.begun = True
             taken = connection.write(memoryview(block.frames)[self._offset :])
             self._offset += taken
             if self._offset == len(block.frames):
@@ -233,12 +236,16 @@ class StreamSender:
 
     def _commit(self) -> None:
         facts = self._connection.facts() if self._connection is not None else None
-        if facts is not None and facts.window_bytes:
-            self._ring.allow_for_window(facts.window_bytes)
-        self._ring.extend(self._bundle)
-        self._bundle = []
-        self._ring_in_doubt = False
-        self._patience.succeeded()
+        if facts is not None and facts.window_bytes is not None:
+            # What was written just now may already fill a part of the buffer that the window no longer shows.
+            self._ring.allow_for(facts.window_bytes + sum(len(block.frames) for block in self._bundle))
+        if self._ring_in_doubt:
+            self._ring.confirmed_again()
+            self._ring_in_doubt = False
+        if self._bundle:
+            self._ring.extend(self._bundle)
+            self._bundle = []
+            self._patience.succeeded()
         self._moved()
         self._health.ever_delivered = True
 
@@ -265,22 +272,21 @@ class StreamSender:
         self._again = len(again)
         self._offset = 0
         self._begun = False
-        messages = sum(block.messages for block in self._queue) if self._connected_before else 0
-        self.resent += messages
         self.reconnects += self._connected_before
         self._connected_before = True
-        self._health.back(messages)
+        self._health.back(sum(block.messages for block in self._queue if block.begun))
 
     def _lose(self, gone: ConnectionLost | WontHeal) -> None:
         """The connection, or an attempt to make one, has failed: what follows from it for the ring and the next attempt."""
-        idle = self._connection is not None and not self._bundle and not self._queue
-        if self._connection is not None:
-            self._connection.abandon()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        idle = connection is not None and not self._bundle and not self._queue
+        if connection is not None:
+            connection.abandon()
         if isinstance(gone, ConnectionLost) and not gone.maybe_unread and not self._ring_in_doubt:
             self._ring.clear()
-        elif len(self._ring):
-            self._ring_in_doubt = True
+        elif not self._ring_in_doubt:
+            self._ring.doubt(self._tuning.read_within_secs)
+            self._ring_in_doubt = len(self._ring) > 0
         self._queue.clear()
         self._offset = self._again = 0
         self._begun = False

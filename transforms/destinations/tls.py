@@ -18,8 +18,8 @@ import time
 
 from transforms.destinations import tls_causes
 from transforms.destinations.connection import Connection, ConnectionLost, PlainConnection, Watch, open_socket, poll, wait_ready
-from transforms.destinations.socket_probe import Peer
 from transforms.destinations.patience import Tuning
+from transforms.destinations.socket_probe import Peer
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.errors import BadDestination, RetryLater
 from transforms.settings import Destination, Tls
