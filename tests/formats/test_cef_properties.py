@@ -111,6 +111,16 @@ def test_a_cut_value_is_the_beginning_of_the_whole_one(text: str, longest_bytes:
     assert cef_reader.unescape(encoder.escaped(text, 100_000)).startswith(cef_reader.unescape(cut))
 
 
+@quick
+@given(strategies.texts, st.integers(1, 60))
+@example("trailing ", 60)
+@example(" leading", 60)
+@example("plain", 3)
+def test_the_short_way_for_plain_values_writes_what_the_long_way_does(text: str, longest_bytes: int) -> None:
+    value = encoder.escaped(text, longest_bytes)
+    assert encoder.write([(" act=", text, longest_bytes)]) == (f" act={value}" if value else "")
+
+
 @pytest.mark.parametrize("attack", strategies.ATTACKS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_attackers_text_changes_only_the_field_that_it_was_typed_into(profile: str, attack: str) -> None:
@@ -134,6 +144,7 @@ def test_an_attackers_text_changes_only_the_field_that_it_was_typed_into(profile
     harmless, attacked = read("harmless"), read(attack)
     free = {key for key, value in harmless.extension.items() if value == "harmless"}
     assert attacked.header == harmless.header
+    assert all(size <= (DICTIONARY[key][1] or size) for key, size in attacked.escaped_bytes.items())
     assert set(attacked.extension) <= set(harmless.extension)
     for key in set(harmless.extension) - free:
         slot = key.removesuffix("Label")
