@@ -4,8 +4,8 @@ Place: the supervisor starts one per (account, log type), so that no stream wait
 of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing
 more for now.
 
-Contract: ``run`` returns when the program is asked to end, or when only a person can mend what is wrong (``fatal`` says
-what). All else is tried again with back-off: nothing that was not delivered is ever committed.
+Contract: ``run`` returns when the program is asked to end. What only a person can mend suspends the stream (``fatal`` says
+what) and is tried again rarely; all else is tried again with back-off. Nothing that was not delivered is ever committed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from transforms.settings import Account, Job
 
 _LOGGER = logging.getLogger(__name__)
 _IDLE_TICK_SECS = 1.0
+_SUSPENDED_SECS = 300.0
 _LONGEST_BACKOFF_SECS = 60.0
 
 
@@ -41,32 +42,45 @@ class StreamRunner:
         self.fatal: WontHeal | None = None
         self.cut_short = False
         self._job = one_stream(job, account, log_type)
+        self.destinations = tuple(destination.name for destination in self._job.destinations)
         self._account = account
         self._log_type = log_type
         self._failures = 0
 
     def run(self) -> None:
         """The thread's work."""
-        try:
-            feed = feed_of(self._account, self._log_type, self._job.reading)
-            feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
-            while not STOP.requested:
-                if feed.wait_ready(_IDLE_TICK_SECS):
-                    self._run_pass()
-                else:
-                    self._idle(feed)
-        except WontHeal as error:
-            self.fatal = error
-            _LOGGER.error("%s stops: %s", self.stream, error)  # the text is for the user, the traceback is not
-        except Stopping:
-            self.cut_short = True
+        while not STOP.requested:
+            try:
+                self._work()
+            except WontHeal as error:
+                self._suspend(error)
+            except Stopping:
+                self.cut_short = True
+                return
+
+    def _work(self) -> None:
+        """Reads and delivers until asked to end."""
+        feed = feed_of(self._account, self._log_type, self._job.reading)
+        feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
+        while not STOP.requested:
+            if feed.wait_ready(_IDLE_TICK_SECS):
+                self._run_pass()
+            else:
+                self._idle(feed)
+
+    def _suspend(self, error: WontHeal) -> None:
+        """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
+        if str(error) != str(self.fatal):
+            _LOGGER.error("%s is suspended: %s", self.stream, error)
+        self.fatal = error
+        STOP.wait(_SUSPENDED_SECS)
 
     def _run_pass(self) -> None:
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"]))
         build(pipeline, self._job, passes=Passes())
         try:
             pipeline.run().wait_until_finish()
-            self._failures = 0
+            self._failures, self.fatal = 0, None
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.stream) or error)
 
@@ -84,6 +98,7 @@ class StreamRunner:
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
+        self.fatal = None
         registry.check(self.stream)
         cursor = feed.settled_cursor
         if cursor is None:

@@ -18,13 +18,14 @@ from pipelines import exit_codes
 from pipelines.local.stream_runner import StreamRunner
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
 from transforms.dead_letters import keep_unconfirmed
-from transforms.destinations import registry
+from transforms.destinations import TRANSPORTS, registry
+from transforms.destinations.stream_delivery import StreamSender
 from transforms.duo.client import DuoClient
 from transforms.duo.feed import USER_AGENT, close_feeds, stream_of
 from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, RetryLater, WontHeal
 from transforms.lifecycle import STOP
 from transforms.secrets import SecretUnavailable
-from transforms.settings import Account, Job
+from transforms.settings import Account, Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
 GRACE_SECS = 30.0
@@ -61,10 +62,13 @@ class _Supervisor:
         self._threads: list[threading.Thread] = []
         self._parents: list[threading.Thread] = []
         self._parent_errors: list[WontHeal] = []
+        self._bad_destinations: dict[str, WontHeal] = {}
         self._known: set[str] = set()
         self._mutex = threading.Lock()
 
     def start(self) -> None:
+        for destination in self._job.destinations:
+            threading.Thread(target=self._probe, args=(destination,), name=f"probe {destination.name}", daemon=True).start()
         for account in self._job.accounts:
             if account.is_msp:
                 thread = threading.Thread(target=self._follow_children, args=(account,), name=f"children of {account.name}")
@@ -75,11 +79,13 @@ class _Supervisor:
                 self._start_account(account)
 
     def wait(self) -> None:
-        """Returns when the program is asked to end, or nothing runs any more."""
+        """Returns when the program is asked to end, or when every stream waits for a person."""
         while not STOP.wait(0.5):
             with self._mutex:
-                if not any(thread.is_alive() for thread in self._threads + self._parents):
-                    return
+                parents_work = any(thread.is_alive() for thread in self._parents)
+                streams_work = any(self._cause_to_stop(runner) is None for runner in self._runners)
+            if not streams_work and not (parents_work and not self._runners):
+                return
 
     def end(self, grace_secs: float) -> None:
         """Lets every stream finish its bundle, then closes what is shared."""
@@ -100,7 +106,8 @@ class _Supervisor:
 
     def exit_code(self) -> int:
         """The first reason that fits, the one the user can act on before the others."""
-        errors = [r.fatal for r in self._runners if r.fatal is not None] + self._parent_errors
+        causes = [self._cause_to_stop(runner) for runner in self._runners]
+        errors = [cause for cause in causes if cause is not None] + self._parent_errors
         all_stopped = len(errors) >= len(self._runners) + len(self._parent_errors) and errors
         if all_stopped:
             if any(isinstance(e, BadDestination) for e in errors):
@@ -112,6 +119,27 @@ class _Supervisor:
             return exit_codes.INTERNAL
         cut_short = any(r.cut_short for r in self._runners) or any(t.is_alive() for t in self._threads)
         return exit_codes.DELIVERY if cut_short else exit_codes.OK
+
+    def _probe(self, destination: Destination) -> None:
+        """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
+        sender = TRANSPORTS[destination.transport](destination)
+        try:
+            if isinstance(sender, StreamSender):
+                sender.test_connection()
+        except RetryLater:
+            pass  # away for now: the streams wait for it
+        except WontHeal as error:
+            self._bad_destinations[destination.name] = error
+            _LOGGER.error("%s", error)
+        finally:
+            sender.close(0.0)
+
+    def _cause_to_stop(self, runner: StreamRunner) -> WontHeal | None:
+        """Why a stream cannot work until a person mends something; None while it can."""
+        if runner.fatal is not None:
+            return runner.fatal
+        bad = [self._bad_destinations.get(name) for name in runner.destinations]
+        return bad[0] if all(bad) else None
 
     def _start_account(self, account: Account) -> None:
         for log_type in self._job.log_types_of(account.name):

@@ -233,7 +233,7 @@ class PageFeed:
             self.counts["rows_left_out"] += step.skipped
             if self.trouble is not None:
                 _LOGGER.info("%s is readable again after %d failed calls.", self.stream, self._failures)
-            self.trouble, self._failures = None, 0
+            self.trouble, self._failures, self._fatal = None, 0, None
             if epoch != self._epoch:
                 return
             self._fetch_at = step.cursor

@@ -1,0 +1,122 @@
+"""``duologsync check CONFIG``: tries a configuration for real.
+
+Asks Duo for one small window of every log type of every account (keys, clock, what the edition allows) and connects to every
+destination (name, TLS, client certificate). Sends no event and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines import exit_codes
+from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.local.supervisor import list_children
+from transforms.destinations import TRANSPORTS
+from transforms.duo.client import DuoClient
+from transforms.duo.feed import USER_AGENT
+from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.paging import Call
+from transforms.errors import DuoLogSyncError, RetryLater, StreamUnavailable
+from transforms.settings import Account, Destination, Job
+
+_WINDOW_MS = 3_600_000
+_SKEW_WARNING_SECS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried: whether it works, what was seen, and the exit code where it does not."""
+
+    good: bool
+    what: str
+    text: str
+    code: int = exit_codes.OK
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.good else 'FAILED'}  {self.what:<36} {self.text}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_config_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line per thing tried; the exit code is that of the first failure, keys before destinations."""
+    loaded = load_or_explain(arguments.config)
+    if loaded is None:
+        return exit_codes.CONFIG
+    # Each finding is a line of the table; what senders log about the same attempt would say it twice.
+    logging.disable(logging.CRITICAL)
+    code = exit_codes.OK
+    for finding in check_job(loaded.job):
+        print(finding, flush=True)
+        code = code or finding.code
+    return code
+
+
+def check_job(job: Job) -> Iterator[Finding]:
+    """Everything that can be tried."""
+    for account in job.accounts:
+        yield from _check_account(account, job)
+    for destination in job.destinations:
+        yield _check_destination(destination)
+
+
+def _check_account(account: Account, job: Job) -> Iterator[Finding]:
+    try:
+        accounts = list_children(account, job.reading.request_timeout_secs) if account.is_msp else [account]
+    except DuoLogSyncError as error:
+        yield Finding(False, f"children of {account.name}", str(error), exit_codes.CREDENTIALS)
+        return
+    for each in accounts:
+        try:
+            client = DuoClient(each, user_agent=USER_AGENT, timeout_secs=job.reading.request_timeout_secs)
+        except DuoLogSyncError as error:
+            yield Finding(False, f"account {each.name}", str(error), exit_codes.CREDENTIALS)
+            continue
+        try:
+            for log_type in job.log_types_of(each.name):
+                yield _check_log(client, each, log_type, job)
+        finally:
+            client.close()
+
+
+def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> Finding:
+    what = f"{account.name}/{log_type}"
+    maxtime_ms = int((time.time() - job.reading.lag_secs) * 1000)
+    try:
+        answer = client.fetch_page(LOG_TYPES[log_type], Call(maxtime_ms - _WINDOW_MS, maxtime_ms))
+    except StreamUnavailable as error:
+        # Other logs of the account go on without it, so it does not fail the check; it is told.
+        return Finding(False, what, f"{error} Its stream would be suspended and tried rarely.")
+    except RetryLater as error:
+        return Finding(False, what, str(error), exit_codes.DELIVERY if error.kind == "tls" else exit_codes.CREDENTIALS)
+    except DuoLogSyncError as error:
+        return Finding(False, what, str(error), exit_codes.CREDENTIALS)
+    text = f"{len(answer.rows)}{'+' if answer.next_offset else ''} events in the last hour"
+    if client.skew_secs is not None and abs(client.skew_secs) > _SKEW_WARNING_SECS:
+        text += f"; this machine's clock is off by {client.skew_secs:+.0f} s: run NTP"
+    ends_on = LOG_TYPES[log_type].ends_on
+    if ends_on is not None:
+        text += f"; Duo ends this log on {ends_on:%Y-%m-%d}"
+    return Finding(True, what, text)
+
+
+def _check_destination(destination: Destination) -> Finding:
+    what = f"{destination.name} ({destination.transport} {destination.host}:{destination.port})"
+    sender = TRANSPORTS[destination.transport](destination)
+    test_connection = getattr(sender, "test_connection", None)
+    try:
+        if test_connection is not None:
+            test_connection()
+    except DuoLogSyncError as error:
+        return Finding(False, what, str(error), exit_codes.DELIVERY)
+    finally:
+        sender.close(0.0)
+    connected = "connects" if test_connection is not None else "cannot be tried: the transport has no answer"
+    return Finding(True, what, connected)

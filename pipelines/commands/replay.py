@@ -1,0 +1,115 @@
+"""``duologsync replay CONFIG``: sends dead letters again, after what kept them from being delivered was mended.
+
+Each file of the dead letter directory is formatted and sent as the configuration says now; a file whose letters were all
+delivered, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never deleted. At least once: a
+replay that is broken off sends that file's letters again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines import exit_codes, logs
+from pipelines.commands.loading import add_config_argument, load_or_explain
+from transforms.dead_letters import DeadLetter, dead_letter, files_in, read_dead_letters
+from transforms.destinations import TRANSPORTS, Sender
+from transforms.errors import DuoLogSyncError, Undeliverable
+from transforms.events import DuoEvent, Stream
+from transforms.formats import FORMATS, Formatter
+from transforms.settings import Destination, Job
+
+_LOGGER = logging.getLogger(__name__)
+_CLOSE_SECS = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_config_argument(parser)
+    parser.add_argument("--to", metavar="DESTINATION", help="send all of them there, instead of to the destination each names")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sends every letter whose destination the configuration still has."""
+    loaded = load_or_explain(arguments.config)
+    if loaded is None:
+        return exit_codes.CONFIG
+    logs.set_up()
+    if arguments.to and arguments.to not in {d.name for d in loaded.job.destinations}:
+        print(f"The configuration has no destination '{arguments.to}'.")
+        return exit_codes.CONFIG
+    replay = _Replay(loaded.job, arguments.to)
+    try:
+        for path in sorted(Path(loaded.job.storage.dead_letter_dir).glob("*.avro")):
+            replay.send_file(path)
+    except DuoLogSyncError as error:
+        _LOGGER.error("%s", error)
+        return exit_codes.DELIVERY
+    finally:
+        replay.close()
+    print(", ".join(f"{count} {what}" for what, count in replay.counts.items()) or "There are no dead letters.")
+    return (
+        exit_codes.DELIVERY if replay.counts["undeliverable again"] or replay.counts["without a destination"] else exit_codes.OK
+    )
+
+
+class _Replay:
+    """One run over the files; its connections are kept from file to file."""
+
+    def __init__(self, job: Job, to: str | None) -> None:
+        self.counts: Counter[str] = Counter()
+        self._directory = job.storage.dead_letter_dir
+        self._destinations = {d.name: d for d in job.destinations}
+        self._to = to
+        self._senders: dict[str, Sender] = {}
+        self._formatters: dict[str, Formatter] = {}
+
+    def send_file(self, path: Path) -> None:
+        letters = list(read_dead_letters(path))
+        homeless = [letter for letter in letters if self._destination(letter) is None]
+        if homeless:
+            self.counts["without a destination"] += len(homeless)
+            _LOGGER.warning("%s: %d letters name no destination of this configuration; use --to.", path.name, len(homeless))
+            return
+        again = self._send(letters)
+        if again:
+            files_in(self._directory).write(again)
+        self.counts["delivered"] += len(letters) - len(again)
+        path.rename(path.with_name(path.name + ".replayed"))
+
+    def close(self) -> None:
+        for sender in self._senders.values():
+            sender.close(_CLOSE_SECS)
+
+    def _send(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Sends and confirms; the letters that are undeliverable once more."""
+        again: list[DeadLetter] = []
+        begun: dict[str, Sender] = {}
+        for letter in letters:
+            destination = self._destination(letter)
+            assert destination is not None
+            sender = begun.get(destination.name) or self._begin(destination)
+            begun[destination.name] = sender
+            event = DuoEvent(Stream(letter.account, letter.log_type, letter.api_host, letter.account_id), letter.raw)
+            try:
+                sender.send(letter.message or self._formatters[destination.name].format(event))
+            except Undeliverable as error:
+                self.counts["undeliverable again"] += 1
+                again.append(dead_letter(event, destination, error))
+        for sender in begun.values():
+            sender.confirm()
+        return again
+
+    def _begin(self, destination: Destination) -> Sender:
+        if destination.name not in self._senders:
+            self._senders[destination.name] = TRANSPORTS[destination.transport](destination)
+            self._formatters[destination.name] = FORMATS[destination.format.name](destination.format)
+        sender = self._senders[destination.name]
+        sender.begin()
+        return sender
+
+    def _destination(self, letter: DeadLetter) -> Destination | None:
+        return self._destinations.get(self._to or letter.destination)
