@@ -52,7 +52,7 @@ class _Case(NamedTuple):
 
 
 def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> Model | None:
-    """The model with ``data`` in it, or None after every refusal has been added to ``findings``."""
+    """The model with ``data`` in it; None where it, or a step before, has added a problem to ``findings``."""
     _tell_broken_rules(model, data, (), findings)
     try:
         made = model.model_validate(data)
@@ -61,7 +61,7 @@ def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> M
         for error in refused.errors(include_url=False):
             _explain(model, error, findings, told)
         return None
-    return made
+    return None if findings.problems else made
 
 
 def _tell_broken_rules(model: type[BaseModel], data: Any, path: KeyPath, findings: Findings) -> None:
@@ -75,7 +75,7 @@ def _tell_broken_rules(model: type[BaseModel], data: Any, path: KeyPath, finding
         for key, what, fix in model.broken_rules(data):
             findings.problem((*path, key), what, fix)
     for key, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = model_in(field.annotation)
         if inner and key in data:
             _tell_broken_rules(inner, data[key], (*path, key), findings)
 
@@ -136,14 +136,15 @@ def _field_at(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, 
             continue
         parent = current or parent
         field = parent.model_fields.get(part)
-        current = _model_in(field.annotation) if field else None
+        current = model_in(field.annotation) if field else None
     return field, parent
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a type is made of: itself, or what a list or an optional holds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+    return next((found for arg in get_args(annotation) if (found := model_in(arg))), None)
 
 
 def _bounds(field: FieldInfo | None) -> tuple[Any, Any]:

@@ -77,7 +77,7 @@ def _check_api_host(value: str) -> str:
         raise problem(
             "this is the address of the Duo Admin Panel", "Use the API hostname of the application: it begins with api-."
         )
-    return value
+    return host
 
 
 def _check_ikey(value: str) -> str:
@@ -117,17 +117,24 @@ def _check_not_nul(value: str) -> str:
     return value
 
 
+def _check_header_text(value: str) -> str:
+    if re.search(r"[^!-~]", value):
+        raise problem("this holds a character that a syslog header cannot have", "Use ASCII without blanks.")
+    return value
+
+
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
 Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(min_length=1), AfterValidator(_check_name)]
+Name = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": f"^{_NAME.pattern}$"}), AfterValidator(_check_name)]
 Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
 ApiHost = Annotated[str, Field(min_length=1), AfterValidator(_check_api_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+HeaderText = Annotated[str, AfterValidator(_check_header_text)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_check_not_nul)]
-Ikey = Annotated[str, Field(min_length=1), AfterValidator(_check_ikey)]
+Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
 Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
 Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]
 OneOrMany = BeforeValidator(_one_or_many)

@@ -56,6 +56,7 @@ class _Look:
     def __init__(self, findings: Findings, translate: Translate) -> None:
         self.findings = findings
         self.translate = translate
+        self.culprits: set[Path] = set()  # directories that are told already: what lies inside them fails for the same reason
 
     def problem(self, key: KeyPath, what: str, fix: str) -> None:
         self.findings.problem(self.translate(key), what, fix)
@@ -103,8 +104,9 @@ class _Look:
                 password = tls.client_key_password.resolve()
             except SecretUnavailable:
                 return  # said already; without the password nothing can be said about the key
+        name = "client_key_file" if tls.client_key_file else "client_cert_file"
         key_file = tls.client_key_file or tls.client_cert_file
-        self.at_words((*key, "client_key_file"), wrong_with_client_key(key_file, tls.client_cert_file, password))
+        self.at_words((*key, name), wrong_with_client_key(key_file, tls.client_cert_file, password))
 
     def at_directory(self, key: KeyPath, text: str) -> None:
         """A directory that can be written to, or be created by the program when it starts."""
@@ -131,10 +133,14 @@ class _Look:
         while not _exists(there) and there != there.parent:
             there = there.parent
         verb = "written to" if there == path else "created"
+        if there in self.culprits:
+            return False
         if not there.is_dir():
+            self.culprits.add(there)
             self.problem(key, f"{path} cannot be {verb}: {there} is not a directory", "Name another directory.")
             return False
         if not os.access(there, os.W_OK | os.X_OK):
+            self.culprits.add(there)
             cause = "" if there == path else f": {there} cannot be written to"
             self.problem(key, f"{path} cannot be {verb}{cause}", _ALLOW)
             return False

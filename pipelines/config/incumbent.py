@@ -29,7 +29,7 @@ def check_names(data: dict[str, Any], findings: Findings) -> None:
     servers = texts(data, "servers", "*", "id")
     check_unique([(path, name) for path, name in servers if name], "server", findings)
     for key in ("server", "servers"):
-        check_known(texts(data, *map(str, _MAPPINGS), "*", key, "*"), servers, "server", findings)
+        check_known(texts(data, *map(str, _MAPPINGS), "*", key, "*"), servers, "server", findings, of=data.get("servers"))
 
 
 def job_of(file: DlsFile, around: Surroundings, findings: Findings) -> Job | None:

@@ -9,7 +9,6 @@ configuration itself is sound.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,18 +89,22 @@ def _dialect(data: dict[str, Any], findings: Findings) -> Dialect | None:
 def _own_job(data: dict[str, Any], path: Path, findings: Findings) -> Job | None:
     own.check_names(data, findings)
     file = validated(OwnFile, data, findings)
-    full = _absolute(path)
+    full = _working_dir() / path
     return own.job_of(file, Surroundings(full, full.parent, default_state_dir()), findings) if file else None
 
 
 def _incumbent_job(data: dict[str, Any], path: Path, findings: Findings) -> Job | None:
     incumbent.check_names(data, findings)
     file = validated(DlsFile, data, findings)
-    return incumbent.job_of(file, Surroundings(_absolute(path), Path.cwd(), default_state_dir()), findings) if file else None
+    here = _working_dir()
+    return incumbent.job_of(file, Surroundings(here / path, here, default_state_dir()), findings) if file else None
 
 
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would name the target of a link instead of the user's file
+def _working_dir() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed under us
+        return Path("/")
 
 
 def _same(path: KeyPath) -> KeyPath:

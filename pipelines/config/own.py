@@ -30,13 +30,16 @@ from transforms.settings import Account, Destination, Format, Job, Proxy, Readin
 def check_names(data: dict[str, Any], findings: Findings) -> None:
     """Names that are given twice, and names in routes that nothing has. Takes any data, also what the model will refuse."""
     accounts = texts(data, "accounts", "*", "name")
-    if any(isinstance(a, dict) and "name" not in a for a in _items(data.get("accounts"))):
-        accounts.append((("accounts",), "main"))
+    unnamed = [i for i, item in enumerate(_items(data.get("accounts"))) if isinstance(item, dict) and "name" not in item]
+    accounts += [(("accounts", index), "main") for index in unnamed]
     destinations = texts(data, "destinations", "*", "name")
     check_unique(accounts, "account", findings)
     check_unique(destinations, "destination", findings)
-    check_known(_named_in_routes(data, "accounts"), accounts, "account", findings)
-    check_known(_named_in_routes(data, "destinations"), destinations, "destination", findings)
+    parents = [(path, name.partition("/")[0]) for path, name in texts(data, "routes", "*", "accounts", "*")]
+    check_known(parents, accounts, "account", findings, of=data.get("accounts"))
+    check_known(
+        texts(data, "routes", "*", "destinations", "*"), destinations, "destination", findings, of=data.get("destinations")
+    )
 
 
 def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings) -> None:
@@ -51,12 +54,15 @@ def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Fin
 
 
 def check_known(
-    used: Iterable[tuple[KeyPath, str]], named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings
+    used: Iterable[tuple[KeyPath, str]], named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings, *, of: Any
 ) -> None:
-    """Adds a problem for each name that is used and that nothing has."""
-    names = list(dict.fromkeys(name for _, name in named))
+    """Adds a problem for each name that is used and that nothing has. Silent where something in the list ``of`` has no name:
+    that is told already, and would be told again here for each use.
+    """
+    names = [name for _, name in named]
+    complete = isinstance(of, list) and len(of) <= len(names)
     for path, name in used:
-        if name and name not in names:
+        if complete and name and name not in names:
             findings.problem(path, *unknown_name(name, names, thing))
 
 
@@ -91,6 +97,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         log_file=around.path(file.log_file) if file.log_file else None,
     )
     notice_unused(job, findings, "accounts", "destinations")
+    _notice_read_twice(job, findings)
     return job
 
 
@@ -103,8 +110,17 @@ def notice_unused(job: Job, findings: Findings, accounts_key: str, destinations_
                 (destinations_key, index), "nothing is sent to this destination", "Add a route to it, or remove it."
             )
     for index, account in enumerate(job.accounts):
-        if not job.log_types_of(account.name):
+        if not any(r.takes(account.name) or any(n.startswith(f"{account.name}/") for n in r.accounts) for r in job.routes):
             findings.notice((accounts_key, index), "no route takes anything from this account", "Add a route, or remove it.")
+
+
+def _notice_read_twice(job: Job, findings: Findings) -> None:
+    first: dict[str, str] = {}
+    for index, account in enumerate(job.accounts):
+        other = first.setdefault(account.api_host, account.name)
+        if other != account.name:
+            what = f"account {other} has the same API host, so its logs are read twice"
+            findings.notice(("accounts", index, "api_host"), what, "Use one account and several routes.")
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
@@ -200,7 +216,3 @@ def _storage(section: StorageSection, around: Surroundings, findings: Findings) 
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _named_in_routes(data: dict[str, Any], key: str) -> list[tuple[KeyPath, str]]:
-    return texts(data, "routes", "*", key, "*")

@@ -18,6 +18,7 @@ from pipelines.config.fields import (
     ApiHost,
     Broken,
     FilePath,
+    HeaderText,
     Host,
     Ikey,
     Name,
@@ -107,10 +108,8 @@ class HeaderSection(Section):
 
     style: HeaderStyle = Field(description="rfc5424, rfc3164 or none.", examples=["rfc5424"])
     facility: int = Field(16, ge=0, le=23, description="Syslog facility; 16 is local0.")
-    hostname: str = Field(
-        "", max_length=255, pattern=r"^[!-~]*$", description="Host name in the header; empty for this machine's."
-    )
-    app_name: str = Field("duologsync", max_length=48, pattern=r"^[!-~]+$", description="Program name in the header.")
+    hostname: HeaderText = Field("", max_length=255, description="Host name in the header; empty for this machine's.")
+    app_name: HeaderText = Field("duologsync", min_length=1, max_length=48, description="Program name in the header.")
 
 
 def _style(value: Any) -> Any:
@@ -129,7 +128,8 @@ class FormatSection(Section):
     header: Annotated[HeaderSection, BeforeValidator(_style, json_schema_input_type=HeaderStyle | HeaderSection)] | None = (
         Field(
             None,
-            description="Syslog header: rfc5424, rfc3164 or none. Without it cef gets rfc3164, json none.",
+            description="Syslog header: rfc5424, rfc3164 or none; or a mapping with style, facility, hostname, app_name. "
+            "Without it, cef gets rfc3164 and json none.",
             examples=["rfc5424"],
         )
     )

@@ -149,8 +149,9 @@ def _root(text: str, findings: Findings) -> yaml.Node | None:
     except (yaml.YAMLError, ValueError, OverflowError):  # an escape such as \U00110000 is a ValueError in PyYAML
         findings.problem((), "the file is not valid YAML", "Look for an escape (\\x, \\u, \\U) that is no character.")
         return None
-    if node is None:
+    if node is None or node.tag == f"{_TAG}null":
         findings.problem((), "the file is empty", "Begin with the sample configuration.")
+        return None
     return node
 
 

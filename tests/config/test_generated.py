@@ -1,0 +1,71 @@
+"""What is generated from the model: it is current, and it is true."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.config import load
+from pipelines.config.own_model import DestinationSection, FormatName, LogType, OwnFile
+from pipelines.config.sample import sample_yaml
+from pipelines.config.schema import config_schema
+from transforms.destinations import TRANSPORTS
+from transforms.destinations.framing import FRAMINGS
+from transforms.duo.log_types import LOG_TYPES
+from transforms.formats import FORMATS
+
+DOCS = Path(__file__).parents[2] / "docs"
+AGAIN = "python -m pipelines schema > docs/config.schema.json; python -m pipelines schema --sample > docs/config.sample.yml"
+
+
+def words(annotation):
+    return set(getattr(annotation, "__args__", ()))
+
+
+def test_committed_schema_is_current():
+    assert json.loads((DOCS / "config.schema.json").read_text(encoding="utf-8")) == config_schema(), AGAIN
+
+
+def test_committed_sample_is_current():
+    assert (DOCS / "config.sample.yml").read_text(encoding="utf-8") == f"{sample_yaml()}\n", AGAIN
+
+
+def test_sample_is_valid(write):
+    loaded = load(write(sample_yaml()))
+    assert loaded.dialect == "own"
+    assert loaded.notices == ()
+
+
+def test_sample_is_valid_with_every_comment_removed(write):
+    text = re.sub(r"(?m)^( *)# (?=(- )?\w+:)", r"\1", sample_yaml()).replace("msp: false", "msp: true")
+    assert len(yaml.safe_load(text)) == len(OwnFile.model_fields)
+    job = load(write(text), look_at_files=False).job
+    assert job.accounts[0].proxy is not None
+    assert job.destinations[0].tls.server_name == "siem.example.com"
+
+
+def test_every_key_is_described():
+    def walk(node, path):
+        assert node.get("description"), path
+        for key, inner in node.get("properties", {}).items():
+            assert inner.get("description") or "$ref" in inner, f"{path}.{key}"
+        for name, inner in node.get("$defs", {}).items():
+            walk(inner, name)
+
+    walk(config_schema(), "")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "registry"),
+    [
+        (words(LogType), LOG_TYPES),
+        (words(FormatName), FORMATS),
+        (words(DestinationSection.model_fields["transport"].annotation), TRANSPORTS),
+        ({"lf", "octet"}, FRAMINGS),
+    ],
+    ids=["log types", "formats", "transports", "framings"],
+)
+def test_every_word_is_known_to_the_pipeline(accepted, registry):
+    assert accepted == set(registry)

@@ -1,0 +1,197 @@
+"""From our own file to the Job: every key arrives, and defaults are those that are documented."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import load
+from tests.config.conftest import OWN, replaced
+from transforms.secrets import SecretRef
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+
+EVERYTHING = """\
+version: 2
+accounts:
+  - name: parent
+    api_host: API-1a2b3c4d.duosecurity.com
+    ikey: DIXXXXXXXXXXXXXXXXXX
+    skey: 'SKEY'
+    msp: true
+    block_list: [DA1, DA2]
+    ca_file: duo-ca.pem
+    port: 8443
+    proxy: {host: proxy.example.com, port: 3128, user: me, password: env:PROXY_PASSWORD}
+  - name: own
+    api_host: api-2.duosecurity.com
+    ikey: DIYYYYYYYYYYYYYYYYYY
+    skey: file:secrets/skey
+reading: {start_days: 1.5, poll_interval_secs: 30, page_pause_secs: 2, lag_secs: 60, request_timeout_secs: 10}
+destinations:
+  - name: tls
+    transport: tls
+    host: 2001:db8::1
+    port: 6514
+    format: {name: cef, header: {style: rfc5424, facility: 4, hostname: collector, app_name: CEF}}
+    tls:
+      ca_file: /etc/ca.pem
+      client_cert_file: client.pem
+      client_key_file: client.key
+      client_key_password: env:KEY_PASSWORD
+      server_name: siem.example.com
+    max_message_bytes: 8096
+    connect_timeout_secs: 5
+    delivery_timeout_secs: 300
+  - name: plain
+    transport: tcp
+    host: siem.example.com
+    port: 514
+    format: {name: json, envelope: true, header: none}
+    framing: octet
+  - name: old
+    transport: udp
+    host: 192.0.2.1
+    port: 514
+    format: {name: cef, profile: dls}
+routes:
+  - {log_types: auth, destinations: [tls, old], accounts: [parent/DA9, own]}
+  - {log_types: [trustmonitor, activity], destinations: plain}
+storage: {checkpoint_dir: gs://bucket/checkpoints, dead_letter_dir: letters, import_dir: old}
+log_file: program.log
+"""
+
+
+def test_every_key_arrives(write, tmp_path):
+    job = load(write(EVERYTHING), look_at_files=False).job
+    assert job == Job(
+        accounts=(
+            Account(
+                name="parent",
+                api_host="api-1a2b3c4d.duosecurity.com",
+                ikey="DIXXXXXXXXXXXXXXXXXX",
+                skey=SecretRef("config", f"{tmp_path}/config.yml#accounts.0.skey"),
+                is_msp=True,
+                block_list=("DA1", "DA2"),
+                port=8443,
+                ca_file=f"{tmp_path}/duo-ca.pem",
+                proxy=Proxy("proxy.example.com", 3128, "me", SecretRef("env", "PROXY_PASSWORD")),
+            ),
+            Account("own", "api-2.duosecurity.com", "DIYYYYYYYYYYYYYYYYYY", SecretRef("file", f"{tmp_path}/secrets/skey")),
+        ),
+        reading=Reading(1.5, 30, 2, 60, 10),
+        destinations=(
+            Destination(
+                name="tls",
+                transport="tls",
+                host="2001:db8::1",
+                port=6514,
+                format=Format("cef", SyslogHeader("rfc5424", 4, "collector", "CEF")),
+                framing="octet",
+                tls=Tls(
+                    "/etc/ca.pem",
+                    f"{tmp_path}/client.pem",
+                    f"{tmp_path}/client.key",
+                    SecretRef("env", "KEY_PASSWORD"),
+                    "siem.example.com",
+                ),
+                max_message_bytes=8096,
+                connect_timeout_secs=5,
+                delivery_timeout_secs=300,
+            ),
+            Destination("plain", "tcp", "siem.example.com", 514, Format("json", None, envelope=True), "octet"),
+            Destination("old", "udp", "192.0.2.1", 514, Format("cef", SyslogHeader("rfc3164"), profile="dls")),
+        ),
+        routes=(
+            Route(("auth",), ("tls", "old"), ("parent/DA9", "own")),
+            Route(("trustmonitor", "activity"), ("plain",)),
+        ),
+        storage=Storage("gs://bucket/checkpoints", f"{tmp_path}/letters", f"{tmp_path}/old"),
+        log_file=f"{tmp_path}/program.log",
+    )
+
+
+def test_job_travels_without_secrets(write, secret):
+    job = load(write(EVERYTHING), look_at_files=False).job
+    assert pickle.loads(pickle.dumps(job)) == job
+    assert secret.encode() not in pickle.dumps(job)
+    assert secret not in repr(job)
+    assert job.accounts[0].skey.resolve() == secret
+
+
+def test_the_least_that_can_be_written(write, tmp_path):
+    least = """\
+version: 2
+accounts: [{api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:DUO_SKEY}]
+destinations: [{name: siem, transport: tls, host: siem.example.com, port: 6514, format: json}]
+"""
+    loaded = load(write(least))
+    assert loaded.job == Job(
+        accounts=(Account("main", "api-1.duosecurity.com", "DIXXXXXXXXXXXXXXXXXX", SecretRef("env", "DUO_SKEY")),),
+        destinations=(Destination("siem", "tls", "siem.example.com", 6514, Format("json"), tls=Tls()),),
+        routes=(Route(("auth", "activity", "telephony", "trustmonitor"), ("siem",)),),
+        storage=Storage(f"{tmp_path}/xdg/duologsync/checkpoints", f"{tmp_path}/xdg/duologsync/dead-letters"),
+    )
+    assert loaded.notices == ()
+    assert loaded.dialect == "own"
+
+
+def test_relative_paths_begin_at_the_file(write, tmp_path, monkeypatch):
+    path = write(OWN)
+    monkeypatch.chdir("/")
+    storage = load(path).job.storage
+    assert (storage.checkpoint_dir, storage.dead_letter_dir) == (f"{tmp_path}/state", f"{tmp_path}/state/dead-letters")
+
+
+def test_relative_file_name_becomes_absolute_in_references(write, tmp_path):
+    write(replaced(OWN, "env:DUO_SKEY", "'SKEY'"))
+    skey = load(Path("config.yml")).job.accounts[0].skey
+    assert skey == SecretRef("config", f"{tmp_path}/config.yml#accounts.0.skey")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "uid", "expected"),
+    [
+        ("STATE_DIRECTORY", "/var/lib/private/dls:/other", 1000, "/var/lib/private/dls/checkpoints"),
+        ("XDG_STATE_HOME", "/home/dana/.state", 1000, "/home/dana/.state/duologsync/checkpoints"),
+        ("XDG_STATE_HOME", "/home/dana/.state", 0, "/var/lib/duologsync/checkpoints"),
+        ("XDG_STATE_HOME", "relative", 1000, "/home/dana/.local/state/duologsync/checkpoints"),
+    ],
+)
+def test_default_state_directory(variable, value, uid, expected, write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/dana")
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    text = replaced(OWN, "storage:\n  checkpoint_dir: state\n", "")
+    assert load(write(text), look_at_files=False).job.storage.checkpoint_dir == expected
+
+
+def test_without_a_home_the_directory_must_be_given(problems_of, monkeypatch):
+    def no_home():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", no_home)
+    (problem,) = problems_of(replaced(OWN, "storage:\n  checkpoint_dir: state\n", ""))
+    assert "no home directory" in problem.what
+    assert problem.fix == "Give storage.checkpoint_dir."
+
+
+def test_literal_secret_is_noticed_and_a_path_with_a_hash_refused(write, tmp_path, problems_of):
+    text = replaced(OWN, "env:DUO_SKEY", "'SKEY'")
+    (notice,) = load(write(text)).notices
+    assert (notice.key, notice.line, notice.what) == ("accounts.0.skey", 6, "the secret itself is written here")
+    path = write(text, "a#b.yml")
+    with pytest.raises(Exception, match="with # in its path"):
+        load(path)
+
+
+def test_account_that_no_route_reads_and_account_that_is_read_twice(write):
+    other = "name: other, api_host: api-1a2b3c4d.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:DUO_SKEY"
+    more = f"  - {{{other}}}\ndestinations:\n"
+    text = replaced(
+        replaced(OWN, "destinations:\n", more), "destinations: [splunk]", "destinations: [splunk]\n    accounts: main"
+    )
+    assert [(n.key, n.what[:20]) for n in load(write(text)).notices] == [
+        ("accounts.1", "no route takes anyth"),
+        ("accounts.1.api_host", "account main has the"),
+    ]
