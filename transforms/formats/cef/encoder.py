@@ -33,8 +33,8 @@ LABEL = 128  # of flexString; that of the others may be longer
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPES: dict[int, str | None] = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
-_ESCAPES |= {ord("\t"): " ", ord("\n"): "\\n", ord("\\"): "\\\\", ord("="): "\\="}
+_CONTROLS: dict[int, str | None] = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
+_CONTROLS |= {ord("\t"): " ", ord("\n"): "\n"}
 _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9 ._-]")
 _MAX_LONG = 2**63 - 1
 
@@ -63,7 +63,9 @@ def write(fields: Iterable[Field]) -> str:
 
 def escaped(text: str, longest_bytes: int) -> str:
     """One extension value, cleaned, escaped and cut."""
-    text = _SURROGATE.sub("\ufffd", _LINE_BREAK.sub("\n", text)).translate(_ESCAPES).strip(" ")
+    if not text.isprintable():  # a control character, a line break or half a character may be among what is not
+        text = _SURROGATE.sub("\ufffd", _LINE_BREAK.sub("\n", text)).translate(_CONTROLS)
+    text = text.replace("\\", "\\\\").replace("=", "\\=").replace("\n", "\\n").strip(" ")
     encoded = text.encode()
     return text if len(encoded) <= longest_bytes else _cut(encoded, longest_bytes)
 
