@@ -1,0 +1,213 @@
+"""The command line as a user types it: what each verb says and with which exit code it ends."""
+
+import json
+import logging
+import stat
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from pipelines import __version__, cli, exit_codes
+from pipelines.demo.receiver import SiemReceiver
+from tests.conftest import IKEY, now_ms
+from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
+
+
+@pytest.fixture
+def receiver():
+    with SiemReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def config(simulator, authority, skey, receiver, tmp_path):
+    """A configuration file for the simulator and the receiver."""
+    key_file = tmp_path / "skey"
+    key_file.touch(mode=0o600)
+    key_file.write_text(skey)
+    path = tmp_path / "config.yml"
+    path.write_text(
+        f"""version: 2
+accounts:
+  - {{name: main, api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "file:{key_file}"}}
+reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
+destinations:
+  - {{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}
+storage: {{checkpoint_dir: {tmp_path}/checkpoints, dead_letter_dir: {tmp_path}/dead}}
+"""
+    )
+    return path
+
+
+def run(*words: object) -> int:
+    try:
+        return cli.main([str(word) for word in words])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_the_version_is_told(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"duologsync {__version__}\n"
+
+
+def test_without_a_word_the_verbs_are_shown(capsys):
+    assert run() == exit_codes.CONFIG
+    out = capsys.readouterr().out
+    for verb in ("run", "validate", "check", "status", "replay", "schema", "demo"):
+        assert verb in out
+
+
+def test_an_unknown_option_is_an_error():
+    assert run("validate", "--nonsense", "x.yml") == exit_codes.CONFIG
+
+
+def test_a_file_that_is_not_there_ends_with_a_message_and_no_traceback(capsys, tmp_path):
+    assert run(tmp_path / "missing.yml") == exit_codes.CONFIG
+    err = capsys.readouterr().err
+    assert "missing.yml" in err
+    assert "Traceback" not in err
+
+
+def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simulator, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+
+    assert run("validate", config) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "auth" in out
+    assert "siem (tcp 127.0.0.1:" in out
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not simulator.calls
+
+
+def test_validate_needs_neither_beam_nor_the_network(config):
+    code = (
+        "import sys; from pipelines import cli; code = cli.main(['validate', sys.argv[1]])\n"
+        "assert 'apache_beam' not in sys.modules, 'Beam was loaded'; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == exit_codes.OK, done.stderr
+
+
+def test_schema_prints_a_json_schema_and_a_sample_that_validates(capsys, tmp_path):
+    assert run("schema") == exit_codes.OK
+    assert json.loads(capsys.readouterr().out)["properties"]["accounts"]
+    assert run("schema", "--sample") == exit_codes.OK
+    assert "destinations:" in capsys.readouterr().out
+
+
+class TestCheck:
+    def test_a_configuration_that_works_is_found_good(self, config, simulator, capsys):
+        simulator.add("auth", 3, at_ms=now_ms() - 60_000)
+
+        assert run("check", config) == exit_codes.OK
+        out = capsys.readouterr().out
+        assert "3 events in the last hour" in out
+        assert "siem (tcp" in out
+        assert "2027-01-31" in out
+        assert "FAILED" not in out
+
+    def test_wrong_keys_are_found(self, config, tmp_path, capsys):
+        (tmp_path / "skey").write_text("b" * 40)
+
+        assert run("check", config) == exit_codes.CREDENTIALS
+        assert "ikey, skey and api_host" in capsys.readouterr().out
+
+    def test_a_destination_that_is_not_there_is_found(self, config, receiver, capsys):
+        receiver.stop()
+
+        assert run("check", config) == exit_codes.DELIVERY
+        assert "cannot be reached" in capsys.readouterr().out
+
+    def test_a_log_that_the_edition_lacks_is_told_and_does_not_fail(self, config, simulator, capsys):
+        simulator.faults.add("status", "trustmonitor", status=403)
+
+        assert run("check", config) == exit_codes.OK
+        assert "main/trustmonitor" in capsys.readouterr().out
+
+
+class TestReplay:
+    LETTER = DeadLetter(
+        time_ms=1, account="main", log_type="auth", destination="siem", format="json", reason="oversize", detail="",
+        raw=b'{"txid":"t-1","isotimestamp":"2026-11-01T00:00:00+00:00"}',
+    )  # fmt: skip
+
+    def keep(self, tmp_path, *letters):
+        files = files_in(str(tmp_path / "dead"))
+        files.write(list(letters))
+        files.close()
+
+    def test_dead_letters_are_sent_again_and_their_file_is_set_aside(self, config, receiver, tmp_path, capsys):
+        self.keep(tmp_path, self.LETTER)
+
+        assert run("replay", config) == exit_codes.OK
+        assert receiver.wait_for(1, 10)
+        assert receiver.unique_ids("auth") == {"t-1"}
+        assert not list((tmp_path / "dead").glob("*.avro"))
+        assert list((tmp_path / "dead").glob("*.avro.replayed"))
+        assert "1 delivered" in capsys.readouterr().out
+
+    def test_what_is_undeliverable_again_is_kept_again(self, config, receiver, tmp_path):
+        config.write_text(config.read_text().replace("format: json}", "format: json, max_message_bytes: 480}"))
+        big = msgspec.structs.replace(self.LETTER, raw=b'{"a":"' + b"x" * 500 + b'"}')
+        self.keep(tmp_path, self.LETTER, big)
+
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert receiver.wait_for(1, 10)
+        (left,) = (tmp_path / "dead").glob("*.avro")
+        assert [letter.raw for letter in read_dead_letters(left)] == [big.raw]
+
+    def test_letters_for_a_destination_that_is_gone_wait_until_one_is_named(self, config, receiver, tmp_path, capsys):
+        self.keep(tmp_path, msgspec.structs.replace(self.LETTER, destination="old"))
+
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert receiver.total() == 0
+        assert run("replay", config, "--to", "siem") == exit_codes.OK
+        assert receiver.wait_for(1, 10)
+
+    def test_without_dead_letters_nothing_happens(self, config, capsys):
+        assert run("replay", config) == exit_codes.OK
+        assert "no dead letters" in capsys.readouterr().out
+
+
+def test_status_shows_how_far_every_stream_is(config, simulator, receiver, capsys, tmp_path):
+    simulator.add("auth", 5, at_ms=now_ms() - 5_000)
+    process = subprocess.Popen([sys.executable, "-m", "pipelines", "run", str(config)], stderr=subprocess.PIPE)
+    try:
+        assert receiver.wait_for(5, 30)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+    assert process.returncode == exit_codes.OK
+    assert run("status", config) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "main/auth" in out
+    assert stat.S_IMODE((tmp_path / "checkpoints" / "main.auth.json").stat().st_mode) == 0o600
+
+
+def test_beams_own_flags_are_for_run_only(config):
+    assert run("validate", config, "--", "--runner=PrismRunner") == exit_codes.CONFIG
+
+
+def test_an_unknown_beam_flag_is_an_error_and_nothing_starts(config, simulator):
+    assert run("run", config, "--", "--runner=PrismRunner", "--chekpointing_interval=5") == exit_codes.CONFIG
+    assert not simulator.calls
+
+
+def test_the_demo_delivers_what_it_produced(capsys):
+    assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
+    assert "lost 0" in capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Commands set logging up for a process of their own."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    logging.disable(logging.NOTSET)
+    root.handlers[:], root.level = handlers, level
