@@ -113,6 +113,24 @@ def test_stopping_does_not_wait_for_hanging_calls(skey):
         assert time.monotonic() - began < 1
 
 
+def test_a_hanging_call_does_not_hold_up_others(duo, ask):
+    fault = duo.faults.add("hang", "activity", times=None)
+    with socket.create_connection(("127.0.0.1", duo.port), timeout=5) as sock:
+        sock.sendall(b"GET /admin/v2/logs/activity HTTP/1.1\r\nHost: x\r\n\r\n")
+        while fault.hits == 0:
+            time.sleep(0.01)
+        ask.page("auth")
+
+
+def test_an_outage_refuses_connections_and_nothing_is_forgotten_afterwards(duo, ask):
+    ids = duo.add("auth", 3)
+    duo.stop()
+    with pytest.raises(ConnectionRefusedError):
+        ask.page()
+    duo.start()
+    assert [row["txid"] for row in ask.page()["authlogs"]] == ids
+
+
 def test_a_slow_answer_is_whole_and_slow(duo, ask):
     duo.add("auth", 10)
     duo.faults.add("slow", secs=0.3)

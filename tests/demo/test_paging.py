@@ -77,10 +77,11 @@ def test_rows_that_arrive_while_paging_are_served_behind_and_shift_nothing(duo, 
 
 
 def test_a_row_that_arrives_in_the_cursors_own_millisecond_comes_after_it(duo, ask, now_ms):
-    duo.add("auth", 3, at_ms=now_ms - 5000)
+    third = duo.add("auth", 3, at_ms=now_ms - 5000)[2]
+    later = duo.add("auth", 1, at_ms=now_ms - 4000)
     cursor = ask.page(limit=2)["metadata"]["next_offset"]
-    late = duo.add("auth", 1, at_ms=now_ms - 5000)
-    assert ids_of([ask.page(next_offset=cursor)["authlogs"]]) == [duo.produced_ids("auth")[2], *late]
+    late = duo.add("auth", 2, at_ms=now_ms - 5000)
+    assert ids_of([ask.page(next_offset=cursor)["authlogs"]]) == [third, *late, *later]
 
 
 def test_many_late_rows_at_once_keep_the_order_of_arrival_within_a_millisecond(duo, ask, now_ms):

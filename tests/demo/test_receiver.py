@@ -156,6 +156,16 @@ def test_refusing_leaves_open_connections_alone_and_reopening_is_on_the_same_por
             assert siem.wait_for(2)
 
 
+@pytest.mark.parametrize("frame", [lines, counted])
+def test_what_has_come_before_the_stop_is_counted(frame):
+    siem = SiemReceiver(ids="none").start()
+    with connect(siem) as sock:
+        sock.sendall(frame(MIXED * 100))
+        siem.stop()
+        assert siem.total() == 20_000
+        assert sock.recv(1) == b""
+
+
 def test_tls_is_received_and_a_failed_handshake_is_kept_as_text(authority):
     with SiemReceiver("tls", tls=(authority.cert_file, authority.key_file)) as siem:
         with contextlib.suppress(OSError), connect(siem) as plain:
@@ -196,7 +206,10 @@ def test_every_datagram_is_a_message_and_a_closed_port_refuses():
         with pytest.raises(ConnectionRefusedError):
             sock.send(b"{}")
         siem.reopen()
+        siem.stall()
         sock.send(ROWS["telephony"][0])
+        assert not siem.wait_for(51, 0.2)
+        siem.resume()
         assert siem.wait_for(51)
 
 

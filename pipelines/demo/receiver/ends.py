@@ -22,6 +22,8 @@ _TICK_SECS = 0.05
 _READ_BYTES = 256 * 1024
 _HANDSHAKE_SECS = 10.0
 _DATAGRAMS_AT_ONCE = 500
+_DATAGRAM_BUFFER_BYTES = 32 * 1024 * 1024
+_SO_RCVBUFFORCE = 33  # Linux; Python has no name for it
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Connection(threading.Thread):
         self._ending: str | None = None
 
     def end(self, how: str) -> None:
-        """Ends the connection soon: ``close`` with a FIN, ``reset`` with a RST."""
+        """Ends the connection soon: ``close`` with a FIN, ``reset`` with a RST, ``drain`` with a FIN once all is read."""
         self._ending = how
 
     def run(self) -> None:
@@ -89,10 +91,12 @@ class Connection(threading.Thread):
         self._sock.settimeout(_TICK_SECS)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        while self._ending is None:
-            if not self._reading.wait(_TICK_SECS) or not self._has_bytes(poll):
-                continue
-            if not self._reading.is_set() or self._ending is not None:
+        while self._ending in {None, "drain"}:
+            has_bytes = self._reading.wait(_TICK_SECS) and self._has_bytes(poll)
+            if not has_bytes and self._ending == "drain":
+                return
+            # Asked again, because it may have changed during the wait.
+            if not has_bytes or not self._reading.is_set() or self._ending not in {None, "drain"}:
                 continue
             try:
                 data = self._sock.recv(_READ_BYTES)
@@ -203,7 +207,10 @@ class DatagramEnd:
         if self._thread is not None:
             return
         sock = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024 * 1024)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DATAGRAM_BUFFER_BYTES)
+        # The kernel's limit for everybody holds some 150 messages only; an administrator may go over it.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _DATAGRAM_BUFFER_BYTES)
         sock.bind((self._host, self.port))
         sock.setblocking(False)
         self.port = sock.getsockname()[1]

@@ -1,7 +1,7 @@
 """Counts what arrived: messages, bytes, different and repeated events per log type, and when.
 
-Place in the flow: every connection's thread adds its messages; tests and reports read. Contract: thread-safe; with hashed ids
-a million events cost about 100 MB less than with the ids themselves, and with none nothing at all.
+Place in the flow: every connection's thread adds its messages; tests and reports read. Contract: thread-safe;
+a million different events cost about 110 MB with their ids, 80 MB with hashes of them, and nothing without.
 """
 
 from __future__ import annotations

@@ -111,12 +111,19 @@ class Listener:
     """The listening socket and the thread that takes connections."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None, responder: Responder) -> None:
-        self._server = _Server((host, port), context, responder)
+        self._host = host
+        self._context = context
+        self._responder = responder
+        self._server: _Server | None = _Server((host, port), context, responder)
         self.port: int = self._server.server_address[1]
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to take connections."""
+        """Begins to take connections; after a stop on the same port as before."""
+        if self._thread is not None:
+            return
+        if self._server is None:
+            self._server = _Server((self._host, self.port), self._context, self._responder)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="duo-simulator", daemon=True
         )
@@ -124,13 +131,16 @@ class Listener:
 
     def stop(self) -> None:
         """Closes everything."""
+        server, self._server = self._server, None
+        if server is None:
+            return
         if self._thread is not None:
-            self._server.shutdown()
+            server.shutdown()
             self._thread.join()
             self._thread = None
-        self._server.server_close()
-        with self._server.lock:
-            connections = list(self._server.connections)
+        server.server_close()
+        with server.lock:
+            connections = list(server.connections)
         for sock in connections:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -106,7 +106,7 @@ class DuoSimulator:
         return self._listener.port
 
     def start(self) -> Self:
-        """Begins to serve."""
+        """Begins to serve; after a stop on the same port, with all that has happened before."""
         self._listener.start()
         return self
 
