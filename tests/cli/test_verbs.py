@@ -31,7 +31,7 @@ def config(simulator, authority, skey, receiver, tmp_path):
     path.write_text(
         f"""version: 2
 accounts:
-  - {{name: main, api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "file:{key_file}"}}
+  - {{api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "file:{key_file}"}}
 reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
 destinations:
   - {{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}
