@@ -113,7 +113,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails, findings: Findings, to
     what, fix = _WORDS.get(error["type"], _other)(case)
     if error["type"] == "missing":
         if path in findings.places:
-            what = "is empty"
+            what, fix = "is empty", _filled_in(case)
     else:
         path = findings.known_part(path)
     _add(findings, path, (what, fix), told)
@@ -187,7 +187,9 @@ def _literal(case: _Case) -> tuple[str, str]:
     words = re.findall(r"'([^']+)'", expected) or [expected]
     if not isinstance(case.value, str):
         return f"must be {listed(words)}, but is {_kind(case.value)}", _hint(case.value, "text")
-    what = "is empty" if not case.value else f"{shown(case.value)} is not one of the known words"
+    if not case.value:
+        return "is empty", f"Use {listed(words)}."
+    what = f"{shown(case.value)} is not one of the known words"
     guess = nearest(case.value, words)
     return what, f"Did you mean {guess}?" if guess else f"Use {listed(words)}."
 
@@ -236,7 +238,7 @@ _EXAMPLES = {
 
 
 def _nothing_in_it(case: _Case) -> tuple[str, str]:
-    return ("is an empty list", "Name at least one.") if isinstance(case.value, list) else ("is empty", _described(case))
+    return ("is an empty list", "Name at least one.") if isinstance(case.value, list) else ("is empty", _filled_in(case))
 
 
 def _too_long(case: _Case) -> tuple[str, str]:
@@ -245,6 +247,16 @@ def _too_long(case: _Case) -> tuple[str, str]:
 
 def _own_words(case: _Case) -> tuple[str, str]:
     return str(case.error["ctx"]["what"]), str(case.error["ctx"]["fix"])
+
+
+def _not_whole(case: _Case) -> tuple[str, str]:
+    if isinstance(case.value, float):
+        return "must be a whole number, but has a fraction", "Write digits only."
+    return _wrong_kind("a whole number", "whole")(case)
+
+
+def _filled_in(case: _Case) -> str:
+    return f"Fill it in: {case.field.description}" if case.field and case.field.description else "Fill it in."
 
 
 def _other(case: _Case) -> tuple[str, str]:
@@ -263,8 +275,8 @@ _WORDS: dict[str, Callable[[_Case], tuple[str, str]]] = {
     "finite_number": _out_of_range,
     "literal_error": _literal,
     "string_type": _wrong_kind("a text", "text"),
-    "int_type": _wrong_kind("a whole number", "whole"),
-    "int_from_float": _wrong_kind("a whole number", "whole"),
+    "int_type": _not_whole,
+    "int_from_float": _not_whole,
     "float_type": _wrong_kind("a number", "number"),
     "bool_type": _wrong_kind("true or false", "bool"),
     "list_type": _wrong_kind("a list", "list"),

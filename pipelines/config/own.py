@@ -59,7 +59,7 @@ def check_known(
     """Adds a problem for each name that is used and that nothing has. Silent where something in the list ``of`` has no name:
     that is told already, and would be told again here for each use.
     """
-    names = [name for _, name in named]
+    names = [name for _, name in named if name]
     complete = isinstance(of, list) and len(of) <= len(names)
     for path, name in used:
         if complete and name and name not in names:

@@ -26,6 +26,7 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _PLAIN_FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,30}")
 _TRUE = {"true", "yes", "on"}
+_NO_ALIASES = "Write the values out, without aliases."
 _QUOTE = "Put it in quotes if a text is meant."
 
 # A part of PyYAML's own text, what is said instead, and the fix. The first that fits is used.
@@ -49,7 +50,14 @@ _SYNTAX = (
 
 
 class _TooMuchError(Exception):
-    """The document is deeper or larger than any configuration is."""
+    """The document is deeper or larger than any configuration is; the text says which."""
+
+
+def _check_bounds(depth: int, nodes: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _TooMuchError(f"the file is nested deeper than {MAX_DEPTH} levels")
+    if nodes > MAX_NODES:
+        raise _TooMuchError(f"the file holds more than {MAX_NODES} values")
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,8 +71,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         self.nodes += 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise _TooMuchError
+        _check_bounds(self.depth, self.nodes)
         try:
             return super().compose_node(parent, index)
         finally:
@@ -82,8 +89,8 @@ def read(path: Path, findings: Findings) -> dict[str, Any] | None:
         return None
     try:
         value = _Builder(findings).mapping(node, (), 0)
-    except _TooMuchError:
-        _say_too_much(findings)
+    except _TooMuchError as too_much:
+        findings.problem((), str(too_much), _NO_ALIASES)
         return None
     return value
 
@@ -143,8 +150,8 @@ def _root(text: str, findings: Findings) -> yaml.Node | None:
         place = Place(text.count("\n", 0, error.position) + 1, 1)
         findings.problem((), "a control character is in the file", "Remove it.", place=place)
         return None
-    except (_TooMuchError, RecursionError):
-        _say_too_much(findings)
+    except _TooMuchError as too_much:
+        findings.problem((), str(too_much), _NO_ALIASES)
         return None
     except (yaml.YAMLError, ValueError, OverflowError):  # an escape such as \U00110000 is a ValueError in PyYAML
         findings.problem((), "the file is not valid YAML", "Look for an escape (\\x, \\u, \\U) that is no character.")
@@ -167,11 +174,6 @@ def _say_syntax(error: yaml.MarkedYAMLError, findings: Findings) -> None:
     findings.problem((), "this is not valid YAML", "Check the line and the one above it.", place=place)
 
 
-def _say_too_much(findings: Findings) -> None:
-    what = f"the file holds more than {MAX_NODES} values, or is nested deeper than {MAX_DEPTH} levels"
-    findings.problem((), what, "Write the values out, without aliases.")
-
-
 def _place(node: yaml.Node) -> Place:
     return Place(node.start_mark.line + 1, node.start_mark.column + 1)
 
@@ -185,8 +187,7 @@ class _Builder:
 
     def value(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
         self.built += 1
-        if depth > MAX_DEPTH or self.built > MAX_NODES:
-            raise _TooMuchError
+        _check_bounds(depth, self.built)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):

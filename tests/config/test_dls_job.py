@@ -88,6 +88,11 @@ def test_skey_resolves_to_what_is_in_the_file(write, secret):
     assert job_of(write(DLS)).accounts[0].skey.resolve() == secret
 
 
+def test_skey_resolves_where_the_editor_wrote_a_byte_order_mark(write, secret):
+    path = write(DLS.replace("SKEY'", f"{secret}'").encode("utf-8-sig"))
+    assert job_of(path).accounts[0].skey.resolve() == secret
+
+
 def test_example_of_the_incumbent(write, tmp_path):
     path = write(EXAMPLE)
     job = job_of(path)
