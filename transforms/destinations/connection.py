@@ -81,12 +81,12 @@ class PlainConnection:
 
     def look(self) -> None:
         peer = socket_probe.look_at_peer(self._sock)
-        if peer is Peer.RESET:
-            raise ConnectionLost("the receiver reset the connection", maybe_unread=True)
-        if peer is Peer.CLOSED:
-            raise self._closed()
+        if peer is not Peer.ALIVE:
+            raise self._ended(peer)
 
-    def _closed(self) -> ConnectionLost:
+    def _ended(self, peer: Peer) -> ConnectionLost:
+        if peer is Peer.RESET:
+            return ConnectionLost("the receiver reset the connection", maybe_unread=True)
         # A kernel answers a close with unread bytes by a reset, so after a mere FIN what it had acknowledged was read. What
         # it had not acknowledged by then makes that doubtful.
         return ConnectionLost("the receiver closed the connection", maybe_unread=bool(self.unacknowledged_bytes()))
@@ -111,7 +111,7 @@ class PlainConnection:
 
     def _wait_for_end(self, deadline: float) -> Peer:
         while True:
-            peer = socket_probe.look_at_peer(self._sock)
+            peer = socket_probe.look_at_peer(self._sock, shut=True)
             left = deadline - time.monotonic()
             if peer is not Peer.ALIVE or left <= 0:
                 return peer

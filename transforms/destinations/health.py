@@ -29,12 +29,21 @@ class Health:
         self._away_since: float | None = None
         self._said_at = float("-inf")
         self._said_away = False
+        self._said_wrong = ""
 
     def away(self, cause: str) -> None:
         """It cannot be reached, or the connection was lost."""
         self._trouble(
             cause, "is away: %s. Its events wait here and are sent when it is back.", "is still away after %.0f s: %s."
         )
+
+    def wrong(self, cause: str) -> None:
+        """It answers, but not as configured, although it once did: a certificate was changed, say."""
+        with self._lock:
+            if cause != self._said_wrong:
+                self._said_at = float("-inf")  # a cause that a person must know of is not held back for a minute
+                self._said_wrong = cause
+        self.away(cause)
 
     def stalled(self, cause: str) -> None:
         """It is connected and answers, but takes nothing."""

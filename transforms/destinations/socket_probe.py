@@ -26,6 +26,7 @@ _ZERO = bytes(_INT.size)
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform.startswith("linux") else None
 _TCP_INFO_BYTES = 256
+_STATE_CLOSE = 7  # tcpi_state, its first byte: the connection is over; after a mere FIN of the peer it is CLOSE_WAIT
 _COUNTS = struct.Struct("=2x B B")  # struct tcp_info, linux/tcp.h: tcpi_retransmits, tcpi_probes
 _U32 = struct.Struct("=I")
 _LAST_ACK_RECV_AT = 56  # milliseconds
@@ -68,17 +69,40 @@ def unacknowledged_bytes(sock: socket.socket) -> int | None:
         return None
 
 
-def look_at_peer(sock: socket.socket) -> Peer:
-    """Whether a FIN or a reset has arrived on a non-blocking plain socket."""
+def look_at_peer(sock: socket.socket, *, shut: bool = False) -> Peer:
+    """Whether a FIN or a reset has arrived on a non-blocking plain socket; ``shut`` when our side has ended already."""
     try:
         for _ in range(_READS_AT_MOST):
             if not sock.recv(_READ_BYTES):
-                return Peer.RESET if pending_error(sock) else Peer.CLOSED
+                return how_it_ended(sock, shut=shut)
     except BlockingIOError:
         return Peer.ALIVE
     except OSError:
         return Peer.RESET
     return Peer.ALIVE
+
+
+def how_it_ended(sock: socket.socket, *, shut: bool = False) -> Peer:
+    """CLOSED or RESET, for a socket whose reading has come to its end.
+
+    The error of a reset may have been taken off the socket by an earlier call, and Python's TLS reads hide it behind an end of
+    file; the state of the connection still tells, as long as our own side has not ended.
+    """
+    if pending_error(sock):
+        return Peer.RESET
+    info = None if shut else _tcp_info(sock)
+    return Peer.RESET if info is not None and info[0] == _STATE_CLOSE else Peer.CLOSED
+
+
+def peek_for_reset(sock: socket.socket) -> bool:
+    """Whether a reset is the next thing to be read. Works beside TLS, because it takes nothing away."""
+    try:
+        socket.socket.recv(sock, 1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def pending_error(sock: socket.socket) -> int:
@@ -91,15 +115,20 @@ def pending_error(sock: socket.socket) -> int:
 
 def tcp_facts(sock: socket.socket) -> TcpFacts | None:
     """What TCP_INFO says; None where this system has none."""
+    info = _tcp_info(sock)
+    if info is None:
+        return None
+    retransmits, probes = _COUNTS.unpack_from(info)
+    (last_ack_ms,) = _U32.unpack_from(info, _LAST_ACK_RECV_AT)
+    window = _U32.unpack_from(info, _SND_WND_AT)[0] if len(info) >= _SND_WND_AT + _U32.size else None
+    return TcpFacts(max(retransmits, probes), last_ack_ms, window)
+
+
+def _tcp_info(sock: socket.socket) -> bytes | None:
     if _TCP_INFO is None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
         return None
-    if len(info) < _LAST_ACK_RECV_AT + _U32.size:
-        return None
-    retransmits, probes = _COUNTS.unpack_from(info)
-    (last_ack_ms,) = _U32.unpack_from(info, _LAST_ACK_RECV_AT)
-    window = _U32.unpack_from(info, _SND_WND_AT)[0] if len(info) >= _SND_WND_AT + _U32.size else None
-    return TcpFacts(max(retransmits, probes), last_ack_ms, window)
+    return info if len(info) >= _LAST_ACK_RECV_AT + _U32.size else None

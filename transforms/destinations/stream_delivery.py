@@ -205,9 +205,9 @@ class StreamSender:
         self._again = max(0, self._again - 1)
 
     def _wait_writable(self, connection: Connection) -> None:
+        self._patience.watch()
         connection.wait_writable(0.2)
         connection.look()
-        self._patience.watch()
         self._doubt_silence(connection)
 
     def _await_acknowledgement(self, connection: Connection) -> None:
@@ -293,8 +293,10 @@ class StreamSender:
         self._patience.failed()
         if idle and not self._ring_in_doubt:
             _LOG.debug("Destination %s: %s while idle.", self._destination.name, gone)
+        elif isinstance(gone, WontHeal):
+            self._health.wrong(str(gone).rstrip("."))
         else:
-            self._health.away(str(gone).rstrip("."))
+            self._health.away(str(gone))
 
     # ---- the ring, outside of bundles ----
 

@@ -16,7 +16,7 @@ import select
 import ssl
 import time
 
-from transforms.destinations import tls_causes
+from transforms.destinations import socket_probe, tls_causes
 from transforms.destinations.connection import Connection, ConnectionLost, PlainConnection, Watch, open_socket, poll, wait_ready
 from transforms.destinations.patience import Tuning
 from transforms.destinations.socket_probe import Peer
@@ -148,17 +148,19 @@ class TlsConnection(PlainConnection):
             raise ConnectionLost(str(error.strerror or error), maybe_unread=True) from error
 
     def look(self) -> None:
+        if socket_probe.peek_for_reset(self._tls):
+            raise self._ended(Peer.RESET)
         # Reading through TLS, not beside it: session tickets must be taken in, and alerts understood.
         try:
             for _ in range(_READS_AT_MOST):
                 if not self._tls.recv(_READ_BYTES):
-                    raise self._closed()
+                    raise self._ended(socket_probe.how_it_ended(self._tls))
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except ssl.SSLError as error:
             raise self._over(error) from error
         except OSError as error:
-            raise ConnectionLost("the receiver reset the connection", maybe_unread=True) from error
+            raise self._ended(Peer.RESET) from error
 
     def _over(self, error: ssl.SSLError) -> ConnectionLost | BadDestination:
         bad = tls_causes.alert(self._destination, error)

@@ -1,0 +1,31 @@
+"""Every test begins as a new process does: no destination known, nothing asked to end; and it leaves no connection open."""
+
+import pytest
+
+from transforms.destinations import health, registry
+from transforms.destinations.stream_delivery import StreamSender
+from transforms.lifecycle import STOP
+
+
+@pytest.fixture(autouse=True)
+def _new_process(monkeypatch):
+    made = []
+    init = StreamSender.__init__
+
+    def remembered(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(StreamSender, "__init__", remembered)
+    _forget()
+    yield
+    for sender in made:
+        if sender._connection is not None:
+            sender._connection.abandon()
+    _forget()
+
+
+def _forget():
+    registry.close_all(0.2)
+    health.forget_all()
+    STOP.reset()
