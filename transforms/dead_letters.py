@@ -58,6 +58,7 @@ SCHEMA: dict[str, Any] = {
         {"name": "message", "type": "bytes", "default": "", "doc": "the formatted message, where the event itself is gone"},
     ],
 }
+_BYTES = {"raw", "message"}
 UNCONFIRMED_AT_EXIT = "unconfirmed_at_exit"
 
 _ROTATE_BYTES = 64 * 1024 * 1024
@@ -299,4 +300,6 @@ def read_dead_letters(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
     """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else."""
     for record in read_whole_blocks(path, SCHEMA):
         record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
+        # fastavro gives the default of a bytes field as it stands in the schema, as text.
+        record.update({name: value.encode("latin-1") for name in _BYTES if isinstance(value := record[name], str)})
         yield DeadLetter(**record)

@@ -119,7 +119,7 @@ class Peer:
             connection.close()
 
     def come_back(self) -> None:
-        eventually(lambda: self._try_listen())
+        eventually(self._try_listen)
 
     def _try_listen(self) -> bool:
         with contextlib.suppress(OSError):

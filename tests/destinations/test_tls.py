@@ -1,5 +1,6 @@
 """TLS against real TLS servers: what is accepted, and how plainly a refusal is explained."""
 
+import datetime as dt
 import socket
 import ssl
 import time
@@ -182,9 +183,7 @@ def test_a_name_in_the_certificate_is_not_enough_for_an_address(authority):
 
 
 def test_an_expired_certificate(authority):
-    import datetime
-
-    past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    past = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     peer = server(authority.issue("127.0.0.1", not_after=past))
     assert "has expired" in refused(at(peer, authority))
 
@@ -215,7 +214,7 @@ def test_a_server_that_closes_during_the_handshake_is_tried_again(authority):
 def test_tls_too_old(authority):
     old = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue("127.0.0.1").configure_cert(old)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
 

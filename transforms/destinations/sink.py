@@ -10,6 +10,8 @@ was used has confirmed. The pickled DoFn holds settings and references to secret
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
@@ -22,6 +24,7 @@ from transforms.lifecycle import FAILURES
 from transforms.settings import Destination
 
 NAMESPACE = "duologsync"
+_NOTHING: tuple[TaggedOutput, ...] = ()
 
 
 class SendToDestination(beam.DoFn):
@@ -43,7 +46,7 @@ class SendToDestination(beam.DoFn):
     def start_bundle(self) -> None:
         self._clear()
 
-    def process(self, element: tuple[DuoEvent, bytes]) -> list[TaggedOutput] | None:
+    def process(self, element: tuple[DuoEvent, bytes]) -> Sequence[TaggedOutput]:
         event, message = element
         # The events of a page share one Stream object, so a glance is enough; a lookup compares by value.
         if event.stream is not self._stream or self._sender is None:
@@ -58,7 +61,7 @@ class SendToDestination(beam.DoFn):
             raise
         self._sent += 1
         self._sent_bytes += len(message)
-        return None
+        return _NOTHING
 
     def finish_bundle(self) -> None:
         for stream, (sender, _) in self._used.items():

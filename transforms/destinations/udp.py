@@ -178,6 +178,7 @@ class UdpSender:
                 cause = str(error.strerror or error)
             else:
                 self._health.back(len(self._refused) + len(self._bundle))
+                self._bundle[:0], self._refused = self._refused, []
                 return
 
     def _send_again(self, sock: socket.socket) -> None:

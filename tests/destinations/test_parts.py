@@ -1,0 +1,173 @@
+"""The small parts: framing, ring, health, registry, sink."""
+
+import logging
+import pickle
+import threading
+import time
+
+import pytest
+from apache_beam.pvalue import TaggedOutput
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
+from transforms.dead_letters import DEAD, DeadLetter
+from transforms.destinations import health, registry
+from transforms.destinations.framing import FRAMINGS
+from transforms.destinations.ring import Block, Ring
+from transforms.destinations.sink import SendToDestination
+from transforms.errors import DeliveryTimeout
+from transforms.events import DuoEvent, Stream
+from transforms.lifecycle import FAILURES
+from transforms.secrets import SecretRef
+from transforms.settings import Tls
+
+STREAM = Stream("acme", "auth", "api-1.duosecurity.com")
+
+
+def event(raw: bytes = b"{}", stream: Stream = STREAM) -> DuoEvent:
+    return DuoEvent(stream, raw)
+
+
+@given(st.lists(st.binary().filter(lambda m: b"\n" not in m)))
+def test_lines_are_split_as_they_were_joined(those):
+    framing = FRAMINGS["lf"]
+    assert framing.split(framing.join(those)) == those
+
+
+@given(st.lists(st.binary()))
+def test_counted_frames_are_split_as_they_were_joined(those):
+    framing = FRAMINGS["octet"]
+    assert framing.split(framing.join(those)) == those
+
+
+@given(st.lists(st.integers(1, 50)), st.integers(0, 100))
+def test_the_ring_keeps_at_least_its_limit_and_at_most_a_block_more(sizes, capacity):
+    ring = Ring(unknown_bytes=10, floor_bytes=20, cap_bytes=120)
+    ring.allow_for(capacity)
+    for size in sizes:
+        ring.extend([Block(b"x" * size, 1)])
+    held = sum(len(block.frames) for block in ring)
+    assert held >= min(sum(sizes), ring.limit_bytes)
+    assert held < ring.limit_bytes + 50
+    assert 20 <= ring.limit_bytes <= 120
+
+
+def test_one_destination_has_one_health_and_says_little(caplog):
+    caplog.set_level(logging.INFO)
+    one = destination(1)
+    assert health.health_of(one) is health.health_of(destination(1, max_message_bytes=5))
+    known = health.health_of(one)
+    for _ in range(100):
+        known.away("Connection refused")
+    known.back(7)
+    known.back(0)
+    for _ in range(10):
+        known.away("Connection refused")  # flapping: not a line each time
+        known.back(7)
+    assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_while_it_stays_away_the_log_says_so_now_and_then(caplog, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    known = health.health_of(destination(2))
+    for _ in range(600):
+        known.away("Connection refused")
+        now[0] += 1
+    assert len(caplog.records) == 10
+    assert "still away after 60 s" in caplog.records[1].getMessage()
+
+
+def test_a_pair_has_one_sender_even_under_a_race():
+    found, barrier = [], threading.Barrier(8)
+
+    def get():
+        barrier.wait()
+        found.append(registry.sender_for(destination(3), Stream("acme", "auth", "api-1.duosecurity.com")))
+
+    threads = [threading.Thread(target=get) for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert len({id(sender) for sender in found}) == 1
+    assert registry.sender_for(destination(3), Stream("acme", "activity")) is not found[0]
+
+
+def test_check_leaves_a_sender_within_a_bundle_alone():
+    calls = []
+    sender = registry.begin(destination(4), STREAM)
+    sender.check = lambda: calls.append(1)
+    registry.check_all()
+    registry.check(STREAM)
+    assert calls == []
+    registry.done(destination(4), STREAM)
+    registry.check_all()
+    registry.check(Stream("other", "auth"))
+    assert calls == [1]
+
+
+def test_close_all_hands_over_what_may_be_unread():
+    peer = Peer(reset_unread_after(0.02))
+    there = destination(peer.port)
+    sink = SendToDestination(there)
+    run(sink, [(event(), b"one"), (event(), b"two")])
+    peer.stop_listening()
+    time.sleep(0.1)
+    (left,) = registry.close_all(0.2)
+    assert (left.destination, left.stream, left.messages) == (there, STREAM, [b"one", b"two"])
+    assert registry.close_all(1) == []
+
+
+def run(sink: SendToDestination, elements) -> list[TaggedOutput]:
+    sink.start_bundle()
+    out = [o for element in elements for o in sink.process(element) or ()]
+    sink.finish_bundle()
+    return out
+
+
+def test_a_bundle_of_several_streams_is_confirmed_for_each():
+    peer = Peer()
+    streams = [Stream("acme", t) for t in ("auth", "activity", "telephony")]
+    sink = SendToDestination(destination(peer.port))
+    elements = [(event(stream=s), b"%d %d" % (i, j)) for i in range(20) for j, s in enumerate(streams)]
+    assert run(sink, elements) == []
+    eventually(lambda: sorted(peer.received) == sorted(m for _, m in elements))
+    assert len(peer.connections) == 3
+    run(sink, elements)
+    assert len(peer.connections) == 3, "senders are kept across bundles"
+
+
+def test_an_oversize_message_becomes_a_dead_letter_and_the_rest_is_delivered():
+    peer = Peer()
+    sink = SendToDestination(destination(peer.port, max_message_bytes=5))
+    (out,) = run(sink, [(event(b'{"a":1}'), b"short"), (event(b'{"b":2}'), b"too long"), (event(), b"last")])
+    assert out.tag == DEAD
+    letter = out.value
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.raw, letter.account, letter.log_type) == ("oversize", b'{"b":2}', "acme", "auth")
+    assert letter.destination == f"siem-{peer.port}"
+    assert "too long" not in letter.detail
+    eventually(lambda: peer.received == [b"short", b"last"])
+
+
+def test_a_failed_bundle_is_forgotten_and_the_next_one_begins_anew():
+    peer = Peer(never_read, read_all, receive_buffer_bytes=8192)
+    sink = SendToDestination(destination(peer.port, delivery_timeout_secs=0.3))
+    with pytest.raises(DeliveryTimeout):
+        run(sink, [(event(), b"x" * 1000)] * 8000)
+    assert isinstance(FAILURES.take(STREAM), DeliveryTimeout)
+    peer.connections[0].close()
+    run(sink, [(event(), b"fresh")])
+    eventually(lambda: peer.received == [b"fresh"])
+
+
+def test_a_pickled_sink_holds_no_secret(monkeypatch):
+    monkeypatch.setenv("KEY_PASSWORD", "correct horse battery")
+    peer = Peer()
+    tls = Tls(client_key_password=SecretRef("env", "KEY_PASSWORD"))
+    sink = SendToDestination(destination(peer.port, tls=tls))
+    frozen = pickle.dumps(sink)
+    assert b"correct horse" not in frozen
+    thawed = pickle.loads(frozen)
+    run(thawed, [(event(), b"message")])
+    assert b"correct horse" not in pickle.dumps(thawed)
