@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines import __version__, exit_codes
+from pipelines.importing import importing
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -80,7 +81,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 
 def _module(verb: str) -> Any:
-    return importlib.import_module(f"pipelines.commands.{verb}")
+    with importing():
+        return importlib.import_module(f"pipelines.commands.{verb}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import logging
 
 from pipelines import __version__, exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.importing import importing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         _LOGGER.warning("%s", notice)
     _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)
     if arguments.beam_flags:
-        from pipelines.launch import launch  # local runs need none of it
-
+        with importing():
+            from pipelines.launch import launch  # local runs need none of it
         return launch(loaded.job, arguments.beam_flags)
-    from pipelines.local.supervisor import run_local  # Beam takes its time to load; config errors come first
-
+    with importing():
+        from pipelines.local.supervisor import run_local  # Beam takes its time to load; config errors come first
     return run_local(loaded.job, grace_secs=arguments.grace_secs)
