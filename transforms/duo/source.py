@@ -7,7 +7,8 @@ Two ways to run the same source:
 
     endless    (Prism, Flink, Dataflow)  ``advance`` never waits; no page now means "look again after the poll delay"
     in passes  (in-process DirectRunner) that runner cannot wait between bundles and keeps memory of each, so the source
-               ends when it has nothing more for now, or after ``pages_per_pass``; the launcher runs the pipeline again.
+               ends when it has nothing more for now, after ``pages_per_pass``, or when the program is asked to end; the
+               launcher runs the pipeline again.
                ``advance`` may wait for a page that is on its way, but only while nothing undelivered waits for it.
 
 The pickled source holds settings and references to secrets, never a secret.
@@ -28,6 +29,7 @@ from transforms.duo.cursor import Cursor
 from transforms.duo.feed import FetchedPage, PageFeed, feed_of, stream_of
 from transforms.duo.initial import initial_cursor
 from transforms.events import DuoPage, DuoPageCoder, Stream
+from transforms.lifecycle import STOP
 from transforms.settings import Account, Reading, Storage
 
 # How long a reader in a pass waits for a page that is on its way, before the pass ends and its thread waits outside of Beam.
@@ -136,6 +138,10 @@ class DuoReader(UnboundedReader):
     def advance(self) -> bool:
         if self._pages_left == 0:
             self._ended = True
+            return False
+        if self._source.passes is not None and STOP.requested:
+            # Begins nothing new: a pass of many pages could take longer than the grace period. See below for "ended".
+            self._ended = not self._undelivered_rows
             return False
         assert self._feed is not None
         fetched = self._feed.take(self._patience_secs())
