@@ -4,18 +4,22 @@ A reference travels (in the pickled source, in a job request); the secret itself
 ``setup()`` or later, and is never stored on anything that is pickled, logged or shown.
 
 Contract: ``SecretRef.resolve()`` gives the secret or raises ``SecretUnavailable`` with a text that names the reference and
-the fix, never the value.
+the fix, never the value; ``RetryLater`` where Secret Manager cannot be asked for now.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.errors import WontHeal
+from transforms.errors import RetryLater, WontHeal
 
-SCHEMES = ("env", "file", "config")
+SCHEMES = ("env", "file", "config", "gcp")
+GCP_SECRET_VERSION = re.compile(r"projects/[a-z0-9.:-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]+|latest)")
+"""The resource name of a secret's version in Google Secret Manager (a version may have an alias, which is not taken)."""
+_GCP_TIMEOUT_SECS = 30.0
 
 
 class SecretUnavailable(WontHeal):
@@ -27,9 +31,11 @@ class SecretRef:
     """Where a secret is kept.
 
     Attributes:
-      scheme: ``env`` (an environment variable), ``file`` (the whole content of a file, surrounding blanks stripped) or
-        ``config`` (a key in a configuration file that was written with the secret in it, as the incumbent's files are).
-      locator: the variable's name; the file's path; or ``PATH#KEY.KEY.0.KEY`` for ``config``.
+      scheme: ``env`` (an environment variable), ``file`` (the whole content of a file, surrounding blanks stripped),
+        ``config`` (a key in a configuration file that was written with the secret in it, as the incumbent's files are) or
+        ``gcp`` (Google Secret Manager, asked with the credentials that the machine has).
+      locator: the variable's name; the file's path; ``PATH#KEY.KEY.0.KEY`` for ``config``; for ``gcp`` the resource name
+        ``projects/…/secrets/…/versions/…``.
     """
 
     scheme: str
@@ -77,4 +83,40 @@ def _from_config(locator: str) -> str:
     return str(node).strip()
 
 
-_RESOLVERS = {"env": _from_env, "file": _from_file, "config": _from_config}
+def _from_gcp(name: str) -> str:
+    try:
+        # Only who installed the extra [gcp] has them, and only who uses the scheme should wait for them to load.
+        from google.api_core import exceptions
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud import secretmanager
+    except ImportError:
+        raise SecretUnavailable(
+            f"The secret gcp:{name} cannot be read: Google's client is not installed. Install the extra [gcp]."
+        ) from None
+    try:
+        # REST, because a client that is used once or twice is not worth gRPC's threads beside the reading.
+        client = secretmanager.SecretManagerServiceClient(transport="rest")
+        answer = client.access_secret_version(name=name, timeout=_GCP_TIMEOUT_SECS)
+        return str(answer.payload.data.decode("utf-8")).strip()
+    except (exceptions.ClientError, GoogleAuthError, UnicodeDecodeError) as error:
+        if getattr(error, "retryable", False) or isinstance(error, exceptions.TooManyRequests):
+            raise _ask_again(name, error) from None
+        raise SecretUnavailable(
+            f"Secret Manager does not give {name}: {_why(error)}. Check the name, and that the account that duologsync runs as "
+            "has the role roles/secretmanager.secretAccessor on it."
+        ) from None
+    except (exceptions.GoogleAPICallError, exceptions.RetryError, OSError) as error:
+        raise _ask_again(name, error) from None
+
+
+def _ask_again(name: str, error: Exception) -> RetryLater:
+    return RetryLater(f"Secret Manager cannot be asked for {name} now: {_why(error)}.", kind="secret_manager")
+
+
+def _why(error: Exception) -> str:
+    """The kind of the error only: Google's texts hold addresses and, for a secret that is not UTF-8, the secret."""
+    code = getattr(error, "code", None)
+    return f"{type(error).__name__} ({int(code)})" if isinstance(code, int) else type(error).__name__
+
+
+_RESOLVERS = {"env": _from_env, "file": _from_file, "config": _from_config, "gcp": _from_gcp}

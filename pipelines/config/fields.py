@@ -15,6 +15,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from transforms.secrets import GCP_SECRET_VERSION
+
 LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
 MAX_UDP_BYTES = 65_507
 
@@ -95,12 +97,17 @@ def _check_reference(value: SecretStr) -> SecretStr:
         raise problem("what follows env: is not the name of an environment variable", "Write env:NAME, such as env:DUO_SKEY.")
     if scheme == "file" and not locator.strip():
         raise problem("nothing follows file:", "Write file:PATH, such as file:/etc/duologsync/skey.")
+    if scheme == "gcp" and not GCP_SECRET_VERSION.fullmatch(locator.strip()):
+        raise problem(
+            "what follows gcp: is not the name of a secret's version in Google Secret Manager",
+            "Write gcp:projects/PROJECT/secrets/NAME/versions/NUMBER, or latest as the number.",
+        )
     return value
 
 
 def _check_skey(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
-    if not text.startswith(("env:", "file:")) and len(text) != SKEY_CHARS:
+    if not text.startswith(("env:", "file:", "gcp:")) and len(text) != SKEY_CHARS:
         raise problem(*wrong_skey(len(text)))
     return value
 

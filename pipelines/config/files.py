@@ -70,6 +70,8 @@ class _Look:
 
     def at_secret(self, key: KeyPath, secret: SecretRef) -> None:
         """A secret must be there; a secret key has its length. A variable may be set only where the program runs."""
+        if secret.scheme == "gcp":
+            return  # it is in another place's keeping, and no network is used here: ``check`` asks for it
         try:
             value = secret.resolve()
         except SecretUnavailable as error:
@@ -100,6 +102,8 @@ class _Look:
         self.at_words((*key, "client_cert_file"), wrong_with_client_cert(tls.client_cert_file))
         password = None
         if tls.client_key_password:
+            if tls.client_key_password.scheme == "gcp":
+                return  # not asked for here
             try:
                 password = tls.client_key_password.resolve()
             except SecretUnavailable:

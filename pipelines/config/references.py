@@ -37,6 +37,8 @@ class Surroundings:
             return SecretRef("env", locator)
         if scheme == "file" and locator:
             return SecretRef("file", self.path(locator.strip()))
+        if scheme == "gcp" and locator:
+            return SecretRef("gcp", locator.strip())
         if "#" in str(self.file):
             fix = "Rename the file or its directory, or write env:NAME or file:PATH here."
             findings.problem(key, "a secret cannot be read from a file with # in its path", fix)

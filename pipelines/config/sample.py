@@ -27,7 +27,8 @@ _HEAD = """\
 # Configuration of Duo Log Sync on Apache Beam.
 #
 # Lines that begin with "# key:" are optional and show the default, or an example where there is no default.
-# A secret is best kept elsewhere: env:NAME is an environment variable, file:PATH is a file.
+# A secret is best kept elsewhere: env:NAME is an environment variable, file:PATH is a file, and Google Secret Manager
+# (with the extra [gcp]) is gcp:projects/PROJECT/secrets/NAME/versions/NUMBER.
 # Check this file with: duologsync validate FILE
 """
 
