@@ -61,6 +61,7 @@ def test_octet_counting_counts_bytes():
     def script(peer, connection):
         while piece := connection.recv(65536):
             received.extend(piece)
+        connection.close()
 
     peer = Peer(script)
     sender = tcp.make(destination(peer.port, framing="octet"), FAST)

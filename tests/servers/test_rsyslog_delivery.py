@@ -84,6 +84,12 @@ class Rsyslog:
             self.process.wait(15)
             self.process = None
 
+    def halt(self) -> None:
+        """Stops all of its threads where they are, and returns when they stand."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        os.kill(self.process.pid, signal.SIGSTOP)
+        eventually(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()))
+
     def received(self) -> list[bytes]:
         return self.out.read_bytes().splitlines() if self.out.exists() else []
 
@@ -161,7 +167,7 @@ def test_a_crash_loses_nothing_that_rsyslog_had_not_read(make, kind):
         deliver(sender, messages(20, start=sent))
         sent += 20
         eventually(lambda sent=sent: not set(range(sent)) - complete(server))
-        os.kill(server.process.pid, signal.SIGSTOP)
+        server.halt()
         deliver(sender, messages(20, start=sent))  # confirmed: the kernel took it
         sent += 20
         server.end(signal.SIGKILL)

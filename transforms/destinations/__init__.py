@@ -12,6 +12,7 @@ thread at a time):
     confirm()        the bundle's end: returns when everything since begin() is delivered in this transport's sense
     check()          between bundles, cheap: looks whether the connection died, and mends what that may have lost
     close(grace)     ends the connection in good order, within so many seconds
+    test_connection()  connects once and sends nothing: raises WontHeal or RetryLater with the cause; not within a bundle
 
 send() and confirm() raise ``DeliveryTimeout`` (bundle fails, is read again), ``BadDestination`` (only a person can mend it) or
 ``Stopping`` (the grace period of a shutdown is over). While they wait they ask ``transforms.lifecycle.STOP``.
@@ -40,6 +41,8 @@ class Sender(Protocol):
     def check(self) -> None: ...
 
     def close(self, grace_secs: float) -> None: ...
+
+    def test_connection(self) -> None: ...
 
 
 TRANSPORTS: dict[str, Callable[[Destination], Sender]] = {

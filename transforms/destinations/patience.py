@@ -91,7 +91,9 @@ class Patience:
         now = time.monotonic()
         if self._own_deadline is not None and now >= self._own_deadline:
             raise OutOfTime
-        if not self._closing and STOP.expired:
+        if self._closing:
+            return
+        if STOP.expired:
             raise Stopping(f"{self._name}: the grace period is over; what is not confirmed is read again.")
         if self._waiting_since is None:
             self._waiting_since = now

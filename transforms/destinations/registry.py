@@ -4,6 +4,9 @@ Place in the flow: the sink takes senders from here; the supervisor looks after 
 
 Contract: thread-safe. A sender serves one bundle at a time: ``begin`` … ``done`` mark that, and ``check_all`` leaves those
 alone. A bundle that failed never says done; its sender is looked after again when the next bundle of its stream is.
+
+Only local runs call ``check_all`` and ``close_all``. On other runners a dead connection is noticed when the next bundle begins,
+and the end of a worker process is a crash as far as connections are concerned.
 """
 
 from __future__ import annotations

@@ -108,6 +108,7 @@ class StreamSender:
             self._commit()
 
     def check(self) -> None:
+        self._patience.begin()
         self._look()
         if self._ring_in_doubt and not self._patience.pause_secs:
             self._mend(time.monotonic() + self._tuning.mend_secs)
