@@ -207,7 +207,13 @@ def test_a_closed_window_of_five_seconds_is_waited_for(caplog):
 
 def test_a_peer_that_acknowledges_nothing_is_left(monkeypatch):
     peer = Peer(never_read, read_all, receive_buffer_bytes=8192)
-    monkeypatch.setattr(PlainConnection, "facts", lambda self: TcpFacts(3, 60_000, 0) if len(peer.connections) == 1 else None)
+    seen = []
+
+    def facts(self):
+        seen.append(self)
+        return TcpFacts(3, 60_000, 0) if self is seen[0] else None
+
+    monkeypatch.setattr(PlainConnection, "facts", facts)
     sender = tcp.make(destination(peer.port), replace(FAST, silence_secs=0.1, stall_secs=0.1))
     bundle = messages(10_000)
     deliver(sender, bundle)
