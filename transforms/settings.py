@@ -58,6 +58,8 @@ class Reading:
       page_pause_secs: least time between two calls of an endpoint.
       lag_secs: how far a window's end stays behind now; Duo publishes the newest two minutes late.
       request_timeout_secs: total time for one call, from connect to the last byte.
+      overlap_secs: rows that Duo publishes up to so much late are found; 0 reads nothing twice but the last millisecond.
+      overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap.
     """
 
     start_days: float = 180.0
@@ -65,6 +67,8 @@ class Reading:
     page_pause_secs: float = 0.0
     lag_secs: float = 120.0
     request_timeout_secs: float = 60.0
+    overlap_secs: float = 600.0
+    overlap_max_rows: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)

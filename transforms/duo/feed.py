@@ -127,6 +127,11 @@ class PageFeed:
                 self._handed -= 1
 
     @property
+    def under_way(self) -> int:
+        """Pages handed out whose delivery nobody has confirmed."""
+        return self._handed
+
+    @property
     def resting(self) -> bool:
         """Nothing is on its way right now: caught up, backing off, suspended or paced."""
         return self._due > time.monotonic()
@@ -188,18 +193,18 @@ class PageFeed:
     def _run(self) -> None:
         client: DuoClient | None = None
         while (work := self._next_work()) is not None:
-            epoch, cursor, call = work
+            epoch, call = work
             try:
                 if client is None:
                     client = DuoClient(self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs)
                 answer = client.fetch_page(self._log_type, call)
-                self._add(epoch, after_answer(self._log_type, cursor, call, answer))
+                self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
             except Exception as error:  # a thread that dies silently would stop the stream for ever
-                self._handle(epoch, cursor, call, error)
+                self._handle(epoch, call, error)
         if client is not None:
             client.close()
 
-    def _next_work(self) -> tuple[int, Cursor, Call] | None:
+    def _next_work(self) -> tuple[int, Call] | None:
         """Waits until there is a page to fetch; None when closed."""
         with self._changed:
             while not self._closed:
@@ -216,7 +221,7 @@ class PageFeed:
                         self._rest(pause, caught_up=self._caught_up)
                     else:
                         self._caught_up = False
-                        return self._epoch, self._fetch_at, step
+                        return self._epoch, step
             return None
 
     def _rest(self, secs: float, *, caught_up: bool) -> None:
@@ -236,6 +241,7 @@ class PageFeed:
             self.trouble, self._failures, self._fatal = None, 0, None
             if epoch != self._epoch:
                 return
+            self._tell_of(step)
             self._fetch_at = step.cursor
             if step.rows:
                 before = self._base if self._base is not None else step.cursor
@@ -244,12 +250,39 @@ class PageFeed:
                 self._forget_oldest()
             self._changed.notify_all()
 
+    def _tell_of(self, step: Step) -> None:
+        """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
+        if step.circled:
+            self.counts["circled"] += 1
+            _LOGGER.warning(
+                "%s: Duo's page cursor did not lead on. %s", self.stream,
+                "Its window was ended there; it is read again with the next overlap." if step.window_done
+                else "Reading goes on by time; nothing is skipped.",
+            )  # fmt: skip
+        if step.unreachable_ms is not None:
+            self.counts["unreachable"] += 1
+            _LOGGER.error(
+                "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
+                self.stream, _utc(step.unreachable_ms),
+            )  # fmt: skip
+        if step.window_done:
+            self.counts["windows"] += 1
+        if step.counted is not None:
+            counted, read = step.counted
+            self.counts["counted_by_duo"] += counted
+            if counted != read:
+                self.counts["windows_that_differ"] += 1
+                _LOGGER.warning(
+                    "%s: Duo counted %d events in the window that ended at %s, %d were read.",
+                    self.stream, counted, _utc(step.cursor.position_ms), read,
+                )  # fmt: skip
+
     def _forget_oldest(self) -> None:
         while self._handed > _MOST_KEPT:
             self._pages.popleft()
             self._handed -= 1
 
-    def _handle(self, epoch: int, cursor: Cursor, call: Call, error: Exception) -> None:
+    def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
             self._failures += 1
             if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
@@ -257,7 +290,7 @@ class PageFeed:
                 _LOGGER.warning(
                     "%s: %s. Reading the present window again from its start; nothing is skipped.", self.stream, error
                 )
-                self._fetch_at = restart_window(cursor)
+                self._fetch_at = restart_window(call.cursor)
                 self._rest(_FIRST_BACKOFF_SECS, caught_up=False)
                 return
             kind, wait_secs = self._sort(error)
@@ -297,6 +330,10 @@ class PageFeed:
         )
 
 
+def _utc(time_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
+
+
 def stream_of(account: Account, log_type: str) -> Stream:
     """The stream of one log type of an account."""
     return Stream(account.name, log_type, account.api_host, account.account_id)
@@ -314,6 +351,12 @@ def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
         if feed is None:
             feed = _feeds[key] = PageFeed(account, log_type, reading)
         return feed
+
+
+def pages_under_way() -> int:
+    """Pages of all feeds of this process that were handed out and are not delivered."""
+    with _feeds_lock:
+        return sum(feed.under_way for feed in _feeds.values())
 
 
 def close_feeds() -> None:

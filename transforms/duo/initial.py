@@ -11,8 +11,8 @@ import logging
 import time
 from pathlib import Path
 
-from transforms.checkpoints import store_at
-from transforms.duo.cursor import Cursor, row_digest
+from transforms.checkpoints import StoreUnusable, store_at
+from transforms.duo.cursor import MINUTE_MS, Cursor, row_digest
 from transforms.duo.paging import DAY_MS, first_cursor
 from transforms.events import Stream
 from transforms.settings import Reading, Storage
@@ -30,6 +30,23 @@ def initial_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor
     cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading.start_days)
     store.commit(stream, cursor.step())
     return cursor.step()
+
+
+def hinted_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor:
+    """The same on a runner with checkpoints of its own, where a worker's directory may be empty, old or not writable.
+
+    Then it is a hint and no more: whatever is wrong with it, the stream begins, at worst at its look-back, which repeats events
+    and loses none.
+    """
+    if storage.resume:
+        try:
+            return initial_cursor(stream, reading, storage)
+        except (OSError, StoreUnusable) as error:
+            _LOGGER.warning(
+                "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
+                "at the look-back.", stream, storage.checkpoint_dir, error,
+            )  # fmt: skip
+    return first_cursor(int(time.time() * 1000), reading.start_days).step()
 
 
 def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Cursor | None:
@@ -82,5 +99,6 @@ def _read_incumbent(content: bytes, log_type: str, now_ms: int) -> Cursor | None
     # On machines west of UTC it wrote times of the future: no position, rows before it were never read.
     if not now_ms - 3650 * DAY_MS < milliseconds <= now_ms:
         return None
-    skip = (row_digest(event_id, b""),) if event_id and log_type in ("auth", "activity") else ()
-    return Cursor(mintime_ms=milliseconds, skip=skip)
+    named = event_id and log_type in ("auth", "activity")
+    seen = {milliseconds // MINUTE_MS: frozenset({row_digest(event_id.encode())})} if named else {}
+    return Cursor(mintime_ms=milliseconds, end_ms=milliseconds, seen_from_ms=milliseconds, seen=seen)

@@ -28,10 +28,11 @@ class LogType:
     Attributes:
       name: as users write it in their configuration.
       path: the endpoint, always GET.
-      rows_key: the key of the list of rows inside ``response``.
+      rows_key: the key of the list of rows inside ``response``; "" where the response is the list itself.
       page_limit: rows asked for per call, the most that Duo gives.
       cursor_param: the request parameter that takes ``metadata.next_offset`` back.
       sort: value of the ``sort`` parameter; None where the endpoint has none.
+      pages_by_time: the endpoint knows mintime in seconds and nothing else: no maxtime, limit or cursor (API v1).
       ascending: rows come oldest first; without it every row of a window must be looked at to find its newest.
       row_key: time and id of a raw row; never raises, whatever the bytes are.
       facts: what the row says. Raises Undeliverable where the row is not a JSON object.
@@ -48,3 +49,4 @@ class LogType:
     row_key: Callable[[bytes], RowKey]
     facts: Callable[[DuoEvent], EventFacts]
     ends_on: dt.date | None = None
+    pages_by_time: bool = False
