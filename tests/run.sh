@@ -14,11 +14,11 @@ cd "$here"
 export DUOLOGSYNC_VENV="${DUOLOGSYNC_VENV:-$here/.venv-dev}" DUOLOGSYNC_EXTRAS="[dev]"
 
 install_servers() {
-    if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null &&
+    if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null && command -v systemd-analyze >/dev/null &&
         [ -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so ]; then
         return
     fi
-    packages="rsyslog rsyslog-openssl liblognorm-utils"
+    packages="rsyslog rsyslog-openssl liblognorm-utils systemd"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "Installing $packages ..." >&2
         apt-get update -qq
