@@ -14,11 +14,10 @@ from dataclasses import replace
 
 import apache_beam as beam
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource
+
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations.sink import SendToDestination
-
-from transforms.duo.source import DuoLogSource, Passes
-from transforms.events import SplitPages
+from transforms.duo.source import DuoLogSource, Passes, SplitAndAnnounce
 from transforms.formats.apply import FormatEvents
 from transforms.settings import Account, Destination, Job
 
@@ -59,7 +58,7 @@ def _build_log_type(
         >> ReadFromUnboundedSource(
             source, poll_interval=_POLL_SECS, max_records_per_bundle=PAGES_PER_BUNDLE, max_read_time_seconds=_BUNDLE_SECS
         )
-        | f"Split {log_type}" >> beam.ParDo(SplitPages())
+        | f"Split {log_type}" >> beam.ParDo(SplitAndAnnounce(source))
     )
     for destination in job.destinations:
         taken = frozenset(a.name for a in accounts if destination in job.destinations_of(a.name, log_type))

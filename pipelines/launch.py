@@ -1,13 +1,22 @@
 """Launches on a runner that Beam's own flags name: ``duologsync run CONFIG -- --runner=PrismRunner …``.
 
 Place: beside ``pipelines.local``; the graph is the same, without an end. Flags that neither Beam nor the runner knows are
-errors, although Beam itself only warns: a misspelt ``--checkpointing_interval`` would cost every checkpoint.
+errors, although Beam itself only warns: a misspelt ``--checkpointing_interval`` would cost every checkpoint. What Beam leaves
+out and an endless, checkpointed job needs is added, and each addition is logged.
+
+The job request holds settings and references to secrets; a secret is read by the worker that needs it. The lock of the
+checkpoint directory is for local runs only: on a runner there is one reader per stream by construction, and the directory is
+each worker's own.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options import pipeline_options
@@ -15,64 +24,125 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
 from pipelines.graph import build
-from pipelines.local.supervisor import list_children, run_local
-from transforms.errors import BadCredentials, DuoLogSyncError
+from pipelines.local.supervisor import GRACE_SECS, list_children, on_signals, restore_signals, run_local
+from transforms.dead_letters import keep_unconfirmed
+from transforms.destinations import registry
+from transforms.duo.feed import close_feeds, pages_under_way, stream_of
+from transforms.errors import BadCredentials, BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
+from transforms.lifecycle import FAILURES, STOP
+from transforms.secrets import SecretRef
 from transforms.settings import Account, Job
 
 _LOGGER = logging.getLogger(__name__)
-_LOCAL_RUNNERS = ("DirectRunner", "FnApiRunner")
+_LOCAL_RUNNERS = ("directrunner", "fnapirunner")
+_PRISM = "prismrunner"
+# A job server that a flag names may be Flink's, and mostly is; its flags do no harm to another.
+_CHECKPOINTING_RUNNERS = ("flinkrunner", "portablerunner")
 # Flink's own options live in Java; Beam's Python side passes them on without knowing them.
 _FLINK_OPTIONS = (
     "allow_non_restored_state", "attached_mode", "auto_watermark_interval", "checkpoint_timeout_millis",
     "checkpointing_interval", "checkpointing_mode", "execution_retry_delay", "externalized_checkpoints_enabled",
-    "fail_on_checkpointing_errors",
+    "fail_on_checkpointing_errors", "files_to_stage",
     "finish_bundle_before_checkpointing", "flink_conf_dir", "max_bundle_size", "max_bundle_time_mills",
     "min_pause_between_checkpoints", "num_concurrent_checkpoints", "number_of_execution_retries", "operator_chaining",
     "retain_externalized_checkpoints_on_cancellation", "savepoint_path", "shutdown_sources_after_idle_ms", "state_backend",
     "state_backend_storage_path", "unaligned_checkpoint_enabled",
 )  # fmt: skip
+_FLINK_CHECKPOINT_TIMEOUT_SECS = 600.0
+_DELIVERY_TIMEOUT_SECS = 60.0
 
 
-def launch(job: Job, flags: list[str]) -> int:
-    """Runs a job with Beam's flags; returns when the runner does."""
-    options = PipelineOptions(flags)
+@dataclass(frozen=True, slots=True)
+class _Addition:
+    flag: str
+    why: str
+
+
+_STREAMING = _Addition("--streaming", "Beam would plan an endless read as a batch job")
+_FOR_FLINK = (
+    _Addition("--checkpointing_interval=10000", "Flink makes no checkpoints unless asked"),
+    _Addition("--max_bundle_time_mills=100", "Beam would wait a second at the end of every bundle on Flink"),
+)
+
+
+def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int:
+    """Runs a job with Beam's flags; returns when the runner does, or when asked to end. The exit code."""
     unknown = unknown_flags(flags)
     if unknown:
-        _LOGGER.error("Beam knows no %s. Nothing was started; see 'Beam flags' in the README.", ", ".join(unknown))
+        _LOGGER.error("Beam knows no %s. Nothing was started; see docs/runners.md.", ", ".join(unknown))
         return exit_codes.CONFIG
-    runner = options.get_all_options().get("runner") or "DirectRunner"
+    runner = runner_of(flags)
     if runner in _LOCAL_RUNNERS:
-        return run_local(job)
-    if "--streaming" not in flags:
-        # Beam would plan an endless read as a batch job.
-        flags = [*flags, "--streaming"]
-    if "Flink" in runner and not any(f.startswith("--checkpointing_interval") for f in flags):
-        _LOGGER.warning("Flink makes no checkpoints unless asked: --checkpointing_interval=10000 is added.")
-        flags = [*flags, "--checkpointing_interval=10000"]
+        return run_local(job, grace_secs=grace_secs)
+    flags = complete_flags(flags)
     try:
-        job = _with_children(job)
+        job = for_runner(_with_children(job), flags)
     except BadCredentials as error:
         _LOGGER.error("%s", error)
         return exit_codes.CREDENTIALS
     except DuoLogSyncError as error:
         _LOGGER.error("The child accounts cannot be listed: %s", error)
         return exit_codes.INTERNAL
-    pipeline = beam.Pipeline(options=PipelineOptions([*flags, "--no_save_main_session"]))
-    build(pipeline, job)
-    result = pipeline.run()
-    if not options.get_all_options().get("no_wait_until_finish"):
-        result.wait_until_finish()
-    return exit_codes.OK
+    if runner != _PRISM:
+        _tell_what_workers_need(job)
+    return _run(job, flags, runner, grace_secs)
+
+
+def runner_of(flags: list[str]) -> str:
+    """The runner that the flags name, in lower case."""
+    named = PipelineOptions(flags).get_all_options().get("runner") or "DirectRunner"
+    return str(named).rpartition(".")[2].lower()
 
 
 def unknown_flags(flags: list[str]) -> list[str]:
     """The flags that no option class of Beam and no option of Flink has."""
     # Beam offers no public way to ask; the version is pinned and a test covers this.
-    parser = pipeline_options._BeamArgumentParser(add_help=False)  # noqa: SLF001
+    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)  # noqa: SLF001
     for options_class in PipelineOptions.__subclasses__():
         options_class._add_argparse_args(parser)  # noqa: SLF001
     _, left = parser.parse_known_args(flags)
     return [f for f in left if f.startswith("--") and f[2:].partition("=")[0] not in _FLINK_OPTIONS]
+
+
+def complete_flags(flags: list[str]) -> list[str]:
+    """The flags with what Beam's defaults leave out; each addition is logged."""
+    wanted = [_STREAMING, *(_FOR_FLINK if runner_of(flags) in _CHECKPOINTING_RUNNERS else ())]
+    given = {flag.partition("=")[0] for flag in flags}
+    added = [addition for addition in wanted if addition.flag.partition("=")[0] not in given]
+    for addition in added:
+        _LOGGER.info("%s is added: %s.", addition.flag, addition.why)
+    return [*flags, *(addition.flag for addition in added)]
+
+
+def for_runner(job: Job, flags: list[str]) -> Job:
+    """The job with a delivery timeout for every destination, on runners where a waiting bundle holds up others.
+
+    On Flink a checkpoint belongs to the whole job, and waits for the bundle that is under way in each log type. On Dataflow a
+    bundle that waits too long is taken for stuck. On Prism nobody else is held up, and a bundle that fails ends the job.
+    """
+    if runner_of(flags) == _PRISM:
+        return job
+    longest_secs = _checkpoint_timeout_secs(flags)
+    default_secs = min(_DELIVERY_TIMEOUT_SECS, longest_secs / 2)
+    for destination in job.destinations:
+        if (destination.delivery_timeout_secs or 0) >= longest_secs:
+            _LOGGER.warning(
+                "Destination %s: its delivery timeout of %g s is not below the checkpoint timeout of %g s. While it is away, "
+                "checkpoints of all log types fail.", destination.name, destination.delivery_timeout_secs, longest_secs,
+            )  # fmt: skip
+    destinations = tuple(
+        replace(d, delivery_timeout_secs=default_secs) if d.delivery_timeout_secs is None else d for d in job.destinations
+    )
+    return replace(job, destinations=destinations)
+
+
+def _checkpoint_timeout_secs(flags: list[str]) -> float:
+    for number, flag in enumerate(flags):
+        name, equals, value = flag.partition("=")
+        if name == "--checkpoint_timeout_millis":
+            value = value if equals else flags[number + 1]
+            return float(value) / 1000
+    return _FLINK_CHECKPOINT_TIMEOUT_SECS
 
 
 def _with_children(job: Job) -> Job:
@@ -80,3 +150,102 @@ def _with_children(job: Job) -> Job:
     for account in job.accounts:
         accounts += list_children(account, job.reading.request_timeout_secs) if account.is_msp else [account]
     return replace(job, accounts=tuple(accounts))
+
+
+def _tell_what_workers_need(job: Job) -> None:
+    references = sorted({str(reference) for reference in _references(job)})
+    _LOGGER.info(
+        "Workers read their secrets themselves: %s. Their checkpoints go to %s; unless all workers share it, it is only where "
+        "a launch without a savepoint may begin, the runner's own checkpoint is the truth.",
+        ", ".join(references), job.storage.checkpoint_dir,
+    )  # fmt: skip
+
+
+def _references(job: Job) -> Iterator[SecretRef]:
+    for account in job.accounts:
+        yield account.skey
+        if account.proxy is not None and account.proxy.password is not None:
+            yield account.proxy.password
+    for destination in job.destinations:
+        if destination.tls is not None and destination.tls.client_key_password is not None:
+            yield destination.tls.client_key_password
+
+
+# --- running -------------------------------------------------------------------------------------------------------------
+
+
+def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
+    options = PipelineOptions([*flags, "--no_save_main_session"])
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, job)
+    previous = on_signals(lambda: STOP.request(grace_secs))
+    try:
+        try:
+            result = pipeline.run()
+        except Exception as error:  # no job server, no binary, a value that a flag cannot have: Beam raises what it likes
+            _LOGGER.error("The runner did not take the job: %s", _last_line(error))
+            _LOGGER.debug("In full:", exc_info=error)
+            return exit_codes.INTERNAL
+        if options.get_all_options().get("no_wait_until_finish"):
+            return exit_codes.OK
+        return _follow(result, job, owns_workers=runner == _PRISM)
+    finally:
+        restore_signals(previous)
+
+
+def _follow(result: Any, job: Job, *, owns_workers: bool) -> int:
+    """Waits for the job's end, or to be asked to end."""
+    end: list[Exception | None] = []
+    waiter = threading.Thread(target=lambda: end.append(_wait(result)), name="job", daemon=True)
+    waiter.start()
+    while not STOP.wait(0.2) and waiter.is_alive():
+        pass
+    if not waiter.is_alive():
+        return _job_ended(job, end[0])
+    if not owns_workers:
+        _LOGGER.info("The job goes on in the cluster. End it there, with a savepoint if it is to be continued.")
+        return exit_codes.OK
+    return _end_in_order(result, job)
+
+
+def _wait(result: Any) -> Exception | None:
+    try:
+        result.wait_until_finish()
+    except Exception as error:  # the job failed, or its server went away; the caller says which exit code that is
+        return error
+    return None
+
+
+def _job_ended(job: Job, error: Exception | None) -> int:
+    if error is None:
+        return exit_codes.OK
+    causes = [FAILURES.take(stream_of(a, t)) for a in job.accounts for t in job.log_types_of(a.name)]
+    cause = next(filter(None, causes), None)
+    _LOGGER.error("The job ended by itself: %s", cause or _last_line(error))
+    return exit_codes.DELIVERY if isinstance(cause, (BadDestination, DeliveryTimeout)) else exit_codes.INTERNAL
+
+
+def _end_in_order(result: Any, job: Job) -> int:
+    """Delivers and commits what was read, then ends the job. For runners whose workers live in this process."""
+    while pages_under_way() and STOP.left_secs > 0:
+        time.sleep(0.05)
+    left = pages_under_way()
+    try:
+        result.cancel()
+    except Exception as error:  # the job may be over by now, or its server gone: there is nothing to end then
+        _LOGGER.debug("The job could not be cancelled.", exc_info=error)
+    close_feeds()
+    try:
+        keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), job.storage.dead_letter_dir)
+    except RetryLater as error:
+        _LOGGER.error("%s", error)
+    if left:
+        _LOGGER.warning(
+            "The grace period was over before everything was delivered; what was not is read again at the next start."
+        )
+    return exit_codes.DELIVERY if left else exit_codes.OK
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -183,6 +183,7 @@ class CheckpointStore:
         return path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
 
     def _write(self, path: Path, content: bytes) -> None:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # on a worker nobody has opened it before
         fresh = path.with_name(f".{path.name}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.beam_flags:
         with importing():
             from pipelines.launch import launch  # local runs need none of it
-        return launch(loaded.job, arguments.beam_flags)
+        return launch(loaded.job, arguments.beam_flags, grace_secs=arguments.grace_secs)
     with importing():
         from pipelines.local.supervisor import run_local  # Beam takes its time to load; config errors come first
     return run_local(loaded.job, grace_secs=arguments.grace_secs)

@@ -41,7 +41,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     except (StoreInUse, StoreUnusable) as error:
         _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
-    previous = _on_signals(lambda: STOP.request(grace_secs))
+    previous = on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
     try:
         supervisor.start()
@@ -49,7 +49,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     finally:
         supervisor.end(grace_secs)
         store.unlock()
-        _restore_signals(previous)
+        restore_signals(previous)
     return supervisor.exit_code()
 
 
@@ -197,7 +197,7 @@ def list_children(parent: Account, timeout_secs: float) -> list[Account]:
     ]
 
 
-def _on_signals(stop: Callable[[], None]) -> dict[int, object]:
+def on_signals(stop: Callable[[], None]) -> dict[int, object]:
     """SIGINT and SIGTERM ask to end. Only a program's main thread may set handlers; others rely on their caller."""
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -209,6 +209,7 @@ def _on_signals(stop: Callable[[], None]) -> dict[int, object]:
     return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _restore_signals(previous: dict[int, object]) -> None:
+def restore_signals(previous: dict[int, object]) -> None:
+    """Puts back what ``on_signals`` replaced."""
     for number, handler in previous.items():
         signal.signal(number, handler)  # type: ignore[arg-type] # what signal.signal gave us

@@ -17,9 +17,10 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.dead_letters import DEAD, dead_letter
-from transforms.destinations import Sender, registry
-from transforms.errors import DuoLogSyncError, Undeliverable
+from transforms.destinations import TRANSPORTS, Sender, registry
+from transforms.errors import DuoLogSyncError, Stopping, Undeliverable
 from transforms.events import DuoEvent, Stream
+from transforms.holds import HOLDS
 from transforms.lifecycle import FAILURES
 from transforms.settings import Destination
 
@@ -57,7 +58,7 @@ class SendToDestination(beam.DoFn):
             self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
             return [TaggedOutput(DEAD, dead_letter(event, self._destination, never))]
         except DuoLogSyncError as error:
-            FAILURES.record(event.stream, error)
+            self._failed(event.stream, error)
             raise
         self._sent += 1
         self._sent_bytes += len(message)
@@ -68,11 +69,25 @@ class SendToDestination(beam.DoFn):
             try:
                 sender.confirm()
             except DuoLogSyncError as error:
-                FAILURES.record(stream, error)
+                self._failed(stream, error)
                 raise
             registry.done(self._destination, stream)
+            HOLDS.delivered(stream, self._destination.name)
         self._count()
         self._clear()
+
+    def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
+        FAILURES.record(stream, error)
+        if not isinstance(error, Stopping):
+            HOLDS.hold(stream, self._destination.name, self._probe)
+
+    def _probe(self) -> None:
+        """Connects and closes again, beside the sender, which belongs to the bundles."""
+        sender = TRANSPORTS[self._destination.transport](self._destination)
+        try:
+            getattr(sender, "test_connection", _nothing_to_test)()
+        finally:
+            sender.close(0.0)
 
     def _turn_to(self, stream: Stream) -> None:
         if stream not in self._used:
@@ -88,6 +103,10 @@ class SendToDestination(beam.DoFn):
         _add("reconnects", sum(getattr(sender, "reconnects", 0) - before for sender, before in self._used.values()))
         for reason, count in self._dropped.items():
             _add(f"dropped_{reason}", count)
+
+
+def _nothing_to_test() -> None:
+    """For transports that cannot tell."""
 
 
 def _add(name: str, count: int) -> None:

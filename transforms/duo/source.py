@@ -5,21 +5,28 @@ stage, so that a finished bundle is a delivered bundle. Bundle finalization comm
 
 Two ways to run the same source:
 
-    endless    (Prism, Flink, Dataflow)  ``advance`` never waits; no page now means "look again after the poll delay"
+    endless    (Prism, Flink, Dataflow)  no page now means "look again after the poll delay"; ``advance`` waits only for a page
+               that is on its way, and not for long. A stream whose destination takes nothing is not read on, see
+               ``transforms.holds``; trouble that only a person can mend leaves a stream without pages, and the job alone.
     in passes  (in-process DirectRunner) that runner cannot wait between bundles and keeps memory of each, so the source
                ends when it has nothing more for now, after ``pages_per_pass``, or when the program is asked to end; the
                launcher runs the pipeline again.
                ``advance`` may wait for a page that is on its way, but only while nothing undelivered waits for it.
 
-The pickled source holds settings and references to secrets, never a secret.
+The pickled source holds settings and references to secrets, never a secret. It is state: on Flink and Dataflow it lies in
+checkpoints beside its mark. So it is pickled as versioned JSON, which a later release can read; and a source that comes back
+from a savepoint takes its settings from the graph that runs now (``SplitAndAnnounce``), not from the day of the savepoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
@@ -27,13 +34,19 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from transforms.checkpoints import store_at
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import FetchedPage, PageFeed, feed_of, stream_of
-from transforms.duo.initial import initial_cursor
-from transforms.events import DuoPage, DuoPageCoder, Stream
+from transforms.duo.initial import hinted_cursor, initial_cursor
+from transforms.errors import WontHeal
+from transforms.events import DuoPage, DuoPageCoder, SplitPages, Stream
+from transforms.holds import HOLDS
 from transforms.lifecycle import STOP
 from transforms.settings import Account, Reading, Storage
 
+_LOGGER = logging.getLogger(__name__)
 # How long a reader in a pass waits for a page that is on its way, before the pass ends and its thread waits outside of Beam.
 _PASS_WAIT_SECS = 0.5
+# The same on a streaming runner. Giving up costs the poll delay, and the runner's requests wait as long as the reader does.
+_ENDLESS_WAIT_SECS = 1.0
+_WIRE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,13 @@ class DuoCheckpointMark(CheckpointMark):
     def finalize_checkpoint(self) -> None:
         """Idempotent and indifferent to order: the store keeps the later of two cursors."""
         source = self._source
-        store_at(source.storage.checkpoint_dir).commit(source.stream, self.cursor, self._rows)
+        try:
+            store_at(source.storage.checkpoint_dir).commit(source.stream, self.cursor, self._rows)
+        except (OSError, WontHeal) as error:
+            if source.passes is not None:
+                raise
+            # There the runner's checkpoint is the truth; what the store would have been good for is a launch without one.
+            _say_once(source.stream, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
         source.feed().delivered(self.cursor)
 
 
@@ -96,15 +115,21 @@ class DuoLogSource(UnboundedSource):
 
     def create_reader(self, options: Any, checkpoint_mark: DuoCheckpointMark | None) -> DuoReader:  # noqa: ARG002
         """A reader behind the runner's mark, else behind the store's cursor, else at the start of the look-back."""
+        source = self if self.passes is not None else _as_announced(self)
         if checkpoint_mark is not None:
-            return DuoReader(self, checkpoint_mark.cursor)
-        return DuoReader(self, initial_cursor(self.stream, self.reading, self.storage))
+            return DuoReader(source, checkpoint_mark.cursor)
+        first = initial_cursor if self.passes is not None else hinted_cursor
+        return DuoReader(source, first(source.stream, source.reading, source.storage))
 
     def get_checkpoint_mark_coder(self) -> DuoCheckpointMarkCoder:
         return DuoCheckpointMarkCoder(self)
 
     def default_output_coder(self) -> DuoPageCoder:
         return DuoPageCoder()
+
+    def __reduce__(self) -> tuple[Callable[[bytes], DuoLogSource], tuple[bytes]]:
+        wire = _Wire(_WIRE_VERSION, self.log_type, self.accounts, self.reading, self.storage, self.passes)
+        return unpickle_source, (msgspec.json.encode(wire),)
 
     @property
     def stream(self) -> Stream:
@@ -139,12 +164,11 @@ class DuoReader(UnboundedReader):
         if self._pages_left == 0:
             self._ended = True
             return False
-        if self._source.passes is not None and STOP.requested:
+        if STOP.requested:
             # Begins nothing new: a pass of many pages could take longer than the grace period. See below for "ended".
-            self._ended = not self._undelivered_rows
+            self._ended = self._source.passes is not None and not self._undelivered_rows
             return False
-        assert self._feed is not None
-        fetched = self._feed.take(self._patience_secs())
+        fetched = self._take()
         if fetched is None:
             # Only once all is delivered: a False before that ends the bundle, which delivers and commits.
             self._ended = self._source.passes is not None and not self._undelivered_rows
@@ -156,9 +180,19 @@ class DuoReader(UnboundedReader):
             self._pages_left -= 1
         return True
 
-    def _patience_secs(self) -> float:
-        """In a pass nobody else is held up by waiting, except pages of this bundle that could be delivered meanwhile."""
-        return _PASS_WAIT_SECS if self._source.passes is not None and not self._undelivered_rows else 0.0
+    def _take(self) -> FetchedPage | None:
+        assert self._feed is not None
+        if self._source.passes is not None:
+            # Nobody else is held up by waiting, except pages of this bundle that could be delivered meanwhile.
+            return self._feed.take(0.0 if self._undelivered_rows else _PASS_WAIT_SECS)
+        if HOLDS.held(self._source.stream):
+            return None
+        try:
+            return self._feed.take(_ENDLESS_WAIT_SECS)
+        except WontHeal as error:
+            # Raising would start this log type again and again, on some runners end the job. The feed itself tries rarely.
+            _say_once(self._source.stream, str(error))
+            return None
 
     def get_current(self) -> DuoPage:
         assert self._current is not None
@@ -179,3 +213,60 @@ class DuoReader(UnboundedReader):
 
 def _timestamp(cursor: Cursor) -> Timestamp:
     return Timestamp(micros=cursor.position_ms * 1000)
+
+
+# --- what travels, and what outlives a release -----------------------------------------------------------------------------
+
+
+class _Wire(msgspec.Struct):
+    """The JSON shape of a source. Fields, here and in the settings, are only added, with defaults."""
+
+    v: int
+    log_type: str
+    accounts: tuple[Account, ...]
+    reading: Reading
+    storage: Storage
+    passes: Passes | None = None
+
+
+def unpickle_source(encoded: bytes) -> DuoLogSource:
+    """Reads what this or an earlier release pickled. Savepoints hold this function's name: it stays here under it."""
+    wire = msgspec.json.decode(encoded, type=_Wire)
+    if wire.v != _WIRE_VERSION:
+        raise ValueError(f"The source has version {wire.v}; this release reads version {_WIRE_VERSION}.")
+    return DuoLogSource(wire.log_type, wire.accounts, wire.reading, wire.storage, wire.passes)
+
+
+class SplitAndAnnounce(SplitPages):
+    """``SplitPages``, which also tells this process the settings of the graph that it is part of.
+
+    A runner sets up all steps of a stage before the first bundle, so readers of that stage find what is announced here.
+    """
+
+    def __init__(self, source: DuoLogSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def setup(self) -> None:
+        with _lock:
+            for account in self._source.accounts:
+                split = replace(self._source, accounts=(account,))
+                _announced[split.stream] = split
+
+
+_announced: dict[Stream, DuoLogSource] = {}
+_said: dict[Stream, str] = {}
+_lock = threading.Lock()
+
+
+def _as_announced(source: DuoLogSource) -> DuoLogSource:
+    with _lock:
+        return _announced.get(source.stream, source)
+
+
+def _say_once(stream: Stream, text: str) -> None:
+    with _lock:
+        if _said.get(stream) == text:
+            return
+        _said[stream] = text
+    _LOGGER.error("%s: %s", stream, text)

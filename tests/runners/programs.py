@@ -1,0 +1,49 @@
+"""The program on a runner: started like any other, and killed together with what it started, as a machine dies.
+
+Contract: as ``tests.servers.harness.Program``, whose session it leads, so that all its children are in its process group.
+"""
+
+import json
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.servers.harness import Duo, Program
+
+
+class RunnerProgram(Program):
+    """Prism is a child process that outlives a parent which was killed."""
+
+    def kill(self) -> None:
+        assert self.running, f"it ended by itself:\n{self.log()[-3000:]}"
+        self._kill_group()
+        self._process.wait()
+
+    def destroy(self) -> None:
+        if self._process is not None:
+            self._kill_group()
+        super().destroy()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):  # all have ended by themselves
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+
+def add_account(config: Path, account: dict[str, Any]) -> None:
+    """One more account in a configuration file."""
+    content = json.loads(config.read_text())
+    content["accounts"].append(account)
+    config.write_text(json.dumps(content))
+
+
+def fetched_twice(duo: Duo) -> Counter:
+    """Pages that were asked for more than once, by what was asked for."""
+    calls = Counter((call.path, call.params) for call in duo.simulator.calls if call.status == 200)
+    return Counter({call: count for call, count in calls.items() if count > 1})

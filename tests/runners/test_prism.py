@@ -1,0 +1,102 @@
+"""The endless graph on Prism, Beam's portable local runner: what it delivers, and what a kill costs."""
+
+import random
+import time
+
+import pytest
+
+from pipelines import exit_codes
+from pipelines.demo.receiver import SiemReceiver
+from tests.runners.programs import RunnerProgram, add_account, fetched_twice
+from tests.servers.harness import (
+    LOG_TYPES,
+    Duo,
+    assert_checkpoints_readable,
+    repeated,
+    tcp,
+    wait_for_all,
+    wait_until,
+    write_config,
+)
+from tests.servers.scenarios import most_in_a_bundle
+
+pytestmark = pytest.mark.servers
+
+
+def test_the_endless_graph_delivers_all_four_logs_once_and_ends_in_good_order_when_asked(tmp_path, prism):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 12_000, "activity": 4_000, "telephony": 2_000, "trustmonitor": 300})
+        config = write_config(tmp_path, duo, [tcp(siem.port)])
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_for_all(duo, siem, LOG_TYPES, program)
+            duo.simulator.add("auth", 50)
+            wait_for_all(duo, siem, LOG_TYPES, program)
+            assert not fetched_twice(duo), "a page was fetched twice"
+            duo.simulator.add("auth", 10_000)
+            codes = [program.end()]
+            program.start()
+            wait_for_all(duo, siem, LOG_TYPES, program)
+            codes.append(program.end())
+
+        assert codes == [exit_codes.OK, exit_codes.OK]
+        assert not any(repeated(siem).values())
+
+
+def test_killed_it_loses_nothing_and_repeats_at_most_what_was_under_way(tmp_path, prism):
+    seed = random.randrange(2**32)
+    rng = random.Random(seed)
+    print(f"seed {seed}")
+    counts = {"auth": 60_000, "activity": 20_000}
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog(counts)
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=counts, page_pause_secs=0.25)
+        before = dict.fromkeys(counts, 0)
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            for _ in range(5):
+                at_start = siem.total()
+                wait_until(lambda at_start=at_start: siem.total() > at_start, "the first events of this launch")
+                time.sleep(rng.uniform(0, 1.0))
+                program.kill()
+                wait_until(lambda: not siem.connected(), "the killed program's connections to be read to their end")
+                after = dict.fromkeys(counts, 0) | repeated(siem)
+                assert all(after[t] - before[t] <= most_in_a_bundle(t) for t in counts), (before, after)
+                before = after
+                assert_checkpoints_readable(tmp_path)
+                duo.simulator.add("auth", 20)
+                program.start()
+            wait_for_all(duo, siem, counts, program)
+            assert program.end() == exit_codes.OK
+        print(f"killed 5 times: 0 lost, {repeated(siem)} repeated")
+
+
+def test_a_destination_that_takes_nothing_leaves_other_log_types_running(tmp_path, prism):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as stuck:
+        stuck.stall()
+        duo.add_backlog({"auth": 30_000, "activity": 6_000})
+        routes = [{"log_types": ["auth"], "destinations": ["stuck"]}, {"log_types": ["activity"], "destinations": ["siem"]}]
+        config = write_config(tmp_path, duo, [tcp(siem.port), tcp(stuck.port, "stuck")], routes=routes)
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_for_all(duo, siem, ["activity"], program)
+            duo.simulator.add("activity", 100)
+            wait_for_all(duo, siem, ["activity"], program)
+            stuck.resume()
+            wait_for_all(duo, stuck, ["auth"], program)
+            assert program.end() == exit_codes.OK
+
+        assert not any(repeated(siem).values())
+        assert not any(repeated(stuck).values())
+
+
+def test_a_wrong_secret_key_leaves_one_account_without_pages_and_the_others_running(tmp_path, prism):
+    wrong = tmp_path / "wrong"
+    wrong.write_text("0" * 40)
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 2_000})
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
+        add_account(config, duo.account(name="wrong", skey=f"file:{wrong}"))
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_for_all(duo, siem, ["auth"], program)
+            wait_until(
+                lambda: any(line.startswith("wrong/auth:") for line in program.lines("ERROR")), "a word about the wrong key"
+            )
+            assert program.end() == exit_codes.OK
