@@ -60,6 +60,7 @@ class Reading:
       request_timeout_secs: total time for one call, from connect to the last byte.
       overlap_secs: rows that Duo publishes up to so much late are found; 0 reads nothing twice but the last millisecond.
       overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap.
+      from_ms, until_ms: a backfill: begin there instead of ``start_days`` back, and end there.
     """
 
     start_days: float = 180.0
@@ -69,6 +70,8 @@ class Reading:
     request_timeout_secs: float = 60.0
     overlap_secs: float = 600.0
     overlap_max_rows: int = 50_000
+    from_ms: int | None = None
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ from transforms.duo.paging import (
     RETENTION_MS,
     Answer,
     Call,
+    Finished,
     Wait,
     after_answer,
     days_out_of_reach,
     first_cursor,
     next_call,
-    restart_window,
+    without_page_cursor,
 )
 from transforms.settings import Reading
 
@@ -89,12 +90,12 @@ class FakeDuo:
 
 class TestOpeningWindows:
     def test_the_first_window_reaches_from_the_look_back_to_the_lag(self):
-        call = opened(first_cursor(NOW_MS, 10), NOW_MS)
+        call = opened(first_cursor(NOW_MS, Reading(start_days=10)), NOW_MS)
 
         assert (call.mintime_ms, call.maxtime_ms, call.next_offset) == (NOW_MS - 10 * DAY_MS, NOW_MS - 120_000, None)
 
     def test_a_look_back_of_180_days_keeps_a_margin_to_what_duo_refuses(self):
-        call = opened(first_cursor(NOW_MS, 180), NOW_MS + 5 * MINUTE)
+        call = opened(first_cursor(NOW_MS, Reading(start_days=180)), NOW_MS + 5 * MINUTE)
 
         assert NOW_MS + 5 * MINUTE - call.mintime_ms <= RETENTION_MS < 180 * DAY_MS
 
@@ -173,10 +174,29 @@ class TestReadingAnswers:
         assert first.counted is None
         assert second.counted == (4, 3)
 
-    def test_a_refused_page_cursor_leads_back_to_the_start_of_the_window(self):
-        cursor = Cursor(NOW_MS - 10_000, NOW_MS, "1789999996000,b", window_rows=3, window_total=9, seq=9)
+    def test_a_refused_page_cursor_is_replaced_by_the_time_that_it_named(self):
+        cursor = Cursor(NOW_MS - 10_000, NOW_MS, f"{NOW_MS - 4_000},b", window_rows=3, window_total=9, seq=9)
 
-        assert restart_window(cursor) == Cursor(NOW_MS - 10_000, NOW_MS, seq=10)
+        assert without_page_cursor(cursor) == Cursor(NOW_MS - 4_000, NOW_MS, seq=10)
+
+    def test_a_refused_page_cursor_that_names_no_time_leads_back_to_the_start_of_the_window(self):
+        assert without_page_cursor(Cursor(NOW_MS - 10_000, NOW_MS, "400")) == Cursor(NOW_MS - 10_000, NOW_MS, seq=1)
+
+
+class TestBackfills:
+    READING = Reading(from_ms=NOW_MS - DAY_MS, until_ms=NOW_MS - 3_600_000, overlap_secs=0)
+
+    def test_a_backfill_is_one_window_and_then_finished(self):
+        call = opened(first_cursor(NOW_MS, self.READING), NOW_MS, self.READING)
+        step = after_answer(ACTIVITY, call, Answer([]), self.READING)
+
+        assert (call.mintime_ms, call.maxtime_ms) == (NOW_MS - DAY_MS, NOW_MS - 3_600_000)
+        assert next_call(step.cursor, NOW_MS, self.READING) == Finished()
+
+    def test_a_backfill_begins_at_what_duo_still_serves(self):
+        old = replace(self.READING, from_ms=NOW_MS - 300 * DAY_MS)
+
+        assert opened(first_cursor(NOW_MS, old), NOW_MS, old).mintime_ms == NOW_MS - RETENTION_MS
 
 
 class TestBorders:
@@ -270,7 +290,7 @@ class TestLateRows:
 
     def test_nothing_is_read_again_that_was_not_remembered(self):
         """The start of the look-back, and what a burst pushed out of memory: no digest, so it would arrive twice."""
-        first = opened(first_cursor(NOW_MS, 0), NOW_MS + 120_001 + 120_000)
+        first = opened(first_cursor(NOW_MS, Reading(start_days=0)), NOW_MS + 120_001 + 120_000)
         step = after_answer(ACTIVITY, first, Answer([]), READING)
         second = opened(step.cursor, NOW_MS + 10 * MINUTE)
 

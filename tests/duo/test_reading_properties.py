@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.duo.test_paging import BY_TIME, DAY_MS, NOW_MS, FakeDuo, row
 from transforms.duo.cursor import Cursor, count_seen
-from transforms.duo.paging import Answer, Call, after_answer, next_call, restart_window
+from transforms.duo.paging import Answer, Call, after_answer, next_call, without_page_cursor
 from transforms.settings import Reading
 
 OVERLAP_SECS = 600
@@ -47,7 +47,7 @@ class Reader:
             assert budget, "does not end"
             answer = self._answer(call)
             if answer is None:
-                cursor = restart_window(call.cursor)
+                cursor = without_page_cursor(call.cursor)
                 continue
             step = after_answer(self.duo.log_type, call, answer, READING)
             for raw in step.rows:

@@ -25,7 +25,7 @@ from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.pace import Pace, pace_of
-from transforms.duo.paging import Call, Step, Wait, after_answer, days_out_of_reach, next_call, restart_window
+from transforms.duo.paging import Call, Finished, Step, Wait, after_answer, days_out_of_reach, next_call, without_page_cursor
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -73,6 +73,7 @@ class PageFeed:
         self._fatal: WontHeal | None = None
         self._failures = 0
         self._answered = False
+        self._finished = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -140,6 +141,11 @@ class PageFeed:
     def caught_up(self) -> bool:
         """The last window was read to its end and the next one is not due."""
         return self._caught_up
+
+    @property
+    def finished(self) -> bool:
+        """A backfill has been read to its end, and all of it is delivered."""
+        return self._finished and not self._pages
 
     @property
     def settled_cursor(self) -> Cursor | None:
@@ -215,7 +221,11 @@ class PageFeed:
                     self._changed.wait(self._due - now)
                 else:
                     step = next_call(self._fetch_at, int(time.time() * 1000), self._reading)
-                    if isinstance(step, Wait):
+                    if isinstance(step, Finished):
+                        self._finished = True
+                        self._changed.notify_all()
+                        self._changed.wait()
+                    elif isinstance(step, Wait):
                         self._rest(step.secs, caught_up=True)
                     elif (pause := self._pace.reserve()) > 0:
                         self._rest(pause, caught_up=self._caught_up)
@@ -288,9 +298,9 @@ class PageFeed:
             if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
                 self.counts["page_refused"] += 1
                 _LOGGER.warning(
-                    "%s: %s. Reading the present window again from its start; nothing is skipped.", self.stream, error
+                    "%s: %s. The rest of the window is read by time instead; nothing is skipped.", self.stream, error
                 )
-                self._fetch_at = restart_window(call.cursor)
+                self._fetch_at = without_page_cursor(call.cursor)
                 self._rest(_FIRST_BACKOFF_SECS, caught_up=False)
                 return
             kind, wait_secs = self._sort(error)

@@ -27,7 +27,7 @@ def initial_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor
     if stored is not None:
         return stored
     now_ms = int(time.time() * 1000)
-    cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading.start_days)
+    cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading)
     store.commit(stream, cursor.step())
     return cursor.step()
 
@@ -46,7 +46,7 @@ def hinted_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor:
                 "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
                 "at the look-back.", stream, storage.checkpoint_dir, error,
             )  # fmt: skip
-    return first_cursor(int(time.time() * 1000), reading.start_days).step()
+    return first_cursor(int(time.time() * 1000), reading).step()
 
 
 def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Cursor | None:

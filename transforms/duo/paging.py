@@ -4,6 +4,7 @@ Place in the flow: between the client (which knows HTTP) and the feed (which kno
 calls or keeps anything, so that every rule can be tested with values.
 
     next_call(cursor, now_ms, reading)             → Call: ask for this page · Wait: caught up, look again in so many seconds
+                                                     · Finished: a backfill has reached its end
     after_answer(log_type, call, answer, reading)  → Step: the rows to hand on and the cursor behind them
 
 Overlap. Duo can publish a row later than its neighbours, in a window that was already read. So a window reaches back behind the
@@ -70,6 +71,11 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """A backfill has reached its end: nothing will ever be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One page as Duo gave it: raw rows, its cursor, and how many rows it says the window has (None where it says nothing)."""
 
@@ -110,9 +116,11 @@ class _Onward:
     circled: bool = False
 
 
-def first_cursor(now_ms: int, start_days: float) -> Cursor:
+def first_cursor(now_ms: int, reading: Reading) -> Cursor:
     """Where a stream without a checkpoint begins."""
-    return Cursor(mintime_ms=now_ms - min(int(start_days * DAY_MS), RETENTION_MS))
+    if reading.from_ms is not None:
+        return Cursor(mintime_ms=max(reading.from_ms, now_ms - RETENTION_MS))
+    return Cursor(mintime_ms=now_ms - min(int(reading.start_days * DAY_MS), RETENTION_MS))
 
 
 def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
@@ -120,16 +128,26 @@ def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
     return max(0, now_ms - RETENTION_MS - cursor.position_ms) / DAY_MS
 
 
-def restart_window(cursor: Cursor) -> Cursor:
-    """The present window from its first page: for a page cursor that Duo no longer takes. Repeats its pages, loses nothing."""
-    return cursor.step(next_offset=None, window_rows=0, window_total=None)
+def without_page_cursor(cursor: Cursor) -> Cursor:
+    """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
+
+    What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
+    leads back to the window's start, which repeats its pages.
+    """
+    reached_ms = _offset_ms(cursor.next_offset or "")
+    mintime_ms = cursor.mintime_ms if reached_ms is None else max(cursor.mintime_ms, reached_ms)
+    return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None)
 
 
 # --- which call comes next ------------------------------------------------------------------------------------------------
 
 
-def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait:
+def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Finished:
     """The page behind the cursor, or how long to wait until there may be one."""
+    if cursor.maxtime_ms is None and reading.until_ms is not None:
+        if (cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms) >= reading.until_ms:
+            return Finished()
+        cursor = _open_window(cursor, reading.until_ms, reading)
     if cursor.maxtime_ms is None:
         began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
         lag_ms = int(reading.lag_secs * 1000)
