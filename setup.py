@@ -29,6 +29,8 @@ setup(
         # The configuration model, its errors and its JSON Schema.
         "pydantic>=2.9,<3",
         "pyyaml>=6.0.2",
+        # Shows a backfill's progress on a terminal.
+        "rich>=13",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],

@@ -23,6 +23,7 @@ _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
     "validate": "check a configuration file; touches nothing else",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
+    "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show how far every stream has been delivered",
     "replay": "send dead letters again",
     "schema": "print the JSON Schema or a commented sample of the configuration",

@@ -61,6 +61,7 @@ class Reading:
       overlap_secs: rows that Duo publishes up to so much late are found; 0 reads nothing twice but the last millisecond.
       overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap.
       from_ms, until_ms: a backfill: begin there instead of ``start_days`` back, and end there.
+      give_way_to: a backfill: the checkpoint directory of the live reading that comes first.
     """
 
     start_days: float = 180.0
@@ -72,6 +73,7 @@ class Reading:
     overlap_max_rows: int = 50_000
     from_ms: int | None = None
     until_ms: int | None = None
+    give_way_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ Place: the supervisor starts one per (account, log type), so that no stream wait
 of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing
 more for now.
 
-Contract: ``run`` returns when the program is asked to end. What only a person can mend suspends the stream (``fatal`` says
-what) and is tried again rarely; all else is tried again with back-off. Nothing that was not delivered is ever committed.
+Contract: ``run`` returns when the program is asked to end, or a backfill is ``done``. What only a person can mend suspends the
+stream (``fatal`` says what) and is tried again rarely; all else is tried again with back-off. Nothing that was not delivered is
+ever committed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class StreamRunner:
         self.stream = stream_of(account, log_type)
         self.fatal: WontHeal | None = None
         self.cut_short = False
+        self.done = False
         self._job = one_stream(job, account, log_type)
         self.destinations = tuple(destination.name for destination in self._job.destinations)
         self._account = account
@@ -49,7 +51,7 @@ class StreamRunner:
 
     def run(self) -> None:
         """The thread's work."""
-        while not STOP.requested:
+        while not STOP.requested and not self.done:
             try:
                 self._work()
             except WontHeal as error:
@@ -62,11 +64,12 @@ class StreamRunner:
         """Reads and delivers until asked to end."""
         feed = feed_of(self._account, self._log_type, self._job.reading)
         feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
-        while not STOP.requested:
+        while not STOP.requested and not self.done:
             if feed.wait_ready(_IDLE_TICK_SECS):
                 self._run_pass()
             else:
                 self._idle(feed)
+                self.done = feed.finished
 
     def _suspend(self, error: WontHeal) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""

@@ -1,44 +1,15 @@
 """The command line as a user types it: what each verb says and with which exit code it ends."""
 
 import json
-import logging
 import stat
 import subprocess
 import sys
 
 import msgspec
-import pytest
 
 from pipelines import __version__, cli, exit_codes
-from pipelines.demo.receiver import SiemReceiver
-from tests.conftest import IKEY, now_ms
+from tests.conftest import now_ms
 from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
-
-
-@pytest.fixture
-def receiver():
-    with SiemReceiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def config(simulator, authority, skey, receiver, tmp_path):
-    """A configuration file for the simulator and the receiver."""
-    key_file = tmp_path / "skey"
-    key_file.touch(mode=0o600)
-    key_file.write_text(skey)
-    path = tmp_path / "config.yml"
-    path.write_text(
-        f"""version: 2
-accounts:
-  - {{api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "file:{key_file}"}}
-reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
-destinations:
-  - {{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}
-storage: {{checkpoint_dir: {tmp_path}/checkpoints, dead_letter_dir: {tmp_path}/dead}}
-"""
-    )
-    return path
 
 
 def run(*words: object) -> int:
@@ -201,13 +172,3 @@ def test_an_unknown_beam_flag_is_an_error_and_nothing_starts(config, simulator):
 def test_the_demo_delivers_what_it_produced(capsys):
     assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
     assert "lost 0" in capsys.readouterr().out
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before():
-    """Commands set logging up for a process of their own."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    logging.disable(logging.NOTSET)
-    root.handlers[:], root.level = handlers, level

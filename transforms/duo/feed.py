@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
+from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.pace import Pace, pace_of
 from transforms.duo.paging import Call, Finished, Step, Wait, after_answer, days_out_of_reach, next_call, without_page_cursor
@@ -39,6 +40,7 @@ _MOST_KEPT = 64
 _FIRST_BACKOFF_SECS = 1.0
 _LONGEST_BACKOFF_SECS = 60.0
 _UNAVAILABLE_RETRY_SECS = 900.0
+_GIVE_WAY_SECS = 5.0
 USER_AGENT = "DuoLogSync-Beam/1.0"
 
 
@@ -62,6 +64,7 @@ class PageFeed:
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
         self._pace: Pace = pace_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
         self._changed = threading.Condition()
         self._pages: deque[FetchedPage] = deque()
         self._handed = 0
@@ -225,6 +228,8 @@ class PageFeed:
                         self._finished = True
                         self._changed.notify_all()
                         self._changed.wait()
+                    elif self._live is not None and self._live.is_behind():
+                        self._rest(_GIVE_WAY_SECS, caught_up=False)
                     elif isinstance(step, Wait):
                         self._rest(step.secs, caught_up=True)
                     elif (pause := self._pace.reserve()) > 0:

@@ -1,0 +1,111 @@
+"""``duologsync backfill CONFIG --from TIME [--to TIME] [--log-types …]``: reads a stretch of the past beside live reading.
+
+It has cursors and a lock of its own (a directory ``backfill/FROM-TO`` inside the live checkpoint directory), so it runs beside
+a live duologsync, goes on where it was when it is started again with the same times, and leaves live cursors alone. It gives
+way: while a live stream is behind, the backfill of that stream waits. Events that were delivered before are delivered again;
+that is what it is for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines import exit_codes, logs
+from pipelines.commands.loading import add_config_argument, load_or_explain
+from transforms.settings import Job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this verb."""
+    add_config_argument(parser)
+    times = "2026-11-01, 2026-11-01T08:30 (UTC), 2026-11-01T08:30+01:00, or 30d for midnight (UTC) so many days ago"
+    parser.add_argument("--from", dest="begin", required=True, type=moment, metavar="TIME", help=times)
+    parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="the same; without it, ten minutes ago")
+    parser.add_argument("--log-types", type=_names, metavar="A,B", help="only these; without it, all that the routes take")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads until the end of the stretch, or until asked to end."""
+    loaded = load_or_explain(arguments.config)
+    if loaded is None:
+        return exit_codes.CONFIG
+    newest = time.time() - max(600.0, loaded.job.reading.lag_secs)
+    end = min(arguments.end.timestamp() if arguments.end else newest, newest)
+    begin = arguments.begin.timestamp()
+    if begin >= end:
+        print("--from must be before --to, and at least ten minutes ago.", file=sys.stderr)
+        return exit_codes.CONFIG
+    unknown = set(arguments.log_types or ()) - {t for a in loaded.job.accounts for t in loaded.job.log_types_of(a.name)}
+    if unknown:
+        print(f"No route of the configuration takes {', '.join(sorted(unknown))}.", file=sys.stderr)
+        return exit_codes.CONFIG
+    job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
+    logs.set_up(verbose=arguments.verbose, log_file=None)
+    from pipelines.local.progress import Progress  # Beam takes its time to load; config errors come first
+    from pipelines.local.supervisor import run_local
+
+    assert job.reading.from_ms is not None
+    assert job.reading.until_ms is not None
+    progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
+    stopped = threading.Event()
+    thread = threading.Thread(target=progress.run, args=(stopped,), daemon=True)
+    thread.start()
+    try:
+        return run_local(job)
+    finally:
+        stopped.set()
+        thread.join(5.0)
+
+
+def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None) -> Job:
+    """The same job for a stretch of the past: its own cursors, no overlap, and only some log types."""
+    name = f"{_stamp(from_ms)}-{'now' if open_end else _stamp(until_ms)}"
+    directory = Path(job.storage.checkpoint_dir) / "backfill" / name
+    kept_end = directory / "until"
+    if open_end:
+        # Started again without --to, it ends where it was to end the first time.
+        try:
+            until_ms = int(kept_end.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept_end.write_text(str(until_ms), encoding="ascii")
+    routes = job.routes
+    if log_types:
+        narrowed = (replace(r, log_types=tuple(t for t in r.log_types if t in log_types)) for r in routes)
+        routes = tuple(r for r in narrowed if r.log_types)
+    return replace(
+        job,
+        routes=routes,
+        storage=replace(job.storage, checkpoint_dir=str(directory), import_dir=None, resume=True),
+        reading=replace(
+            job.reading, from_ms=from_ms, until_ms=until_ms, overlap_secs=0.0, give_way_to=job.storage.checkpoint_dir
+        ),
+    )
+
+
+def moment(text: str) -> dt.datetime:
+    """A point in time as users write it; without a zone it is UTC."""
+    if text.endswith("d") and text[:-1].replace(".", "", 1).isdigit():
+        # From midnight on, so that the same words mean the same backfill all day long, and it can be resumed.
+        today = dt.datetime.now(dt.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        return today - dt.timedelta(days=float(text[:-1]))
+    try:
+        parsed = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2026-11-01, 2026-11-01T08:30+01:00 or 30d") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.timezone.utc)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _stamp(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms / 1000, tz=dt.timezone.utc).strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,111 @@
+"""``duologsync backfill``: a stretch of the past, apart from live reading."""
+
+import datetime as dt
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipelines import cli, exit_codes
+from pipelines.commands.backfill import moment
+from tests.conftest import now_ms
+
+DAY_MS = 86_400_000
+
+
+def iso(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms / 1000, tz=dt.timezone.utc).isoformat(timespec="milliseconds")
+
+
+def command(config, *words):
+    return [sys.executable, "-m", "pipelines", "backfill", str(config), *map(str, words)]
+
+
+def between(simulator, log_type, from_ms, until_ms):
+    from transforms.duo.log_types import LOG_TYPES
+
+    key = LOG_TYPES[log_type].row_key
+    ids = zip(simulator.produced_rows(log_type), simulator.produced_ids(log_type), strict=True)
+    return {event_id for row, event_id in ids if from_ms <= key(row).time_ms <= until_ms}
+
+
+def test_it_delivers_the_stretch_and_nothing_else_and_ends_by_itself(config, simulator, receiver):
+    for log_type in ("auth", "activity"):
+        simulator.add_backlog(log_type, 6_000, now_ms() - 6 * DAY_MS, now_ms() - 3_600_000)
+    from_ms, until_ms = now_ms() - 4 * DAY_MS, now_ms() - 2 * DAY_MS
+    done = subprocess.run(
+        command(config, "--from", iso(from_ms), "--to", iso(until_ms)), capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.returncode == exit_codes.OK, done.stderr
+    for log_type in ("auth", "activity"):
+        assert receiver.unique_ids(log_type) == between(simulator, log_type, from_ms, until_ms)
+    assert receiver.total() == sum(len(receiver.unique_ids(t)) for t in ("auth", "activity"))
+    assert "100.0%" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_backfill_goes_on_where_it_was_and_live_checkpoints_stay_as_they_are(config, simulator, receiver, tmp_path):
+    simulator.add_backlog("auth", 30_000, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
+    config.write_text(config.read_text().replace("lag_secs: 0", "lag_secs: 0, page_pause_secs: 0.2"))
+    words = command(config, "--from", "10d", "--log-types", "auth")
+    first = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    assert receiver.wait_for(8_000, 60)
+    first.kill()
+    first.wait()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert receiver.unique_ids("auth") == set(simulator.produced_ids("auth"))
+    assert receiver.total() <= 30_000 + 8_000
+    assert not list((tmp_path / "checkpoints").glob("*.json"))
+
+
+def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, tmp_path):
+    """A live copy that holds the lock and stands at a position of hours ago: the backfill makes no call."""
+    from transforms.checkpoints import CheckpointStore
+    from transforms.duo.cursor import Cursor
+    from transforms.events import Stream
+
+    simulator.add_backlog("auth", 100, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
+    live = CheckpointStore(tmp_path / "checkpoints")
+    live.lock()
+    live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms() - 7_200_000, seq=1))
+    process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(6)
+        assert not simulator.calls
+        live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms(), seq=2))
+        assert receiver.wait_for(100, 60)
+        process.wait(60)
+    finally:
+        process.kill()
+        live.unlock()
+
+    assert process.returncode == exit_codes.OK
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--from", "yesterday"], "not a time"),
+        (["--from", "1d", "--to", "2d"], "must be before"),
+        (["--from", "2d", "--log-types", "nonsense"], "nonsense"),
+        ([], "--from"),
+    ],
+)
+def test_bad_words_end_with_a_message(config, words, what, capsys):
+    try:
+        code = cli.main(["backfill", str(config), *words])
+    except SystemExit as end:
+        code = end.code
+
+    assert code == exit_codes.CONFIG
+    assert what in capsys.readouterr().err
+
+
+def test_times_without_a_zone_are_utc():
+    assert moment("2026-11-01T08:30").isoformat() == "2026-11-01T08:30:00+00:00"
+    assert moment("2026-11-01T08:30+01:00").utcoffset() == dt.timedelta(hours=1)
+    assert moment("2d") == moment("2d")
