@@ -83,7 +83,7 @@ class _Supervisor:
         while not STOP.wait(0.5):
             with self._mutex:
                 parents_work = any(thread.is_alive() for thread in self._parents)
-                streams_work = any(self._cause_to_stop(runner) is None for runner in self._runners)
+                streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
             if not streams_work and not (parents_work and not self._runners):
                 return
 
