@@ -33,6 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 _IDLE_TICK_SECS = 1.0
 _SUSPENDED_SECS = 300.0
 _LONGEST_BACKOFF_SECS = 60.0
+_REPORT_SECS = 3600.0
 
 
 class StreamRunner:
@@ -48,17 +49,20 @@ class StreamRunner:
         self._account = account
         self._log_type = log_type
         self._failures = 0
+        self._reported_at = time.monotonic()
 
     def run(self) -> None:
         """The thread's work."""
-        while not STOP.requested and not self.done:
-            try:
-                self._work()
-            except WontHeal as error:
-                self._suspend(error)
-            except Stopping:
-                self.cut_short = True
-                return
+        try:
+            while not STOP.requested and not self.done:
+                try:
+                    self._work()
+                except WontHeal as error:
+                    self._suspend(error)
+        except Stopping:
+            self.cut_short = True
+        finally:
+            self._report()
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
@@ -70,6 +74,16 @@ class StreamRunner:
             else:
                 self._idle(feed)
                 self.done = feed.finished
+            if time.monotonic() - self._reported_at >= _REPORT_SECS:
+                self._report()
+
+    def _report(self) -> None:
+        """One line about what was read, what Duo counted, and what went wrong meanwhile."""
+        self._reported_at = time.monotonic()
+        counts = feed_of(self._account, self._log_type, self._job.reading).counts
+        if counts:
+            told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+            _LOGGER.info("%s since the start: %s.", self.stream, told)
 
     def _suspend(self, error: WontHeal) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
