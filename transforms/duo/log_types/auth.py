@@ -15,7 +15,7 @@ from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import Place, event_class, ip_address, iso_to_ms, listed, place_text, valid_ms, words
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, EventFacts
+from transforms.records import DuoEvent, EventFacts
 
 
 class User(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from transforms.events import DuoEvent, EventFacts
+from transforms.records import DuoEvent, EventFacts
 
 
 class RowKey(NamedTuple):

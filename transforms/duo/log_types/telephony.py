@@ -12,7 +12,7 @@ from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, iso_to_ms
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, EventFacts
+from transforms.records import DuoEvent, EventFacts
 
 
 class TelephonyRow(msgspec.Struct, frozen=True, gc=False):
