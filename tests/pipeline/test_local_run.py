@@ -1,6 +1,7 @@
 """The whole pipeline in one process: simulated Duo over HTTPS → graph in passes → a receiver on a real socket."""
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,15 @@ class RunningJob:
 def receiver():
     with SiemReceiver() as receiver:
         yield receiver
+
+
+def until_it_stands_still(count):
+    """Waits until something has begun and does not move for a second."""
+    before, since = count(), time.monotonic()
+    while not before or time.monotonic() - since < 1.0:
+        time.sleep(0.05)
+        if count() != before:
+            before, since = count(), time.monotonic()
 
 
 def destination(receiver, name="siem", format_name="json", **changes):
@@ -115,6 +125,7 @@ def test_a_blocked_destination_holds_only_its_own_streams(job, simulator, accoun
         simulator.add_backlog("activity", 2_500, now_ms() - 3_600_000, now_ms() - 1_000)
         with RunningJob(both, grace_secs=1.0) as running:
             assert receiver.wait_for(2_500, 30, log_type="activity")
+            until_it_stands_still(lambda: len([call for call in simulator.calls if call.log_type == "auth"]))
 
         # What the stalled destination did not take is not delivered, and said not to be.
         assert running.exit_code == exit_codes.DELIVERY
