@@ -1,5 +1,6 @@
 """The client against the simulator over HTTPS: what it sends, and how it sorts what can go wrong."""
 
+import contextlib
 import pickle
 import socket
 import threading
@@ -210,6 +211,56 @@ def test_a_proxy_that_is_not_there_is_named(account):
             client.fetch_page(AUTH, whole_day())
 
 
+def test_a_proxy_that_dies_and_comes_back_costs_nothing_but_time(account, simulator, tmp_path):
+    (tmp_path / "proxy-password").write_text("pass word")
+    proxy = _ConnectProxy()
+    client = DuoClient(
+        _with(account, proxy=Proxy("127.0.0.1", proxy.port, "user", SecretRef("file", str(tmp_path / "proxy-password")))),
+        user_agent="test",
+        timeout_secs=2,
+    )
+    with proxy:
+        client.fetch_page(AUTH, whole_day())
+    client._connection.sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(RetryLater, match="through the proxy"):
+        client.fetch_page(AUTH, whole_day())
+    with _ConnectProxy(proxy.port):
+        assert client.fetch_page(AUTH, whole_day()).rows == []
+
+
+def test_a_proxy_that_refuses_is_told_with_its_answer(account):
+    with _ConnectProxy(answer=b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+        client = DuoClient(_with(account, proxy=Proxy("127.0.0.1", proxy.port)), user_agent="test", timeout_secs=2)
+        with pytest.raises(RetryLater, match="407"):
+            client.fetch_page(AUTH, whole_day())
+
+
+def test_a_host_name_that_does_not_resolve_is_told(account):
+    client = DuoClient(_with(account, api_host="api-00000000.duosecurity.invalid"), user_agent="test", timeout_secs=5)
+
+    with pytest.raises(RetryLater, match="cannot be resolved") as caught:
+        client.fetch_page(AUTH, whole_day())
+    assert caught.value.kind == "network"
+
+
+@pytest.mark.parametrize("limit", [200_000, 0])
+def test_an_answer_over_the_limit_is_not_taken_into_memory(client, simulator, monkeypatch, limit):
+    simulator.add("auth", 1_000, at_ms=now_ms() - 60_000)
+    monkeypatch.setattr("transforms.duo.client.MAX_ANSWER_BYTES", limit)
+
+    with pytest.raises(RetryLater, match="over the limit"):
+        client.fetch_page(AUTH, whole_day())
+
+
+def test_unknown_fields_and_new_values_pass_through(client, simulator):
+    odd = (
+        b'{"txid":"t-1","isotimestamp":"2026-11-01T00:00:00+00:00","result":"brand_new","factor":{"was":"text"},"extra":[null]}'
+    )
+    simulator.add("auth", [odd], at_ms=now_ms() - 1_000)
+
+    assert client.fetch_page(AUTH, whole_day()).rows == [odd]
+
+
 def _with(account: Account, **changes: object) -> Account:
     from dataclasses import replace
 
@@ -219,9 +270,10 @@ def _with(account: Account, **changes: object) -> Account:
 class _ConnectProxy:
     """A real CONNECT proxy for one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
         self.requests: list[bytes] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
 
     def __enter__(self):
@@ -237,15 +289,20 @@ class _ConnectProxy:
         while b"\r\n\r\n" not in request:
             request += near.recv(4096)
         self.requests.append(request)
+        if b" 200 " not in self._answer:
+            near.sendall(self._answer)
+            near.close()
+            return
         host, _, port = request.split()[1].decode().partition(":")
         far = socket.create_connection((host, int(port)))
-        near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        near.sendall(self._answer)
         back = threading.Thread(target=_pump, args=(far, near), daemon=True)
         back.start()
         _pump(near, far)
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
+    with contextlib.suppress(OSError):  # either end may go first
+        while data := source.recv(65536):
+            target.sendall(data)
     target.close()
