@@ -33,7 +33,7 @@ class Screen:
         self._before = {name: counts.messages for name, counts in arrived.items()}
         self._at_secs = now_secs
         if self._terminal and self._drawn_lines:
-            sys.stdout.write(f"\x1b[{self._drawn_lines}A\x1b[J")
+            sys.stdout.write(f"\r\x1b[{self._drawn_lines}A\x1b[J")
         sys.stdout.write("\n".join([_HEADER, *rows]) + "\n")
         sys.stdout.flush()
         self._drawn_lines = len(rows) + 1
