@@ -6,7 +6,7 @@ becomes a dead letter with its reason; the stream goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -35,12 +35,13 @@ class FormatEvents(beam.DoFn):
     def setup(self) -> None:
         self._formatter = FORMATS[self._destination.format.name](self._destination.format)
 
-    def process(self, event: DuoEvent) -> Iterator[Any]:
+    def process(self, event: DuoEvent) -> Sequence[Any]:
+        # Sequences of one, not a generator: to make and to resume one costs more than writing a row as JSON.
         if self._accounts is not None and event.stream.account not in self._accounts:
-            return
+            return ()
         assert self._formatter is not None
         try:
-            yield event, self._formatter.format(event)
+            return ((event, self._formatter.format(event)),)
         except Undeliverable as error:
             Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
-            yield beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error))
+            return (beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error)),)

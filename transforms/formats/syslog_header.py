@@ -104,13 +104,13 @@ class _Rfc3164:
         self._last = (-1, "")
 
     def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:  # noqa: ARG002 # this style has no place for it
-        second = (self._clock_ms() if time_ms is None else time_ms) // 1000
+        minute, second = divmod((self._clock_ms() if time_ms is None else time_ms) // 1000, 60)
         last, text = self._last
-        if second != last:
-            at = _utc(second)
-            text = f"{_MONTHS[at.month - 1]} {at.day:2d} {at:%H:%M:%S}"
-            self._last = (second, text)
-        return f"{self._priorities[severity]}{text}{self._names}"
+        if minute != last:
+            at = _utc(60 * minute)
+            text = f"{_MONTHS[at.month - 1]} {at.day:2d} {at.isoformat()[11:17]}"
+            self._last = (minute, text)
+        return f"{self._priorities[severity]}{text}{second:02d}{self._names}"
 
 
 def _priorities(facility: int, version: str) -> tuple[str, ...]:

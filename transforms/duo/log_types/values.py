@@ -118,16 +118,16 @@ def event_class(*parts: str | None) -> str:
 
 def words(*parts: str | None) -> str | None:
     """The parts that are there, with a space between; None where none is."""
-    return " ".join(part for part in parts if part) or None
+    return " ".join([part for part in parts if part]) or None
 
 
 def listed(texts: Iterable[str] | None, separator: str = ",") -> str | None:
     """Texts in one, those that are empty left out; None where none is left."""
-    return separator.join(text for text in texts if text) or None if texts else None
+    return separator.join([text for text in texts if text]) or None if texts else None
 
 
 def place_text(place: Place | None) -> str | None:
     """``Ann Arbor, Michigan, United States``; None where Duo does not know it."""
     if place is None:
         return None
-    return ", ".join(part for part in (place.city, place.state, place.country) if part and part != "-") or None
+    return ", ".join([part for part in (place.city, place.state, place.country) if part and part != "-"]) or None

@@ -54,9 +54,12 @@ def extension(event: DuoEvent, facts: EventFacts) -> str:
 
 def _auth(facts: EventFacts) -> str:
     texts = dict(facts.texts)
-    host = encoder.write(((" dhost=", facts.src_host, STRING),))
-    rest = encoder.write(
+    src, src_v6 = encoder.source_address(facts.src_ip)
+    return encoder.write(
         (
+            (" dhost=", facts.src_host, STRING),
+            (encoder.SRC, src, STRING),
+            (encoder.SRC_V6, src_v6, STRING),
             (" cs1Label=integration cs1=", facts.service, CUSTOM_STRING),
             (" cs2Label=event_type cs2=", _AUTH_EVENT_TYPE, CUSTOM_STRING),
             (" cs3Label=factor cs3=", texts.get("factor"), CUSTOM_STRING),
@@ -66,7 +69,6 @@ def _auth(facts: EventFacts) -> str:
             (" act=", facts.action, ACTION),
         )
     )
-    return host + encoder.source_address(facts.src_ip) + rest
 
 
 def _telephony(facts: EventFacts) -> str:
@@ -85,8 +87,11 @@ def _telephony(facts: EventFacts) -> str:
 
 def _activity(facts: EventFacts) -> str:
     texts = dict(facts.texts)
-    return encoder.source_address(facts.src_ip) + encoder.write(
+    src, src_v6 = encoder.source_address(facts.src_ip)
+    return encoder.write(
         (
+            (encoder.SRC, src, STRING),
+            (encoder.SRC_V6, src_v6, STRING),
             (" act=", facts.action, ACTION),
             (" suser=", facts.actor_name, STRING),
             (" rt=", encoder.whole_number(facts.time_ms), STRING),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 Field = tuple[str, str | None, int]
 """Key with ``=`` and the space in front, text or None, longest value in bytes."""
@@ -29,6 +29,8 @@ ID = 40
 HOST = 100
 DEVICE_ID = 255
 NAME = 512
+SRC = " src="
+SRC_V6 = " c6a2Label=Source IPv6 Address c6a2="
 LABEL = 128  # of flexString; that of the others may be longer
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -39,26 +41,53 @@ _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9 ._-]")
 _MAX_LONG = 2**63 - 1
 
 
-def write(fields: Iterable[Field]) -> str:
+def write(fields: Sequence[Field]) -> str:
     """The fields that have a value, in their order, each with a space in front."""
-    out = []
-    for key, text, longest_bytes in fields:
-        if not text:
-            continue
-        # What nearly all values are: these calls into C are cheaper than a pattern or a function.
-        if (
-            len(text) <= longest_bytes
-            and text.isascii()
-            and text.isprintable()
-            and "=" not in text
-            and "\\" not in text
-            and text[0] != " "
-            and text[-1] != " "
-        ):
-            out.append(key + text)
-        elif value := escaped(text, longest_bytes):
-            out.append(key + value)
+    keys, texts, longest_bytes = zip(*fields, strict=True)
+    return write_row(keys, texts, longest_bytes)
+
+
+def write_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes: Sequence[int]) -> str:
+    """As ``write``, for whoever has keys and lengths ready: no field is made only to be taken apart."""
+    out: list[str] = []
+    fit = True
+    for key, text, longest in zip(keys, texts, longest_bytes, strict=True):
+        if text:
+            out.append(key)
+            out.append(text)
+            # No character has more than four bytes: of most values the number of characters says enough.
+            if 4 * len(text) > longest and not _fits(text, longest):
+                fit = False
+    # Most rows need no escape at all. To look at all their values at once costs half of looking at each.
+    if not (fit and _are_plain(" ".join(out[1::2]))):
+        out = _escaped_row(keys, texts, longest_bytes)
     return "".join(out)
+
+
+def _escaped_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes: Sequence[int]) -> list[str]:
+    out: list[str] = []
+    for key, text, longest in zip(keys, texts, longest_bytes, strict=True):
+        if text:
+            value = text if _fits(text, longest) and _are_plain(text) else escaped(text, longest)
+            if value:
+                out += (key, value)
+    return out
+
+
+def _fits(text: str, longest_bytes: int) -> bool:
+    return 4 * len(text) <= longest_bytes or (len(text) <= longest_bytes and text.isascii())
+
+
+def _are_plain(texts: str) -> bool:
+    """Whether texts, with a space between, can be written as they are: nothing to escape, drop or strip."""
+    return (
+        texts.isprintable()
+        and "=" not in texts
+        and "\\" not in texts
+        and "  " not in texts  # a space at the end of one, unless it is the first or the last
+        and texts[:1] != " "
+        and texts[-1:] != " "
+    )
 
 
 def escaped(text: str, longest_bytes: int) -> str:
@@ -91,11 +120,9 @@ def whole_number(number: int | None) -> str | None:
     return str(number) if number is not None and -_MAX_LONG <= number <= _MAX_LONG else None
 
 
-def source_address(address: str | None) -> str:
-    """``src`` for IPv4; IPv6 has a key of its own, which needs its label."""
-    if not address:
-        return ""
-    return f" c6a2Label=Source IPv6 Address c6a2={address}" if ":" in address else f" src={address}"
+def source_address(address: str | None) -> tuple[str | None, str | None]:
+    """What is written as ``SRC`` and as ``SRC_V6``: IPv6 has a key of its own, which needs its label."""
+    return (None, address) if address and ":" in address else (address, None)
 
 
 def constant(text: str | None, default: str, longest: int) -> str:

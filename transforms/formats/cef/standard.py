@@ -11,8 +11,7 @@ value stays empty, the others do not move up: ``cs2`` of a log means the same in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from typing import NamedTuple
 
 from transforms.events import DuoEvent, EventFacts
 from transforms.formats.cef import encoder
@@ -25,8 +24,36 @@ _TEXT_SLOTS = (
     ("flexString1", encoder.STRING),
     ("flexString2", encoder.STRING),
 )
+_FIRST = (
+    (" rt=", encoder.STRING),
+    (" cat=", encoder.STRING),
+    (" act=", encoder.ACTION),
+    (" outcome=", encoder.OUTCOME),
+    (" reason=", encoder.STRING),
+    (" externalId=", encoder.ID),
+    (" suser=", encoder.STRING),
+    (" suid=", encoder.STRING),
+    (" duser=", encoder.STRING),
+    (" duid=", encoder.STRING),
+    (encoder.SRC, encoder.STRING),
+    (encoder.SRC_V6, encoder.STRING),
+    (" shost=", encoder.STRING),
+    (" destinationServiceName=", encoder.STRING),
+    (" requestClientApplication=", encoder.STRING),
+    (" msg=", encoder.STRING),
+    (" request=", encoder.STRING),
+)
+_LAST = ((" dvchost=", encoder.HOST), (" deviceExternalId=", encoder.DEVICE_ID))
 _NUMBER_SLOTS = ("cn1", "cn2", "cn3")
 _TIME_SLOTS = ("deviceCustomDate1", "deviceCustomDate2")
+
+
+class _Layout(NamedTuple):
+    keys: tuple[str, ...]
+    longest_bytes: tuple[int, ...]
+
+
+_LAYOUTS: dict[str, _Layout] = {}
 
 
 def class_and_name(facts: EventFacts) -> tuple[str, str]:
@@ -36,42 +63,47 @@ def class_and_name(facts: EventFacts) -> tuple[str, str]:
 
 def extension(event: DuoEvent, facts: EventFacts) -> str:
     """All key-value pairs, each with a space in front."""
-    rt = "" if facts.time_ms is None else f" rt={facts.time_ms}"
-    before = encoder.write(
-        (
-            (" cat=", facts.category, encoder.STRING),
-            (" act=", facts.action, encoder.ACTION),
-            (" outcome=", facts.outcome, encoder.OUTCOME),
-            (" reason=", facts.reason, encoder.STRING),
-            (" externalId=", encoder.identifier(facts.event_id), encoder.ID),
-            (" suser=", facts.actor_name, encoder.STRING),
-            (" suid=", facts.actor_id, encoder.STRING),
-            (" duser=", facts.target_name, encoder.STRING),
-            (" duid=", facts.target_id, encoder.STRING),
-        )
-    )
-    after = encoder.write(_fields_after_source(event, facts))
-    return f"{rt}{before}{encoder.source_address(facts.src_ip)}{after}"
+    layout = _LAYOUTS.get(event.stream.log_type) or _lay_out(event.stream.log_type, facts)
+    src, src_v6 = encoder.source_address(facts.src_ip)
+    # In the order of the layout.
+    values = [
+        None if facts.time_ms is None else str(facts.time_ms),
+        facts.category,
+        facts.action,
+        facts.outcome,
+        facts.reason,
+        encoder.identifier(facts.event_id),
+        facts.actor_name,
+        facts.actor_id,
+        facts.target_name,
+        facts.target_id,
+        src,
+        src_v6,
+        facts.src_host,
+        facts.service,
+        facts.user_agent,
+        facts.message,
+        facts.url,
+        *[text for _, text in facts.texts[: len(_TEXT_SLOTS)]],
+        *[encoder.whole_number(number) for _, number in facts.numbers[: len(_NUMBER_SLOTS)]],
+        *[encoder.whole_number(time_ms) for _, time_ms in facts.times_ms[: len(_TIME_SLOTS)]],
+        event.stream.api_host,
+        facts.tenant,
+    ]
+    return encoder.write_row(layout.keys, values, layout.longest_bytes)
 
 
-def _fields_after_source(event: DuoEvent, facts: EventFacts) -> Iterator[encoder.Field]:
-    yield " shost=", facts.src_host, encoder.STRING
-    yield " destinationServiceName=", facts.service, encoder.STRING
-    yield " requestClientApplication=", facts.user_agent, encoder.STRING
-    yield " msg=", facts.message, encoder.STRING
-    yield " request=", facts.url, encoder.STRING
-    for (slot, longest_bytes), (label, text) in zip(_TEXT_SLOTS, facts.texts, strict=False):
-        if text:
-            yield labelled(slot, label), text, longest_bytes
-    for slot, (label, number) in zip(_NUMBER_SLOTS, facts.numbers, strict=False):
-        yield labelled(slot, label), encoder.whole_number(number), encoder.CUSTOM_STRING
-    for slot, (label, time_ms) in zip(_TIME_SLOTS, facts.times_ms, strict=False):
-        yield labelled(slot, label), encoder.whole_number(time_ms), encoder.CUSTOM_STRING
-    yield " dvchost=", event.stream.api_host, encoder.HOST
-    yield " deviceExternalId=", facts.tenant, encoder.DEVICE_ID
+def _lay_out(log_type: str, facts: EventFacts) -> _Layout:
+    """Keys and lengths of a log type, whose further texts, numbers and times have the same labels in every event."""
+    texts = [(labelled(slot, label), size) for (slot, size), (label, _) in zip(_TEXT_SLOTS, facts.texts, strict=False)]
+    numbers = [labelled(slot, label) for slot, (label, _) in zip(_NUMBER_SLOTS, facts.numbers, strict=False)]
+    times = [labelled(slot, label) for slot, (label, _) in zip(_TIME_SLOTS, facts.times_ms, strict=False)]
+    slots = [*texts, *((key, encoder.CUSTOM_STRING) for key in numbers + times)]
+    keys, longest_bytes = zip(*_FIRST, *slots, *_LAST, strict=True)
+    _LAYOUTS[log_type] = layout = _Layout(keys, longest_bytes)
+    return layout
 
 
-@lru_cache(maxsize=256)  # labels are constants of the log types
 def labelled(slot: str, label: str) -> str:
     """The label's own pair and the key that it belongs to: written together, left out together."""
     return f" {slot}Label={encoder.constant(label, 'label', encoder.LABEL)} {slot}="
