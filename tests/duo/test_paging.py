@@ -409,27 +409,47 @@ class TestCursorsThatDoNotLeadOn:
 class TestLogsWithoutACursor:
     """API v1: mintime in seconds, the earliest rows from then on, nothing else."""
 
-    def read(self, rows: list[tuple[int, str]], cursor: Cursor, now_ms: int) -> tuple[list[str], Cursor, list[int | None], int]:
+    def read(
+        self, rows: list[tuple[int, str]], cursor: Cursor, now_ms: int, *, exclusive: bool = False, reading: Reading = READING
+    ) -> tuple[list[str], Cursor, list[int | None], int]:
         handed: list[str] = []
         unreachable: list[int | None] = []
         calls = 0
-        while isinstance(call := next_call(cursor, now_ms, READING), Call):
+        while isinstance(call := next_call(cursor, now_ms, reading), Call):
             calls += 1
             assert calls < 100, "does not end"
-            from_ms = call.mintime_ms // 1000 * 1000
+            from_ms = call.mintime_ms // 1000 * 1000 + (1000 if exclusive else 0)
             page = [row(t, i) for t, i in sorted(rows) if t >= from_ms][: BY_TIME.page_limit]
-            step = after_answer(BY_TIME, call, Answer(page), READING)
+            step = after_answer(BY_TIME, call, Answer(page), reading)
             handed += [json.loads(r)["activity_id"] for r in step.rows]
             unreachable += [step.unreachable_ms] if step.unreachable_ms else []
             cursor = Cursor.from_json(step.cursor.to_json())
         return handed, cursor, unreachable, calls
 
-    def test_seconds_that_cross_a_page_border_are_read_whole_and_once(self):
-        rows = [(NOW_MS - 100_000 + second * 1_000, f"{second}-{n}") for second in range(6) for n in range(3)]
-        handed, _, unreachable, _ = self.read(rows, Cursor(NOW_MS - DAY_MS), NOW_MS + 120_000)
+    @pytest.mark.parametrize("exclusive", [False, True], ids=["from the second on", "from behind the second on"])
+    @pytest.mark.parametrize("apart_ms", [1_000, 2_000, 7_000])
+    @pytest.mark.parametrize("reading", [READING, NO_OVERLAP], ids=["overlap", "no overlap"])
+    def test_seconds_that_cross_a_page_border_are_read_whole_and_once(self, exclusive, apart_ms, reading):
+        """Sources disagree on what mintime means."""
+        rows = [(NOW_MS - 100_000 + second * apart_ms, f"{second}-{n}") for second in range(6) for n in range(3)]
+        handed, cursor, unreachable, _ = self.read(
+            rows, Cursor(NOW_MS - DAY_MS), NOW_MS + 120_000, exclusive=exclusive, reading=reading
+        )
+        again, _, _, _ = self.read(rows, cursor, NOW_MS + 240_000, exclusive=exclusive, reading=reading)
 
         assert sorted(handed) == sorted(i for _, i in rows)
+        assert again == []
         assert unreachable == []
+
+    def test_rows_that_are_alike_in_a_second_are_as_many_events_each_handed_on_once(self):
+        alike = anonymous(NOW_MS - 50_000, "same")
+        page = [anonymous(NOW_MS - 51_000, "before"), alike, alike, alike]
+        first = after_answer(BY_TIME, inside(NOW_MS - DAY_MS, NOW_MS), Answer(page), NO_OVERLAP)
+        call = opened(first.cursor, NOW_MS)
+        second = after_answer(BY_TIME, call, Answer([alike] * 4), NO_OVERLAP)
+
+        assert first.rows == page
+        assert second.rows == [alike]
 
     def test_rows_newer_than_the_window_wait_for_the_next_one(self):
         rows = [(NOW_MS - 1_000, "old"), (NOW_MS + 60_000, "new")]
@@ -445,6 +465,35 @@ class TestLogsWithoutACursor:
         assert handed == ["many-0", "many-1", "many-2", "many-3", "behind"]
         assert unreachable == [NOW_MS - 50_000]
         assert calls < 10
+
+    @pytest.mark.parametrize("end_ms", [1, 500, 999, 1_000, 1_001])
+    def test_a_second_that_hides_rows_at_a_windows_end_is_told_once(self, end_ms):
+        second_ms = NOW_MS - 60_000
+        rows = [(second_ms, f"many-{n}") for n in range(9)]
+        told: list[int | None] = []
+        cursor = Cursor(NOW_MS - DAY_MS)
+        for polls in range(4):
+            _, cursor, unreachable, _ = self.read(rows, cursor, second_ms + end_ms + 120_000 * (polls + 1))
+            told += unreachable
+
+        assert told == [second_ms]
+
+    def test_a_short_page_need_not_be_the_last(self):
+        """Duo says that it may give fewer rows than a page holds."""
+        rows = [row(NOW_MS - 50_000, "a"), row(NOW_MS - 40_000, "b")]
+        first = after_answer(BY_TIME, inside(NOW_MS - 50_000, NOW_MS), Answer(rows[:1]), READING)
+        second = after_answer(BY_TIME, opened(first.cursor, NOW_MS), Answer(rows[1:]), READING)
+
+        assert not first.window_done
+        assert first.unreachable_ms is None
+        assert second.rows == rows[1:]
+
+    def test_a_page_full_of_rows_without_a_time_ends_the_window(self):
+        page = [b'{"activity_id":"%d","ts":"soon"}' % n for n in range(BY_TIME.page_limit)]
+        step = after_answer(BY_TIME, inside(NOW_MS - DAY_MS, NOW_MS), Answer(page), READING)
+
+        assert step.rows == page
+        assert step.window_done
 
     def test_a_quiet_log_costs_one_call_a_poll(self):
         rows = [(NOW_MS - 1_000, "only")]

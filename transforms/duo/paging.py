@@ -32,6 +32,7 @@ from transforms.duo.log_types.base import LogType
 from transforms.settings import Reading
 
 DAY_MS = 86_400_000
+SECOND_MS = 1000
 # Duo serves 180 days and refuses older windows. The margin is for the time that a call and a slow clock take.
 RETENTION_MS = 180 * DAY_MS - 10 * 60_000
 # So few rows are read again with every window: they share a page with the new ones.
@@ -277,16 +278,22 @@ def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *
 
 
 def _onward_by_time(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *, new: bool) -> _Onward | None:
-    """For logs without a cursor: from the last row's second on, as long as that brings something."""
+    """For logs without a cursor: from about the last row's second on, as long as that brings something."""
     full = len(answer.rows) >= log_type.page_limit
     if len(given) < len(answer.rows) or not (new or full):
         return None
-    last_ms = _last_ms(log_type, given) // 1000 * 1000
-    if last_ms > call.cursor.mintime_ms:
-        return _Onward(mintime_ms=last_ms)
-    if not full:
+    began_ms = call.cursor.mintime_ms // SECOND_MS * SECOND_MS
+    last_ms = _last_ms(log_type, given) // SECOND_MS * SECOND_MS
+    if last_ms > began_ms:
+        # Sources disagree on whether Duo gives the second that it is asked from, or only what is behind it. Where progress
+        # allows, the second before is asked from, which is right in both cases; what is known of it is left out.
+        return _Onward(mintime_ms=max(last_ms - SECOND_MS, began_ms + SECOND_MS))
+    # A page that does not leave the second in which it began: a full one hides the rest of that second.
+    behind_ms = last_ms + SECOND_MS
+    if not call.cursor.mintime_ms < behind_ms <= call.maxtime_ms:
         return None
-    return _Onward(mintime_ms=last_ms + 1000, unreachable_ms=last_ms) if last_ms + 1000 < call.maxtime_ms else None
+    told_before = behind_ms <= (call.cursor.end_ms or 0)
+    return _Onward(mintime_ms=behind_ms, unreachable_ms=last_ms if full and not told_before else None)
 
 
 def _leads_on(call: Call, offset: str) -> bool:
@@ -332,7 +339,9 @@ def _not_seen(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
     cursor = call.cursor
     if not cursor.seen:
         return rows
-    until_ms = max(cursor.end_ms or 0, cursor.position_ms + (999 if log_type.pages_by_time else 0))
+    # By time it goes on from the second before the last row's, so what may be known reaches to the end of the one behind that.
+    known_ms = 2 * SECOND_MS - 1 if log_type.pages_by_time else 0
+    until_ms = max(cursor.end_ms or 0, cursor.position_ms + known_ms)
     copies: Counter[bytes] = Counter()
     kept: list[bytes] = []
     for index, row in enumerate(rows):
@@ -348,8 +357,8 @@ def _to_remember(log_type: LogType, call: Call, rows: list[bytes], reading: Read
     """Minute and digest of the rows that a later call can meet again: by an overlap, or at the border where it goes on."""
     floor_ms = call.maxtime_ms - _reach_ms(reading)
     if log_type.ascending and rows:
-        unit_ms = 1000 if log_type.pages_by_time else 1
-        floor_ms = min(floor_ms, _last_ms(log_type, rows) // unit_ms * unit_ms)
+        last_ms = _last_ms(log_type, rows)
+        floor_ms = min(floor_ms, last_ms // SECOND_MS * SECOND_MS - SECOND_MS if log_type.pages_by_time else last_ms)
     found: list[tuple[bytes, int | None, str | None]] = []
     for row in reversed(rows):
         time_ms, event_id = log_type.row_key(row)
