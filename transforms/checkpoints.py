@@ -125,7 +125,7 @@ class CheckpointStore:
                 return False
             total = (known[1] if known else 0) + delivered
             record = Record(_VERSION, stream, msgspec.Raw(cursor.to_json()), int(time.time() * 1000), total)
-            self._write(self._path(stream), msgspec.json.encode(record))
+            self._keep(stream, msgspec.json.encode(record))
             self._last[stream] = (cursor, total)
             return True
 
@@ -142,21 +142,27 @@ class CheckpointStore:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
             with suppress(OSError, CursorUnreadable):
-                yield _decode(path.read_bytes())
+                yield decode_record(path.read_bytes())
 
     # --- files -------------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def file_name(stream: Stream) -> str:
+        """The name of a stream's record."""
+        return f"{_file_safe(stream.account)}.{_file_safe(stream.log_type)}.json"
+
     def _path(self, stream: Stream) -> Path:
-        return self.directory / f"{_file_safe(stream.account)}.{_file_safe(stream.log_type)}.json"
+        return self.directory / self.file_name(stream)
+
+    def _keep(self, stream: Stream, content: bytes) -> None:
+        self._write(self._path(stream), content)
 
     def _read_best(self, stream: Stream) -> tuple[Cursor, int] | None:
         path = self._path(stream)
         previous = path.with_name(path.name + ".previous")
         for candidate in (path, previous):
             try:
-                record = _decode(candidate.read_bytes())
-                _refuse_foreign(record, stream)
-                return Cursor.from_json(bytes(record.cursor)), record.delivered
+                return read_cursor(candidate.read_bytes(), stream)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -213,7 +219,8 @@ class CheckpointStore:
             os.close(descriptor)
 
 
-def _decode(content: bytes) -> Record:
+def decode_record(content: bytes) -> Record:
+    """The record that a file holds. Raises CursorUnreadable."""
     if not content.strip():
         raise CursorUnreadable("The file is empty.")
     try:
@@ -225,11 +232,14 @@ def _decode(content: bytes) -> Record:
     return record
 
 
-def _refuse_foreign(record: Record, stream: Stream) -> None:
+def read_cursor(content: bytes, stream: Stream) -> tuple[Cursor, int]:
+    """The cursor and the number of delivered events in a stream's record. Raises CursorUnreadable."""
+    record = decode_record(content)
     if record.stream != stream:
         raise CursorUnreadable(
             f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
         )
+    return Cursor.from_json(bytes(record.cursor)), record.delivered
 
 
 def _file_safe(name: str) -> str:
@@ -242,6 +252,16 @@ _stores_lock = threading.Lock()
 
 
 def store_at(directory: str) -> CheckpointStore:
-    """The process's one store for a directory."""
+    """The process's one store for a directory; for an URL, one of a Beam file system (``transforms.remote_state``)."""
     with _stores_lock:
-        return _stores.setdefault(directory, CheckpointStore(directory))
+        if directory not in _stores:
+            _stores[directory] = _made(directory)
+        return _stores[directory]
+
+
+def _made(directory: str) -> CheckpointStore:
+    if "://" not in directory:
+        return CheckpointStore(directory)
+    from transforms.remote_state import RemoteCheckpointStore  # it needs Beam, which ``status`` of a local directory does not
+
+    return RemoteCheckpointStore(directory)

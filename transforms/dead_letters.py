@@ -194,8 +194,7 @@ class DeadLetterFiles:
 
     def _next_name(self, stream: tuple[str, str]) -> str:
         self._count += 1
-        safe = ".".join(_NOT_IN_NAMES.sub("_", part) for part in stream)
-        return f"{safe}.{_STARTED_MS}-{os.getpid()}.{self._count:04d}.avro"
+        return f"{file_safe_stream(stream)}.{_STARTED_MS}-{os.getpid()}.{self._count:04d}.avro"
 
     def _give_up(self, stream: tuple[str, str]) -> None:
         file = self._open.pop(stream, None)
@@ -210,17 +209,30 @@ class DeadLetterFiles:
         )
 
 
+def file_safe_stream(stream: tuple[str, str]) -> str:
+    """Account and log type as part of a file's name."""
+    return ".".join(_NOT_IN_NAMES.sub("_", part) for part in stream)
+
+
 _STARTED_MS = time.time_ns() // 1_000_000
 _FILES: dict[str, DeadLetterFiles] = {}
 _LOCK = threading.Lock()
 
 
 def files_in(directory: str) -> DeadLetterFiles:
-    """The one ``DeadLetterFiles`` of a directory in this process."""
+    """The one ``DeadLetterFiles`` of a directory in this process; for an URL, one of ``transforms.remote_state``."""
     with _LOCK:
         if directory not in _FILES:
-            _FILES[directory] = DeadLetterFiles(directory)
+            _FILES[directory] = _made(directory)
         return _FILES[directory]
+
+
+def _made(directory: str) -> DeadLetterFiles:
+    if "://" not in directory:
+        return DeadLetterFiles(directory)
+    from transforms.remote_state import RemoteDeadLetterFiles  # it imports this module
+
+    return RemoteDeadLetterFiles(directory)
 
 
 class Unconfirmed(Protocol):
@@ -254,7 +266,7 @@ def keep_unconfirmed(unconfirmed: Iterable[Unconfirmed], directory: str) -> None
 
 
 class WriteDeadLetters(beam.DoFn):
-    """DeadLetter → Avro files in a local directory. No output."""
+    """DeadLetter → Avro files in a directory. No output."""
 
     def __init__(self, directory: str) -> None:
         super().__init__()

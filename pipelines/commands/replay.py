@@ -41,9 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to and arguments.to not in {d.name for d in loaded.job.destinations}:
         print(f"The configuration has no destination '{arguments.to}'.")
         return exit_codes.CONFIG
+    directory = loaded.job.storage.dead_letter_dir
+    if "://" in directory:
+        print(f"Copy the files from {directory} into a local directory, and name that as dead_letter_dir for the replay.")
+        return exit_codes.CONFIG
     replay = _Replay(loaded.job, arguments.to)
     try:
-        for path in sorted(Path(loaded.job.storage.dead_letter_dir).glob("*.avro")):
+        for path in sorted(Path(directory).glob("*.avro")):
             replay.send_file(path)
     except DuoLogSyncError as error:
         _LOGGER.error("%s", error)
