@@ -23,6 +23,7 @@ from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
+from pipelines.dataflow import wrong_on_dataflow
 from pipelines.graph import build
 from pipelines.local.supervisor import GRACE_SECS, list_children, on_signals, restore_signals, run_local
 from transforms.dead_letters import keep_unconfirmed
@@ -36,6 +37,7 @@ from transforms.settings import Account, Job
 _LOGGER = logging.getLogger(__name__)
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner")
 _PRISM = "prismrunner"
+_DATAFLOW = "dataflowrunner"
 # A job server that a flag names may be Flink's, and mostly is; its flags do no harm to another.
 _CHECKPOINTING_RUNNERS = ("flinkrunner", "portablerunner")
 # Flink's own options live in Java; Beam's Python side passes them on without knowing them.
@@ -62,6 +64,9 @@ _STREAMING = _Addition("--streaming", "Beam would plan an endless read as a batc
 _FOR_FLINK = (
     _Addition("--checkpointing_interval=10000", "Flink makes no checkpoints unless asked"),
     _Addition("--max_bundle_time_mills=100", "Beam would wait a second at the end of every bundle on Flink"),
+    _Addition(
+        "--environment_cache_millis=60000", "a part of the job that is started again then finds its workers as they were"
+    ),
 )
 
 
@@ -74,6 +79,12 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
     runner = runner_of(flags)
     if runner in _LOCAL_RUNNERS:
         return run_local(job, grace_secs=grace_secs)
+    if runner == _DATAFLOW:
+        wrong = wrong_on_dataflow(job, _references(job), flags)
+        for each in wrong:
+            _LOGGER.error("%s", each)
+        if wrong:
+            return exit_codes.CONFIG
     flags = complete_flags(flags)
     try:
         job = for_runner(_with_children(job), flags)

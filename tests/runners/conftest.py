@@ -1,11 +1,12 @@
 """What the tests with real runners share: the runners themselves, from the cache, and a program that dies with its children."""
 
-import os
-import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.runners.flink.cluster import FlinkCluster
 
 HERE = Path(__file__).parent
 
@@ -21,3 +22,10 @@ def from_cache(script: str) -> str:
 def prism() -> list[str]:
     """Beam's flags for a run on Prism."""
     return ["--runner=PrismRunner", f"--prism_location={from_cache('get_prism.sh')}"]
+
+
+@pytest.fixture(scope="session")
+def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
+    """One Flink cluster for all tests."""
+    with FlinkCluster(tmp_path_factory.mktemp("flink"), from_cache("flink/get_flink.sh")) as cluster:
+        yield cluster

@@ -43,6 +43,20 @@ def add_account(config: Path, account: dict[str, Any]) -> None:
     config.write_text(json.dumps(content))
 
 
+def set_destinations(config: Path, destinations: list[dict[str, Any]], **reading: Any) -> None:
+    """Other destinations for the whole of the configuration's one route, and other settings for reading."""
+    content = json.loads(config.read_text())
+    content["destinations"] = destinations
+    content["routes"][0]["destinations"] = [destination["name"] for destination in destinations]
+    content["reading"] |= reading
+    config.write_text(json.dumps(content))
+
+
+def pages_since(duo: Duo, log_type: str, at_secs: float) -> int:
+    """How many pages of a log were asked for since then."""
+    return sum(call.log_type == log_type and call.at_secs >= at_secs for call in list(duo.simulator.calls))
+
+
 def fetched_twice(duo: Duo) -> Counter:
     """Pages that were asked for more than once, by what was asked for."""
     calls = Counter((call.path, call.params) for call in duo.simulator.calls if call.status == 200)

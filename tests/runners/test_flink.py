@@ -1,0 +1,138 @@
+"""The endless graph on a real Flink cluster: what is lost and repeated when machines die, versions change, a SIEM is away."""
+
+import time
+
+import pytest
+
+from pipelines.demo.receiver import SiemReceiver
+from pipelines.graph import PAGES_PER_BUNDLE
+from tests.runners.programs import RunnerProgram, fetched_twice, pages_since, set_destinations
+from tests.servers.harness import Duo, repeated, tcp, wait_for_all, wait_until, write_config
+from transforms.duo.feed import _AHEAD
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
+LOAD = {"auth": 120_000, "activity": 30_000}
+
+
+class Repeats:
+    """How much one blow has repeated, against what it may: the pages that were read since the last checkpoint was begun.
+
+    Those that lay ready then, in the feed and in the bundle under way, belong to them.
+    """
+
+    def __init__(self, duo, siem, flink, job):
+        self._duo, self._siem = duo, siem
+        self._since_secs, self.checkpoint = flink.last_checkpoint(job)
+        self._before = repeated(siem)
+
+    def assert_bounded(self, allowed_from_earlier=PAGES_PER_BUNDLE + _AHEAD):
+        now = repeated(self._siem)
+        for log_type, count in now.items():
+            pages = pages_since(self._duo, log_type, self._since_secs) + allowed_from_earlier
+            assert count - self._before.get(log_type, 0) <= pages * 1000, (log_type, pages, self._before, now)
+
+
+def test_machines_that_die_under_load_lose_nothing_and_repeat_at_most_what_came_since_the_last_checkpoint(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog(LOAD)
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=LOAD, page_pause_secs=0.2)
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags()) as program:
+            job = flink.running_job()
+            for blow in range(2):
+                flink.next_checkpoint(job)
+                at_start = siem.total()
+                wait_until(lambda at_start=at_start: siem.total() > at_start, "events behind the checkpoint")
+                repeats = Repeats(duo, siem, flink, job)
+                flink.kill_machine()
+                wait_until(lambda: not siem.connected(), "the dead workers' connections to be read to their end")
+                assert sum(map(len, duo.produced(LOAD).values())) > siem.total(), "the load was over before the blow"
+                flink.start_machine()
+                flink.next_checkpoint(job)
+                repeats.assert_bounded()
+                print(f"TaskManager and workers killed ({blow + 1}): {repeated(siem)} repeated so far")
+            duo.simulator.add("auth", 100)
+            repeats = Repeats(duo, siem, flink, job)
+            program.kill()
+            flink.kill("job_manager")
+            flink.start("job_manager")
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags(f"--savepoint_path={repeats.checkpoint}")) as program:
+            job = flink.running_job()
+            wait_for_all(duo, siem, LOAD, program)
+            repeats.assert_bounded()
+            print(f"JobManager killed, restarted from a retained checkpoint: 0 lost, {repeated(siem)} repeated in all")
+            flink.cancel(job)
+
+
+def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_repeat(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as second:
+        duo.add_backlog({"auth": 60_000, "activity": 5_000})
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=LOAD, page_pause_secs=0.3)
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags()):
+            job = flink.running_job()
+            wait_until(lambda: siem.total() > 5_000, "events before the savepoint")
+            savepoint = flink.stop_with_savepoint(job)
+        before = siem.total()
+        assert before < 65_000, "all was read before the savepoint; it proves nothing"
+
+        # A second destination, and a pace that only the new settings have: a restored source must follow them.
+        set_destinations(config, [tcp(siem.port), tcp(second.port, "second")], page_pause_secs=0.01)
+        duo.simulator.calls.clear()
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags(f"--savepoint_path={savepoint}")) as program:
+            job = flink.running_job()
+            wait_for_all(duo, siem, LOAD, program)
+            duo.simulator.add("auth", 10)
+            wait_for_all(duo, siem, LOAD, program)
+            wait_until(lambda: second.total() >= siem.total() - before, "the second destination to have what came since")
+            flink.cancel(job)
+
+        assert not any(repeated(siem).values())
+        assert not any(repeated(second).values())
+        assert not fetched_twice(duo)
+
+
+def test_a_destination_that_is_away_for_longer_than_the_checkpoint_timeout_holds_its_own_log_type_only(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as away:
+        duo.add_backlog({"auth": 20_000, "activity": 3_000})
+        routes = [{"log_types": ["auth"], "destinations": ["away"]}, {"log_types": ["activity"], "destinations": ["siem"]}]
+        config = write_config(tmp_path, duo, [tcp(siem.port), tcp(away.port, "away")], routes=routes, page_pause_secs=0.05)
+        timeout_secs = 8
+        flags = flink.flags(f"--checkpoint_timeout_millis={timeout_secs * 1000}", checkpoint_every_ms=1_000)
+        with RunnerProgram(tmp_path, "run", config, "--", *flags) as program:
+            job = flink.running_job()
+            wait_until(lambda: away.total() > 2_000, "events at both destinations")
+            away.refuse()
+            away.reset_connections()
+            wait_until(lambda: "is not read on until away takes connections" in flink.log("pool"), "the stream to be held")
+            flink.wait_for("the restart of its part to be counted", lambda: flink.restarts(job) == 1)
+            for _ in range(4):
+                duo.simulator.add("activity", 10)
+                wait_for_all(duo, siem, ["activity"], program)
+                flink.next_checkpoint(job, 3)
+                time.sleep(timeout_secs / 2)
+            assert flink.restarts(job) == 1, "the job flaps"
+            away.reopen()
+            wait_for_all(duo, away, ["auth"], program)
+            assert flink.restarts(job) == 1
+            print(f"away for {2 * timeout_secs} s and more: 0 lost, {repeated(away)} repeated, 1 restart of its part")
+            flink.cancel(job)
+
+        assert not any(repeated(siem).values()), "the other log type was touched"
+
+
+def test_a_secret_key_is_nowhere_in_the_cluster(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 10})
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags()) as program:
+            job = flink.running_job()
+            wait_for_all(duo, siem, ["auth"], program)
+            flink.next_checkpoint(job, 2)
+            shown = str(flink.rest(f"/jobs/{job}/config")) + str(flink.rest(f"/jobs/{job}/plan"))
+            flink.cancel(job)
+        files = [path for path in flink.folder.rglob("*") if path.is_file()]
+
+        assert duo.skey_file.name in program.log()
+        assert duo.skey not in program.log()
+        assert duo.skey not in shown
+        assert len(files) > 5
+        assert not [path for path in files if duo.skey.encode() in path.read_bytes()]
