@@ -68,7 +68,7 @@ def test_the_log_of_calls_says_what_was_asked(duo, ask):
 
 def test_unknown_paths_are_404_in_duos_json_after_the_signature(duo, ask):
     with pytest.raises(RuntimeError) as caught:
-        ask.client.json_api_call("GET", "/admin/v1/logs/administrator", {})
+        ask.client.json_api_call("GET", "/admin/v1/logs/authentication", {})
     assert caught.value.data["code"] == 40401
 
 

@@ -1,8 +1,10 @@
 """Paging gives every row once, in order, whatever happens between two pages."""
 
+import json
+
 import pytest
 
-from pipelines.demo.simulator import LOG_TYPES
+from pipelines.demo.simulator import LOG_TYPES, OLD_LOG_TYPES
 from pipelines.demo.simulator.store import ID_FIELDS
 
 DAY_MS = 86_400_000
@@ -170,3 +172,52 @@ def test_the_time_of_a_given_row_is_cut_to_milliseconds(duo):
     duo.add("auth", [{"txid": "a-1", "isotimestamp": "2023-11-14T22:13:20.123999+00:00"}])
     duo.add("auth", [{"txid": "a-2", "isotimestamp": "2023-11-14T22:13:20+00:00"}])
     assert list(duo.accounts.log("auth")._times) == [1_700_000_000_000, 1_700_000_000_123]
+
+
+class TestOldLogs:
+    """API v1: mintime in seconds, inclusive; the earliest 1000 rows; a bare list."""
+
+    def rows(self, ask, log_type="admin", **params):
+        path = {"admin": "administrator"}.get(log_type, log_type)
+        return ask.client.json_api_call("GET", f"/admin/v1/logs/{path}", {k: str(v) for k, v in params.items()})
+
+    def test_the_earliest_thousand_rows_come_in_a_bare_list(self, duo, ask, now_ms):
+        duo.add_backlog("admin", 1_500, now_ms - 3_600_000, now_ms - 1_000)
+        rows = self.rows(ask)
+
+        assert isinstance(rows, list)
+        assert rows == [json.loads(row) for row in duo.produced_rows("admin")[:1_000]]
+
+    def test_mintime_is_a_second_that_belongs_to_the_answer(self, duo, ask, now_ms):
+        second = now_ms // 1000 - 60
+        duo.add("admin", 1, at_ms=second * 1000 - 1)
+        duo.add("admin", 2, at_ms=second * 1000 + 700)
+
+        assert [row["timestamp"] for row in self.rows(ask, mintime=second)] == [second, second]
+        assert len(self.rows(ask, mintime=second - 1)) == 3
+        assert self.rows(ask, mintime=second + 1) == []
+
+    def test_limit_maxtime_and_cursor_mean_nothing(self, duo, ask, now_ms):
+        duo.add("admin", 3, at_ms=now_ms - 60_000)
+
+        assert len(self.rows(ask, mintime=0, maxtime=1, limit=1, next_offset="x")) == 3
+
+    def test_only_the_offline_log_withholds_the_newest_rows(self, duo, ask, now_ms):
+        duo.delay_secs = 120
+        for log_type in OLD_LOG_TYPES:
+            duo.add(log_type, 1, at_ms=now_ms - 125_000)
+            duo.add(log_type, 1, at_ms=now_ms - 100_000)
+
+        assert (len(self.rows(ask)), len(self.rows(ask, "offline_enrollment"))) == (2, 1)
+
+    def test_rows_that_are_alike_in_one_second_are_all_given(self, duo, ask, now_ms):
+        alike = {"timestamp": now_ms // 1000 - 60, "username": "API", "action": "user_update", "object": None}
+        duo.add("admin", [alike, alike])
+
+        assert self.rows(ask) == [alike, alike]
+
+    def test_a_mintime_that_is_no_number_is_refused(self, duo, ask):
+        with pytest.raises(RuntimeError) as caught:
+            self.rows(ask, mintime="today")
+
+        assert caught.value.data["message_detail"] == "mintime"

@@ -1,8 +1,18 @@
 """Log type and event id are read from every form that the product writes."""
 
+import hashlib
+
 import pytest
 
 from pipelines.demo.receiver import payload, recognise
+
+ADMIN = b'{"timestamp":1,"username":"API","action":"user_update","description":"{\\"txid\\":\\"x\\"}"}'
+OFFLINE = b'{"timestamp": 1,"username":"jdoe","action":"o2fa_user_provisioned"}'
+
+
+def digest(row):
+    return hashlib.sha256(row).hexdigest()[:40].encode()
+
 
 HEADERS = [
     b"",
@@ -27,7 +37,11 @@ CEF = (
         (b'{"activity_id":"A-1","target":{"details":"{\\"txid\\":\\"x\\"}"}}', ("activity", b"A-1")),
         (b'{"surfaced_auth":{"txid":"T-1"},"sekey":"S-1"}', ("trustmonitor", b"S-1")),
         (b'{"log_type":"auth","account":"main","event":%b}' % AUTH, ("auth", b"T-1")),
-        (b'{"log_type":"admin","account":"main","event":{"action":"x"}}', ("admin", None)),
+        (ADMIN, ("admin", digest(ADMIN))),
+        (OFFLINE, ("offline_enrollment", digest(OFFLINE))),
+        (b'{"log_type":"admin","account":"main","event":%b}' % ADMIN, ("admin", digest(ADMIN))),
+        (b'{"log_type":"new","account":"main","event":{"action":"x"}}', ("new", digest(b'{"action":"x"}'))),
+        (b"CEF:0|Cisco|Duo|2|offline.x|b|3|cat=offline_enrollment externalId=ab12", ("offline_enrollment", b"ab12")),
         (CEF % b"authentication", ("auth", b"T-1")),
         (CEF % b"telephony", ("telephony", b"T-1")),
         (b"CEF:0|Cisco|Duo|2|a|b|3|cat=trustmonitor externalId=S-1", ("trustmonitor", b"S-1")),

@@ -1,13 +1,14 @@
 """Invented events look as Duo's do, and each has an id of its own that can be computed."""
 
 import datetime as dt
+import hashlib
 import ipaddress
 import json
 import re
 
 import pytest
 
-from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
+from pipelines.demo.simulator import LOG_TYPES, OLD_LOG_TYPES, DuoSimulator
 from pipelines.demo.simulator.ids import IdScheme
 from pipelines.demo.simulator.rows import RowFactory, iso_time
 from pipelines.demo.simulator.store import ID_FIELDS
@@ -102,3 +103,40 @@ def test_half_a_million_events_cost_16_bytes_each(skey):
     assert log._times.itemsize + log._numbers.itemsize == 16
     assert (len(log), log._times[0], log._times[-1]) == (500_000, AT_MS, AT_MS + 86_400_000)
     duo.stop()
+
+
+class TestOldLogs:
+    """Rows without an id: a digest stands for it."""
+
+    @pytest.mark.parametrize("log_type", OLD_LOG_TYPES)
+    def test_invented_rows_are_of_whole_seconds_and_differ(self, log_type):
+        found = rows(log_type)
+        decoded = [json.loads(row) for row in found]
+
+        assert len(set(found)) == len(found)
+        assert {row["timestamp"] for row in decoded} == {AT_MS // 1000}
+        assert {row.get("isotimestamp") for row in decoded} <= {None, "2023-11-14T22:13:20+00:00"}
+        assert {row["action"].startswith("o2fa_") for row in decoded} == {log_type == "offline_enrollment"}
+
+    def test_rows_of_other_accounts_and_seeds_are_others(self):
+        factories = [RowFactory("admin", account, seed) for account in (0, 1) for seed in (0, 1)]
+
+        assert len({factory.row(7, AT_MS, 0) for factory in factories}) == 4
+
+    def test_what_stands_for_an_id_is_a_digest_of_the_row_whichever_way_it_was_added(self, skey):
+        duo = DuoSimulator("DIX", skey)
+        duo.add_backlog("admin", 3, AT_MS, AT_MS + 5_000)
+        duo.add("admin", 2, at_ms=AT_MS)
+        duo.add("admin", [{"timestamp": AT_MS // 1000, "action": "x"}] * 2)
+        ids = [hashlib.sha256(row).hexdigest()[:40] for row in duo.produced_rows("admin")]
+        duo.stop()
+
+        assert duo.produced_ids("admin") == ids
+        assert (len(ids), len(set(ids))) == (7, 6)
+
+    def test_they_are_counted_only_where_they_happened(self, skey):
+        duo = DuoSimulator("DIX", skey)
+        duo.add("offline_enrollment", 2)
+        duo.stop()
+
+        assert duo.stats()["produced"] == dict.fromkeys(LOG_TYPES, 0) | {"offline_enrollment": 2}

@@ -2,11 +2,14 @@
 
 Place in the flow: the tally calls ``recognise`` for every message.
 Contract: never raises; what it does not know is ``other`` without an id. Known are Duo's rows as JSON, bare or in our envelope,
-and CEF and LEEF with ``cat`` and ``externalId``; each with or without a syslog header in front.
+and CEF and LEEF with ``cat`` and ``externalId``; each with or without a syslog header in front. Rows without an id of Duo's are
+known by a digest of their bytes, the same that CEF has as ``externalId``. A log that is not known here is recognised by its
+envelope or its ``cat``, and its rows by that digest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 OTHER = "other"
@@ -18,7 +21,12 @@ _ROW_IDS = (
     (b'"activity_id":"', "activity"),
     (b'"txid":"', "auth"),
 )
+# The old logs' rows have no id; what tells them from others is that somebody did something.
+_OFFLINE_ACTION = b'"action":"o2fa_'
+_OLD_FIELDS = (b'"username":', b'"action":', b'"timestamp":')
+_DIGEST_CHARS = 40
 _ENVELOPE = b'{"log_type":"'
+_ENVELOPED_ROW = b',"event":'
 _CATEGORIES = {b"authentication": "auth"}
 _OPEN_BRACE = ord("{")
 _STRUCTURED = re.compile(rb"(?:\A|[ \]>])(?:CEF|LEEF):\d")
@@ -52,7 +60,21 @@ def recognise(message: bytes) -> tuple[str, bytes | None]:
         if at >= 0:
             at += len(marker)
             return _enveloped(message, begin) or log_type, message[at : message.find(b'"', at)]
-    return _enveloped(message, begin) or OTHER, None
+    return _without_id(message, begin)
+
+
+def _without_id(message: bytes, begin: int) -> tuple[str, bytes | None]:
+    log_type = _enveloped(message, begin)
+    if log_type is not None:
+        at = message.find(_ENVELOPED_ROW, begin)
+        return log_type, _digest(message[at + len(_ENVELOPED_ROW) : -1]) if at >= 0 else None
+    if not all(field in message for field in _OLD_FIELDS):
+        return OTHER, None
+    return "offline_enrollment" if _OFFLINE_ACTION in message else "admin", _digest(message[begin:])
+
+
+def _digest(row: bytes) -> bytes:
+    return hashlib.sha256(row).hexdigest()[:_DIGEST_CHARS].encode()
 
 
 def _enveloped(message: bytes, begin: int) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pipelines.demo.simulator.accounts import SHARES
+from pipelines.demo.simulator.ids import OLD_LOG_TYPES
 from pipelines.demo.simulator.rate import RateLimit
 from pipelines.demo.simulator.server import DuoSimulator
 
@@ -33,7 +34,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--skey-file", type=Path, required=True, help="file that holds the secret key requests are signed with")
     parser.add_argument("--rate", type=float, default=0.0, help="new events per second, over all log types")
     parser.add_argument("--backlog", type=int, default=0, help="events that are there at the start, over all log types")
-    parser.add_argument("--backlog-log-type", choices=list(SHARES), help="put the whole backlog into this log type")
+    parser.add_argument(
+        "--backlog-log-type", choices=[*SHARES, *OLD_LOG_TYPES], help="put the whole backlog into this log type"
+    )
     parser.add_argument("--backlog-days", type=float, default=7.0, help="the time that the backlog is spread over")
     parser.add_argument("--delay-secs", type=float, default=120.0, help="newer events are not served yet")
     parser.add_argument("--row-bytes", type=int, default=1200, help="about how long rows of auth and activity are")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.demo.simulator.ids import LOG_TYPES
+from pipelines.demo.simulator.ids import LOG_TYPES, OLD_LOG_TYPES
 from pipelines.demo.simulator.rows import RowFactory
 from pipelines.demo.simulator.store import EventLog
 
@@ -54,7 +54,7 @@ class Accounts:
     def _open(self, account_id: str) -> None:
         # A child that left and came back has its old logs.
         index = self._indexes.setdefault(account_id, len(self._indexes))
-        for log_type in LOG_TYPES:
+        for log_type in (*LOG_TYPES, *OLD_LOG_TYPES):
             self._logs.setdefault((account_id, log_type), EventLog(RowFactory(log_type, index, self._seed)))
 
     def add_child(self, account_id: str, name: str, api_hostname: str) -> Child:
@@ -98,8 +98,9 @@ class Accounts:
         if not isinstance(what, int):
             return log.add_given(what, at_ms)
         start_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-        numbers = log.add_invented(spread(start_ms, start_ms + spread_ms, what), row_bytes)
-        return [log.event_id(number) for number in numbers]
+        times_ms = spread(start_ms, start_ms + spread_ms, what)
+        numbers = log.add_invented(times_ms, row_bytes)
+        return [log.event_id(time_ms, number) for time_ms, number in zip(times_ms, numbers, strict=True)]
 
     def add_backlog(
         self, log_type: str, count: int, start_ms: int, end_ms: int, *, row_bytes: int, account_id: str = OWN
@@ -119,12 +120,13 @@ class Accounts:
             self.log(log_type, self._rng.choice(accounts)).add_invented([time_ms], row_bytes)
 
     def counts(self) -> dict[str, int]:
-        """Events produced per log type, over all accounts."""
+        """Events produced per log type, over all accounts; of the old logs only those that have any."""
         with self._lock:
             logs = list(self._logs.items())
         totals = dict.fromkeys(LOG_TYPES, 0)
         for (_, log_type), log in logs:
-            totals[log_type] += len(log)
+            if log_type in totals or len(log):
+                totals[log_type] = totals.get(log_type, 0) + len(log)
         return totals
 
     def account_ids(self) -> list[str]:

@@ -1,8 +1,9 @@
-"""Invents events in the shapes that Duo's four logs really have, with all that makes them hard to parse.
+"""Invents events in the shapes that Duo's logs really have, with all that makes them hard to parse.
 
 Place in the flow: ``rows`` asks for a few hundred inventions per log, once, and makes every event's bytes from them.
 Contract: the same seed gives the same inventions. What is different in every event (id, times) is left as a marker: a string
-``@@ID@@``, ``@@TXID@@``, ``@@ISO@@`` (quoted in the row), ``@@SECS@@`` or ``@@MS@@`` (numbers in the row).
+``@@ID@@``, ``@@TXID@@``, ``@@ISO@@``, ``@@ISOSECS@@``, ``@@NAME@@`` (quoted in the row), ``@@SECS@@`` or ``@@MS@@`` (numbers in
+the row).
 Now and then a value is null, missing, "unknown", of another type, or of a kind that Duo added after this was written.
 """
 
@@ -200,9 +201,47 @@ def trustmonitor(rng: random.Random, row_bytes: int) -> Row:
     return row
 
 
+def admin(rng: random.Random, row_bytes: int) -> Row:  # noqa: ARG001 - these rows are short
+    """A row of ``/admin/v1/logs/administrator``: no id, whole seconds; the description is JSON in a text, words or nothing."""
+    login, name = rng.choice(people.PEOPLE)
+    action = rng.choice(people.OLD_ACTIONS)
+    details: Row = {"email": people.mail(login), "ip_address": people.ip(rng)}
+    if action.endswith("_error"):
+        details |= {"error": "The passcode is = wrong | expired", "factor": "sms"}
+    row: Row = {
+        "action": action,
+        "description": rng.choice((_json_text(details), _json_text(details), "Changed by hand", None)),
+        "isotimestamp": "@@ISOSECS@@",
+        "object": "@@NAME@@",
+        "timestamp": "@@SECS@@",
+        "username": rng.choice((name, name, "API", "System", "AD Sync: corp.example.com")),
+    }
+    if rng.random() < 0.2:
+        del row["isotimestamp"]
+    return row
+
+
+def offline_enrollment(rng: random.Random, row_bytes: int) -> Row:  # noqa: ARG001 - these rows are short
+    """A row of ``/admin/v1/logs/offline_enrollment``: no id, whole seconds."""
+    details = {
+        "factor": rng.choice(("duo_otp", "security_key")),
+        "hostname": f"LAPTOP-{rng.randrange(10_000):04d}",
+        "user_agent": "DuoCredProv/4.0.6.413 (Windows NT 6.3.9600; x64; Server)",
+    }
+    return {
+        "action": rng.choice(("o2fa_user_provisioned", "o2fa_user_deprovisioned", "o2fa_user_reenrolled")),
+        "description": _json_text(details),
+        "object": rng.choice(people.APPLICATIONS),
+        "timestamp": "@@SECS@@",
+        "username": "@@NAME@@",
+    }
+
+
 INVENTORS: dict[str, Callable[[random.Random, int], Row]] = {
     "auth": auth,
     "activity": activity,
     "telephony": telephony,
     "trustmonitor": trustmonitor,
+    "admin": admin,
+    "offline_enrollment": offline_enrollment,
 }

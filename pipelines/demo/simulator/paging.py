@@ -27,6 +27,9 @@ class Endpoint:
       list_cursor: the cursor in the answer is a list of two strings, null at the end; else it is one string, absent at the end.
       has_sort: there is a ``sort`` parameter, newest first unless asked otherwise; else oldest first.
       has_total: the answer counts the rows of the whole window.
+      by_time: the endpoint is of API v1: it knows ``mintime`` in seconds, which need not be given, and gives the earliest rows
+        from that second on, as a bare list.
+      withheld: the newest rows are not served yet.
     """
 
     log_type: str
@@ -38,6 +41,8 @@ class Endpoint:
     list_cursor: bool = False
     has_sort: bool = True
     has_total: bool = True
+    by_time: bool = False
+    withheld: bool = True
 
 
 ENDPOINTS = {
@@ -55,6 +60,8 @@ ENDPOINTS = {
             has_sort=False,
             has_total=False,
         ),
+        Endpoint("admin", "/admin/v1/logs/administrator", "", by_time=True, withheld=False),
+        Endpoint("offline_enrollment", "/admin/v1/logs/offline_enrollment", "", by_time=True),
     )
 }
 
@@ -139,19 +146,31 @@ def page(
     """The answer to one request.
 
     Args:
-      visible_ms: rows that are newer are not served yet.
+      visible_ms: rows that are newer are not served yet, where the endpoint withholds the newest.
       cursor_on_last_page: give a cursor with every page that has rows; the next page is then empty.
     """
+    if endpoint.by_time:
+        return _page_by_time(endpoint, log, params, now_ms, visible_ms if endpoint.withheld else now_ms)
     query = parse(endpoint, log, params, now_ms)
     found, total, more = log.slice(
         query.low_ms, min(query.high_ms, visible_ms), after=query.after, limit=query.limit, descending=query.descending
     )
     cursor = None
     if found and (more or cursor_on_last_page):
-        cursor = (found[-1][0], log.event_id(found[-1][1]))
+        cursor = (found[-1][0], log.event_id(*found[-1]))
     head = b'{"stat":"OK","response":{"%b":[' % endpoint.rows_key.encode()
     tail = b'],"metadata":{%b}}}' % _metadata(endpoint, cursor, total)
     return Answer(200, b"".join((head, b",".join(log.rows(found)), tail)))
+
+
+def _page_by_time(endpoint: Endpoint, log: EventLog, params: Params, now_ms: int, visible_ms: int) -> Answer:
+    # Other parameters than mintime are not looked at.
+    given = [value for name, value in params if name == "mintime"]
+    low_ms = _integer("mintime", given) * 1000 if given else 0
+    found, _, _ = log.slice(
+        max(low_ms, now_ms - RETENTION_MS), visible_ms, after=None, limit=endpoint.max_limit, descending=False
+    )
+    return Answer(200, b"".join((b'{"stat":"OK","response":[', b",".join(log.rows(found)), b"]}")))
 
 
 def _metadata(endpoint: Endpoint, cursor: tuple[int, str] | None, total: int) -> bytes:

@@ -100,6 +100,21 @@ ACTIONS = (
     ("o2fa_user_provisioned", "user"),
     ("management_system_sync_failure", "trusted_endpoints_integration"),
 )
+# The old administrator log's names; some differ from the activity log's.
+OLD_ACTIONS = (
+    "admin_login",
+    "admin_login_error",
+    "admin_2fa_error",
+    "admin_create",
+    "user_create",
+    "user_update",
+    "user_delete",
+    "group_create",
+    "integration_update",
+    "bypass_create",
+    "ad_sync_failed",
+    "action_of_next_year",
+)
 
 
 def key(rng: random.Random, prefix: str) -> str:

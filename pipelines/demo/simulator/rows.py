@@ -13,13 +13,13 @@ import time
 
 import msgspec
 
-from pipelines.demo.simulator.ids import IdScheme, mix
+from pipelines.demo.simulator.ids import OLD_LOG_TYPES, IdScheme, digest_of, mix
 from pipelines.demo.simulator.inventions import INVENTORS
 
 # A prime, so that it shares no rhythm with counts such as 1000.
 _INVENTIONS = 251
 _MARKER = re.compile(rb'"@@([A-Z]+)@@"')
-_QUOTED = {b"ID", b"TXID", b"ISO"}
+_QUOTED = {b"ID", b"TXID", b"ISO", b"ISOSECS", b"NAME"}
 
 
 @functools.cache
@@ -54,17 +54,26 @@ class RowFactory:
 
     def __init__(self, log_type: str, account_index: int = 0, seed: int = 0) -> None:
         self.log_type = log_type
-        self.ids = IdScheme(log_type, account_index, seed)
+        self.ids = None if log_type in OLD_LOG_TYPES else IdScheme(log_type, account_index, seed)
         self._linked = IdScheme("auth", account_index, seed)
         self._seed = seed
+        self._name_tail = b"%x-%x" % (account_index, seed)
+
+    def event_id(self, number: int, time_ms: int, row_bytes: int) -> str:
+        """The id of event ``number``, or what stands for it."""
+        if self.ids is None:
+            return digest_of(self.row(number, time_ms, row_bytes))
+        return self.ids.make(number).decode()
 
     def row(self, number: int, time_ms: int, row_bytes: int) -> bytes:
         """The row of event ``number``."""
         choices = templates(self.log_type, row_bytes, self._seed)
         return choices[mix(number) % len(choices)] % {
-            b"ID": self.ids.make(number),
+            b"ID": self.ids.make(number) if self.ids else b"",
             b"TXID": self._linked.make(number),
             b"ISO": iso_time(time_ms, number),
+            b"ISOSECS": _iso_second(time_ms // 1000) + b"+00:00",
+            b"NAME": b"guest-%x-%b" % (mix(number), self._name_tail),
             b"SECS": b"%d" % (time_ms // 1000),
             b"MS": b"%d" % time_ms,
         }

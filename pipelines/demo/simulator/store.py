@@ -16,8 +16,10 @@ from typing import Any
 
 import msgspec
 
+from pipelines.demo.simulator.ids import digest_of
 from pipelines.demo.simulator.rows import RowFactory
 
+# Logs that are not here have rows without an id.
 ID_FIELDS = {"auth": "txid", "activity": "activity_id", "telephony": "telephony_id", "trustmonitor": "sekey"}
 
 
@@ -79,7 +81,9 @@ class EventLog:
     def number_of(self, event_id: str) -> int | None:
         """The number of arrival of an event id; None where the id cannot be of this log."""
         given = self._given_numbers.get(event_id)
-        return given if given is not None else self.factory.ids.number_of(event_id)
+        if given is None and self.factory.ids is not None:
+            return self.factory.ids.number_of(event_id)
+        return given
 
     def slice(
         self, low_ms: int, high_ms: int, *, after: tuple[int, int] | None, limit: int, descending: bool
@@ -121,10 +125,10 @@ class EventLog:
     def _size(self, number: int) -> int:
         return self._batches[bisect_right(self._batches, number, key=lambda batch: batch[0]) - 1][1]
 
-    def event_id(self, number: int) -> str:
-        """The id of an event."""
+    def event_id(self, time_ms: int, number: int) -> str:
+        """The id of an event, or what stands for it; two rows without an id that are alike have the same."""
         given = self._given.get(number)
-        return given[1] if given else self.factory.ids.make(number).decode()
+        return given[1] if given else self.factory.event_id(number, time_ms, self._size(number))
 
     def all_rows(self) -> list[bytes]:
         """The bytes of all events, in the server's order."""
@@ -135,19 +139,22 @@ class EventLog:
     def ids(self) -> list[str]:
         """The ids of all events, in the server's order."""
         with self._lock:
-            numbers = self._numbers[:]
-        return [self.event_id(number) for number in numbers]
+            found = list(zip(self._times, self._numbers, strict=True))
+        return [self.event_id(time_ms, number) for time_ms, number in found]
 
 
 def _parse(row: bytes | dict[str, Any], log_type: str, at_ms: int | None) -> tuple[int, str, bytes]:
     raw = row if isinstance(row, bytes) else msgspec.json.encode(row)
     fields = msgspec.json.decode(raw)
-    return (_time_ms(fields) if at_ms is None else at_ms), str(fields[ID_FIELDS[log_type]]), raw
+    event_id = str(fields[ID_FIELDS[log_type]]) if log_type in ID_FIELDS else digest_of(raw)
+    return (_time_ms(fields) if at_ms is None else at_ms), event_id, raw
 
 
 def _time_ms(fields: dict[str, Any]) -> int:
     """The millisecond of a row; the fraction of the ISO time is cut, not rounded."""
     if "surfaced_timestamp" in fields:
         return int(fields["surfaced_timestamp"])
+    if "timestamp" in fields and not fields.get("isotimestamp"):
+        return int(fields["timestamp"]) * 1000
     moment = dt.datetime.fromisoformat(fields.get("isotimestamp") or fields["ts"])
     return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000
