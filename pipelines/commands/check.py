@@ -104,7 +104,7 @@ def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> 
         text += f"; this machine's clock is off by {client.skew_secs:+.0f} s: run NTP"
     ends_on = LOG_TYPES[log_type].ends_on
     if ends_on is not None:
-        text += f"; Duo ends this log on {ends_on:%Y-%m-%d}"
+        text += f"; its end was announced for {ends_on:%Y-%m-%d}"
     return Finding(True, what, text)
 
 

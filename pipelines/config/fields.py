@@ -17,7 +17,6 @@ from pydantic_core import PydanticCustomError
 
 from transforms.secrets import GCP_SECRET_VERSION
 
-LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
 MAX_UDP_BYTES = 65_507
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

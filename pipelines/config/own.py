@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines.config.explain import unknown_name
-from pipelines.config.fields import LOG_TYPES
 from pipelines.config.own_model import (
     AccountSection,
     DestinationSection,
@@ -23,6 +22,7 @@ from pipelines.config.own_model import (
 )
 from pipelines.config.problems import Findings, KeyPath, shown
 from pipelines.config.references import Surroundings
+from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
 
@@ -98,6 +98,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     )
     notice_unused(job, findings, "accounts", "destinations")
     _notice_read_twice(job, findings)
+    _notice_old_logs(job, findings)
     return job
 
 
@@ -121,6 +122,20 @@ def _notice_read_twice(job: Job, findings: Findings) -> None:
         if other != account.name:
             what = f"account {other} has the same API host, so its logs are read twice"
             findings.notice(("accounts", index, "api_host"), what, "Use one account and several routes.")
+
+
+def _notice_old_logs(job: Job, findings: Findings) -> None:
+    """Adds a notice where a route names an old log, and one where the log that has the same events is read as well."""
+    accounts = {account.name for account in job.accounts} | {name for route in job.routes for name in route.accounts}
+    for index, route in enumerate(job.routes):
+        key: KeyPath = ("routes", index, "log_types")
+        for old in (LOG_TYPES[name] for name in route.log_types if LOG_TYPES[name].opt_in):
+            end = f", whose end was announced for {old.ends_on}" if old.ends_on else ""
+            what = f"{old.name} is an old log of Duo's{end}; where Duo does not serve it, only its own stream is suspended"
+            findings.notice(key, what, f"Better read {old.also_in}." if old.also_in else "Nothing needs to be done.")
+            if any({old.name, old.also_in} <= set(job.log_types_of(account)) for account in accounts):
+                what = f"{old.name} and {old.also_in} have the same events under different ids, so each arrives twice"
+                findings.notice(key, what, "Enable only one of the two.")
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
@@ -194,7 +209,7 @@ def _notice_literal(secret: SecretRef | None, key: KeyPath, findings: Findings) 
 
 def _routes(sections: list[RouteSection] | None, destinations: tuple[Destination, ...]) -> tuple[Route, ...]:
     if sections is None:
-        return (Route(LOG_TYPES, tuple(d.name for d in destinations)),)
+        return (Route(DEFAULT_LOG_TYPES, tuple(d.name for d in destinations)),)
     return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ())) for s in sections)
 
 

@@ -9,7 +9,7 @@ Contract: a section's default is what a user gets who leaves the key out; units 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -29,8 +29,13 @@ from pipelines.config.fields import (
     Skey,
     Text,
 )
+from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 
-LogType = Literal["auth", "activity", "telephony", "trustmonitor"]
+if TYPE_CHECKING:
+    LogType = str
+else:
+    LogType = Literal[tuple(LOG_TYPES)]
+_OLD_LOGS = " and ".join(name for name in LOG_TYPES if name not in DEFAULT_LOG_TYPES)
 FormatName = Literal["json", "cef"]
 HeaderStyle = Literal["rfc5424", "rfc3164", "none"]
 
@@ -233,7 +238,8 @@ class RouteSection(Section):
     """Which logs go where."""
 
     log_types: Annotated[list[LogType], Field(min_length=1), OneOrMany] = Field(
-        description="Any of auth, activity, telephony, trustmonitor.", examples=[["auth", "activity"]]
+        description=f"Any of {', '.join(LOG_TYPES)}. The old logs {_OLD_LOGS} repeat what activity has.",
+        examples=[["auth", "activity"]],
     )
     destinations: Annotated[list[Text], Field(min_length=1), OneOrMany] = Field(
         description="Names of destinations.", examples=[["splunk"]]
@@ -274,7 +280,9 @@ class OwnFile(Section):
     )
     destinations: list[DestinationSection] = Field(min_length=1, description="The SIEMs to write to.")
     routes: list[RouteSection] | None = Field(
-        None, min_length=1, description="Which logs go where. Without it, all four logs of all accounts go to all destinations."
+        None,
+        min_length=1,
+        description=f"Which logs go where. Without it, all logs but {_OLD_LOGS} go from all accounts to all destinations.",
     )
     storage: StorageSection = Field(
         default_factory=lambda: StorageSection.model_validate({}), description="Where the program keeps its state."

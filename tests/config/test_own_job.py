@@ -195,3 +195,44 @@ def test_account_that_no_route_reads_and_account_that_is_read_twice(write):
         ("accounts.1", "no route takes anyth"),
         ("accounts.1.api_host", "account main has the"),
     ]
+
+
+class TestOldLogs:
+    """Logs that are read only where somebody asks for them."""
+
+    NO_ROUTES = OWN.replace("routes:\n  - log_types: [auth]\n    destinations: [splunk]\n", "")
+    SECOND = "  - {name: other, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}\n"
+
+    def loaded(self, write, *routes, accounts=""):
+        text = self.NO_ROUTES.replace("destinations:\n", f"{accounts}destinations:\n", 1)
+        given = "".join(f"  - {{{route}, destinations: splunk}}\n" for route in routes)
+        loaded = load(write(text + (f"routes:\n{given}" if given else "")), look_at_files=False)
+        return loaded.job, [str(notice) for notice in loaded.notices]
+
+    def test_they_are_left_out_where_there_are_no_routes(self, write):
+        job, notices = self.loaded(write)
+
+        assert job.log_types_of("main") == ("auth", "activity", "telephony", "trustmonitor")
+        assert notices == []
+
+    @pytest.mark.parametrize("name", ["admin", "offline_enrollment"])
+    def test_a_route_can_name_them_and_is_told_of_their_end_and_their_successor(self, write, name):
+        job, notices = self.loaded(write, f"log_types: [auth, {name}]")
+
+        assert job.log_types_of("main") == ("auth", name)
+        assert len(notices) == 1
+        assert f"{name} is an old log" in notices[0]
+        assert "2026-09-30" in notices[0]
+        assert notices[0].endswith("Better read activity.")
+
+    def test_who_reads_one_beside_its_successor_is_told_that_each_event_arrives_twice(self, write):
+        _, notices = self.loaded(write, "log_types: admin", "log_types: [auth, activity]")
+
+        assert len(notices) == 2
+        assert notices[1].endswith("so each arrives twice. Enable only one of the two.")
+
+    def test_one_beside_the_successor_of_another_account_is_no_repeat(self, write):
+        routes = ("log_types: admin, accounts: main", "log_types: activity, accounts: other")
+        _, notices = self.loaded(write, *routes, accounts=self.SECOND)
+
+        assert not [notice for notice in notices if "twice" in notice]

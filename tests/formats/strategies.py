@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.formats import golden
+
 ATTACKS = (
     "bob\n<134>Nov 14 22:13:20 h CEF:0|Cisco|Duo|1|auth.authentication.success|x|3|duser=bob",
     "bob\r\n<134>1 2023-11-14T22:13:20Z h a - - - CEF:0|",
@@ -126,7 +128,18 @@ _rows = {
 
 def rows(log_type: str) -> st.SearchStrategy[bytes]:
     """Raw rows of a log type; one in which text is not ASCII comes either escaped or as UTF-8."""
-    return st.builds(_raw, _rows[log_type], st.booleans())
+    described = _rows[log_type] if log_type in _rows else _as_in_golden(log_type)
+    return st.builds(_raw, described, st.booleans())
+
+
+def _as_in_golden(log_type: str) -> st.SearchStrategy[Any]:
+    """Of a log type that is not described above: the fields and values that its golden rows have, and what else may come."""
+    found: dict[str, list[Any]] = {}
+    for path in golden.rows():
+        if path.parent.name == log_type:
+            for name, value in json.loads(path.read_bytes()).items():
+                found.setdefault(name, []).append(value)
+    return _object(**{name: st.one_of(st.sampled_from(values), texts) for name, values in found.items()})
 
 
 def _raw(row: dict[str, Any], ascii_only: bool) -> bytes:

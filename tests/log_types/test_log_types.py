@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from typing import Any
 
@@ -29,7 +30,9 @@ def _golden(log_type: str, name: str) -> EventFacts:
 
 def test_each_log_is_asked_for_as_duo_documents_it() -> None:
     asked = {
-        t.name: (t.path, t.rows_key, t.page_limit, t.cursor_param, t.sort, t.ascending, t.ends_on) for t in LOG_TYPES.values()
+        t.name: (t.path, t.rows_key, t.page_limit, t.cursor_param, t.sort, t.ascending, t.ends_on)
+        for t in LOG_TYPES.values()
+        if not t.pages_by_time
     }
     assert asked == {
         "auth": ("/admin/v2/logs/authentication", "authlogs", 1000, "next_offset", "ts:asc", True, None),
@@ -38,6 +41,18 @@ def test_each_log_is_asked_for_as_duo_documents_it() -> None:
         "trustmonitor": ("/admin/v1/trust_monitor/events", "events", 200, "offset", None, False, dt.date(2027, 1, 31)),
     }
     assert all(name == log_type.name for name, log_type in LOG_TYPES.items())
+
+
+def test_the_old_logs_are_read_by_time_only_where_somebody_asks_for_them_and_repeat_the_activity_log() -> None:
+    old = {
+        t.name: (t.path, t.rows_key, t.page_limit, t.ascending, t.ends_on, t.also_in) for t in LOG_TYPES.values() if t.opt_in
+    }
+    end = dt.date(2026, 9, 30)
+    assert old == {
+        "admin": ("/admin/v1/logs/administrator", "", 1000, True, end, "activity"),
+        "offline_enrollment": ("/admin/v1/logs/offline_enrollment", "", 1000, True, end, "activity"),
+    }
+    assert set(old) == {t.name for t in LOG_TYPES.values() if t.pages_by_time}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,10 @@ def test_each_log_is_asked_for_as_duo_documents_it() -> None:
             (5, "S:processed:9"),
         ),
         ("trustmonitor", {"state": "new"}, (None, None)),
+        ("admin", {"timestamp": 1_700_000_000, "isotimestamp": "2023-11-14T22:13:25+00:00"}, (1_700_000_000_000, None)),
+        ("admin", {"timestamp": None, "isotimestamp": "2023-11-14T22:13:20+00:00"}, (1_700_000_000_000, None)),
+        ("offline_enrollment", {"timestamp": "1700000000"}, (1_700_000_000_000, None)),
+        ("offline_enrollment", {"timestamp": 10**300}, (None, None)),
     ],
 )
 def test_a_row_is_known_by_its_time_and_id(log_type: str, row: dict[str, Any], key: tuple[int | None, str | None]) -> None:
@@ -166,3 +185,54 @@ def test_an_address_may_be_a_text_or_an_object_in_either_log() -> None:
     for log_type in ("auth", "activity"):
         for ip in ("203.0.113.9:7", {"address": "203.0.113.9"}):
             assert _facts(log_type, {"access_device": {"ip": ip}}).src_ip == "203.0.113.9"
+
+
+@pytest.mark.parametrize("log_type", ["admin", "offline_enrollment"])
+def test_a_row_without_an_id_is_known_by_its_bytes(log_type: str) -> None:
+    row = {"timestamp": 1_700_000_000, "username": "jdoe", "action": "x", "object": None, "description": None}
+    event_id = _facts(log_type, row).event_id
+    assert event_id == hashlib.sha256(json.dumps(row).encode()).hexdigest()[:40]
+    assert _facts(log_type, row).event_id == event_id
+    assert _facts(log_type, {**row, "new": 1}).event_id != event_id
+
+
+@pytest.mark.parametrize(
+    ("action", "severity", "outcome"),
+    [
+        ("user_update", 3, "success"),
+        ("admin_create", 6, "success"),
+        ("integration_delete", 7, "success"),
+        ("bypass_create", 7, "success"),
+        ("admin_login_error", 6, "failure"),
+        ("admin_2fa_error", 6, "failure"),
+        ("ad_sync_failed", 5, "failure"),
+        ("azure_sync_fail", 5, "failure"),
+        ("openldap_sync_failed", 5, "failure"),
+        (None, 3, None),
+    ],
+)
+def test_the_name_of_an_administrators_action_says_its_outcome_and_severity(
+    action: str | None, severity: int, outcome: str | None
+) -> None:
+    facts = _facts("admin", {"action": action})
+    assert (facts.severity, facts.outcome) == (severity, outcome)
+
+
+def test_an_administrators_action_has_a_person_or_a_thing_as_its_object() -> None:
+    person, thing = _golden("admin", "user_update"), _golden("admin", "integration_delete_in_words")
+    assert (person.actor_name, person.target_name, dict(person.texts)["object"]) == ("Jane Admin", "jdoe", None)
+    assert (thing.actor_name, thing.target_name, dict(thing.texts)["object"]) == ("API", None, "Acme | RDP")
+
+
+def test_a_description_is_words_or_json_from_which_address_and_reason_are_taken() -> None:
+    words, details = _golden("admin", "integration_delete_in_words"), _golden("admin", "login_error")
+    assert (words.message, dict(words.texts)["description"]) == ("Removed by hand: type=rdp | old\nsecond line", None)
+    assert (details.message, details.src_ip, details.reason) == (None, "203.0.113.9", "SAML login is disabled")
+    assert json.loads(dict(details.texts)["description"] or "")["factor"] == "duo_push"
+
+
+def test_an_offline_enrollment_tells_who_on_which_machine_with_what() -> None:
+    facts = _golden("offline_enrollment", "provisioned")
+    assert (facts.event_class, facts.actor_name, facts.src_host) == ("offline.o2fa_user_provisioned", "jdoe", "WKS-1")
+    assert facts.texts == (("factor", "duo_otp"), ("integration", "RDP"))
+    assert _golden("offline_enrollment", "new_action_in_words").message == "by an administrator"

@@ -14,6 +14,7 @@ where Duo refuses the parameters of a call. No text holds a secret.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import email.utils
 import http.client
 import socket
@@ -104,7 +105,7 @@ class DuoClient(duo_client.Admin):
         params = _params(log_type, call)
         status, headers, body = self._call_once_more_if_stale("GET", log_type.path, params)
         if status != 200:
-            raise self._failure(status, headers, body, log_type.path)
+            raise self._failure(status, headers, body, log_type.path, log_type.ends_on)
         return _read_page(body, log_type)
 
     def fetch_children(self) -> list[dict[str, Any]]:
@@ -218,7 +219,7 @@ class DuoClient(duo_client.Admin):
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def _failure(self, status: int, headers: Any, body: bytes, path: str) -> DuoLogSyncError:
+    def _failure(self, status: int, headers: Any, body: bytes, path: str, ends_on: dt.date | None = None) -> DuoLogSyncError:
         """A status other than 200 as the error that says what to do."""
         try:
             failure = _decode_failure(body)
@@ -236,7 +237,8 @@ class DuoClient(duo_client.Admin):
                 kind="forbidden",
             )
         if status in (404, 410):
-            return StreamUnavailable(f"{said}. Duo does not serve this log for this account.", kind="not_found")
+            end = f" Its end was announced for {ends_on}." if ends_on else ""
+            return StreamUnavailable(f"{said}. Duo does not serve this log for this account.{end}", kind="not_found")
         if status == 429:
             return RetryLater(f"{said}.", kind="rate_limited", wait_secs=_retry_after_secs(headers))
         kind = "server_error" if status >= 500 else "unexpected_status"

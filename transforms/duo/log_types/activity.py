@@ -166,10 +166,11 @@ def facts(event: DuoEvent) -> EventFacts:
 def _kind(action: str | None, outcome: str) -> tuple[str, str, int]:
     kind = event_class("activity", action)
     words_of_action = kind.partition(".")[2].replace("_", " ").split()
-    return kind, " ".join(["Duo activity", *words_of_action]), _severity(action or "", outcome)
+    return kind, " ".join(["Duo activity", *words_of_action]), severity_of(action or "", outcome)
 
 
-def _severity(action: str, outcome: str) -> int:
+def severity_of(action: str, outcome: str) -> int:
+    """How grave an administrator's action is; the administrator log of API v1 has the same actions."""
     if outcome == "failure":
         return 6 if action.startswith("admin_login") else 5
     if action.startswith("log_export"):

@@ -15,7 +15,11 @@ from transforms.records import DuoEvent, EventFacts
 
 
 class RowKey(NamedTuple):
-    """When a row happened (milliseconds since the epoch, truncated) and Duo's id of it; None where the row does not say."""
+    """When a row happened (milliseconds since the epoch, truncated) and Duo's id of it; None where the row does not say.
+
+    Only what Duo itself tells rows apart by may be the id: rows without one are known by content and number, so that two alike
+    in one answer stay two events.
+    """
 
     time_ms: int | None
     event_id: str | None
@@ -37,6 +41,8 @@ class LogType:
       row_key: time and id of a raw row; never raises, whatever the bytes are.
       facts: what the row says. Raises Undeliverable where the row is not a JSON object.
       ends_on: the day on which Duo has announced to end the endpoint.
+      opt_in: read only where a route names it; configurations without routes leave it out.
+      also_in: the log that has the same events under other ids, so that reading both means to receive them twice.
     """
 
     name: str
@@ -50,3 +56,5 @@ class LogType:
     facts: Callable[[DuoEvent], EventFacts]
     ends_on: dt.date | None = None
     pages_by_time: bool = False
+    opt_in: bool = False
+    also_in: str | None = None
