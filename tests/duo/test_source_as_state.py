@@ -1,0 +1,211 @@
+"""The source as state: what savepoints of Flink and snapshots of Dataflow hold, and what a later release must read.
+
+``frozen_restriction.bin`` is what release 1.0.0 handed to a runner in the middle of a window. It is never made anew; a release
+that cannot read it cannot go on from its users' savepoints.
+"""
+
+import pickle
+import pickletools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from apache_beam.io.unbounded_source import _UnboundedSourceRestriction, _UnboundedSourceRestrictionCoder
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.checkpoints import CheckpointStore
+from transforms.duo.cursor import Cursor
+from transforms.duo.feed import close_feeds
+from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
+from transforms.errors import BadCredentials
+from transforms.events import Stream
+from transforms.holds import HOLDS
+from transforms.lifecycle import STOP
+from transforms.secrets import SecretRef
+from transforms.settings import Account, Reading, Storage
+
+FROZEN = Path(__file__).parent / "frozen_restriction.bin"
+CODER = _UnboundedSourceRestrictionCoder()
+
+
+def source_of_1_0_0():
+    account = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"), account_id="CHILD", port=8443)
+    return DuoLogSource("auth", (account,), Reading(start_days=30, page_pause_secs=0.5), Storage("/state", "/dead"))
+
+
+@pytest.fixture(autouse=True)
+def a_new_process():
+    yield
+    _announced.clear()
+    close_feeds()
+    HOLDS.forget_all()
+
+
+def test_a_restriction_of_release_1_0_0_is_read_and_leads_on_from_its_cursor():
+    restriction = CODER.decode(FROZEN.read_bytes())
+    (account,) = restriction.source.accounts
+
+    assert restriction.checkpoint_mark.cursor == Cursor(
+        1_795_000_000_000, 1_795_000_600_000, "1795000300000,abc", end_ms=1_795_000_000_000, window_rows=3_000, seq=41
+    )
+    assert restriction.source.log_type == "auth"
+    assert (account.name, account.account_id, account.skey, account.port) == (
+        "main",
+        "CHILD",
+        SecretRef("env", "DUO_SKEY"),
+        8443,
+    )
+    assert restriction.source.reading.start_days == 30
+    assert restriction.source.storage.checkpoint_dir == "/state"
+    reader = restriction.source.create_reader(None, restriction.checkpoint_mark)
+    assert reader.get_checkpoint_mark().cursor == restriction.checkpoint_mark.cursor
+
+
+def test_what_is_written_today_is_read_today():
+    source = source_of_1_0_0()
+    mark = DuoCheckpointMark(Cursor(5, seq=7), source)
+    restriction = _UnboundedSourceRestriction(source=source, checkpoint_mark=mark, watermark=Timestamp(3))
+    back = CODER.decode(CODER.encode(restriction))
+
+    assert back.source == source
+    assert back.checkpoint_mark.cursor == mark.cursor
+
+
+def test_a_source_of_a_later_release_with_more_settings_is_read_without_them():
+    function, (encoded,) = source_of_1_0_0().__reduce__()
+    later = encoded.replace(b'"start_days"', b'"a_setting_of_tomorrow":1,"start_days"').replace(b'"v":1', b'"v":1,"more":[]')
+
+    assert later != encoded
+    assert function(later) == source_of_1_0_0()
+
+
+def test_a_source_of_an_unknown_version_is_refused():
+    _, (encoded,) = source_of_1_0_0().__reduce__()
+    with pytest.raises(ValueError, match="version 2"):
+        unpickle_source(encoded.replace(b'"v":1', b'"v":2'))
+
+
+def test_a_pickled_source_names_no_class_of_ours():
+    # A class that is named could never be renamed or rearranged again. The one function that is named stays.
+    names = [
+        value for opcode, value, _ in pickletools.genops(pickle.dumps(source_of_1_0_0())) if opcode.name == "SHORT_BINUNICODE"
+    ]
+
+    assert names == ["transforms.duo.source", "unpickle_source"]
+
+
+def test_a_restored_source_follows_the_settings_of_the_graph_that_runs(tmp_path):
+    restored = source_of_1_0_0()
+    now = replace(restored, reading=Reading(page_pause_secs=9), storage=Storage(str(tmp_path), str(tmp_path)))
+    SplitAndAnnounce(now).setup()
+    reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
+
+    assert reader._source == now
+
+
+def test_sources_of_other_streams_are_left_as_they_are():
+    restored = source_of_1_0_0()
+    other = replace(restored, accounts=(replace(restored.accounts[0], name="other"),))
+    SplitAndAnnounce(other).setup()
+
+    assert restored.create_reader(None, DuoCheckpointMark(Cursor(5), restored))._source == restored
+
+
+# --- an endless reader --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def endless(account, tmp_path):
+    return DuoLogSource(
+        "auth", (account,), Reading(start_days=1, lag_secs=0, poll_interval_secs=0.2), Storage(str(tmp_path / "c"), "")
+    )
+
+
+def test_an_endless_reader_waits_for_a_page_on_its_way_and_not_for_one_that_is_not_there(endless, simulator):
+    simulator.add("auth", 5)
+    reader = endless.create_reader(None, None)
+
+    assert reader.start()
+    assert len(reader.get_current().rows) == 5
+    assert not reader.advance()
+
+
+def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(endless, simulator, eventually):
+    simulator.add("auth", 5)
+    reachable = []
+
+    def probe():
+        if not reachable:
+            raise ConnectionRefusedError
+
+    HOLDS._first_secs, before = 0.0, HOLDS._first_secs
+    try:
+        HOLDS.hold(endless.stream, "siem", probe)
+        reader = endless.create_reader(None, None)
+        assert not reader.start()
+        assert not reader.advance()
+    finally:
+        HOLDS._first_secs = before
+    reachable.append(True)
+    for hold in HOLDS._holds[endless.stream].values():
+        hold.not_before = 0.0
+    eventually(reader.advance, "a page behind the hold")
+
+
+def test_a_held_stream_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):
+    HOLDS.hold(endless.stream, "siem", lambda: None)
+
+    assert HOLDS.held(endless.stream)
+    assert not HOLDS.held(Stream("main", "activity", "localhost"))
+    HOLDS.delivered(endless.stream, "siem")
+    assert not HOLDS.held(endless.stream)
+
+
+def test_each_failed_bundle_holds_the_stream_for_longer(endless):
+    for _ in range(3):
+        HOLDS.hold(endless.stream, "siem", lambda: None)
+    (first,) = HOLDS._holds[endless.stream].values()
+
+    assert first.failures == 3
+    assert not first.released
+
+
+def test_bad_keys_give_no_pages_instead_of_an_error_that_ends_the_job(endless, caplog, monkeypatch):
+    reader = endless.create_reader(None, None)
+    reader.start()
+
+    def refuse(_wait_secs):
+        raise BadCredentials("Duo refused the keys.")
+
+    monkeypatch.setattr(reader._feed, "take", refuse)
+    assert not reader.advance()
+    assert not reader.advance()
+    assert caplog.text.count("Duo refused the keys.") == 1
+
+
+def test_an_endless_reader_begins_nothing_new_once_asked_to_end(endless, simulator):
+    simulator.add("auth", 5)
+    STOP.request(10)
+    assert not endless.create_reader(None, None).start()
+
+
+def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_stream(endless, simulator, tmp_path, caplog):
+    in_the_way = tmp_path / "a-file"
+    in_the_way.touch()
+    source = replace(endless, storage=Storage(str(in_the_way / "checkpoints"), ""))
+    simulator.add("auth", 5)
+    reader = source.create_reader(None, None)
+
+    assert reader.start()
+    reader.get_checkpoint_mark().finalize_checkpoint()
+    assert "cannot be used here" in caplog.text
+    assert "cannot be kept" in caplog.text
+
+
+def test_without_resume_an_endless_reader_begins_at_the_look_back_whatever_the_store_says(endless):
+    store = CheckpointStore(endless.storage.checkpoint_dir)
+    store.commit(endless.stream, Cursor(1_900_000_000_000, seq=9))
+    anew = replace(endless, storage=replace(endless.storage, resume=False))
+
+    assert endless.create_reader(None, None).get_checkpoint_mark().cursor.mintime_ms == 1_900_000_000_000
+    assert anew.create_reader(None, None).get_checkpoint_mark().cursor.mintime_ms < 1_900_000_000_000
