@@ -1,7 +1,9 @@
 """Logging of the program's own life (never of events): readable lines on a terminal, one JSON object per line elsewhere.
 
 Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones,
-mode 600). Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide.
+mode 600). Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Beam logs every
+error of a step with its traceback; where the error is one that we raise on purpose (``transforms.errors``), it is a warning in
+words: what follows from it is said by whoever decides that.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from transforms.errors import DuoLogSyncError
 
 _FILE_BYTES = 10_000_000
 _FILES = 5
@@ -42,6 +46,15 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(descriptor, self.mode, encoding=self.encoding)
 
 
+def _in_words(record: logging.LogRecord) -> bool:
+    """A filter that lets all pass, and takes the traceback from errors that are no bugs."""
+    error = record.exc_info[1] if record.exc_info else None
+    if record.name.startswith("apache_beam") and isinstance(error, DuoLogSyncError):
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return True
+
+
 def set_up(*, verbose: bool = False, log_file: str | None = None) -> None:
     """Sends records to stderr, and to a file where one is wanted. Raises OSError where the file cannot be opened."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -51,6 +64,8 @@ def set_up(*, verbose: bool = False, log_file: str | None = None) -> None:
         file_handler = _OwnerOnlyFile(log_file, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8")
         file_handler.setFormatter(JsonLines())
         handlers.append(file_handler)
+    for handler in handlers:
+        handler.addFilter(_in_words)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers, force=True)
     for name in ("apache_beam", "root_beam", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

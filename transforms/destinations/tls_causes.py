@@ -20,7 +20,8 @@ from transforms.settings import Destination, Tls
 # X509_V_ERR_* of OpenSSL.
 _NOT_YET_VALID = 9
 _EXPIRED = 10
-_UNTRUSTED = {2, 18, 19, 20, 21, 27}
+# 7 is a signature that does not fit: a CA of the same name with another key, as after it was made anew.
+_UNTRUSTED = {2, 7, 18, 19, 20, 21, 27}
 _WRONG_NAME = {62, 63, 64}
 
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
