@@ -20,6 +20,8 @@ import http.client
 import socket
 import ssl
 import time
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import duo_client
@@ -43,36 +45,23 @@ class PageRefused(DuoLogSyncError):
     """Duo refuses the call's parameters (400): a page cursor that expired, or a window that it does not serve."""
 
 
-class _Response(msgspec.Struct):
-    """The part of ``response`` that every v2 log and the trust monitor share; rows stay raw."""
-
-    authlogs: list[msgspec.Raw] | None = None
-    items: list[msgspec.Raw] | None = None
-    events: list[msgspec.Raw] | None = None
-    metadata: dict[str, Any] | None = None
-
-
-class _Envelope(msgspec.Struct):
-    stat: str
-    response: _Response | None = None
-
-
-class _ListEnvelope(msgspec.Struct):
-    """API v1: the response is the list of rows."""
-
-    stat: str
-    response: list[msgspec.Raw] | None = None
-
-
 class _Failure(msgspec.Struct):
     code: int = 0
     message: str = ""
     message_detail: str | None = None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_list_envelope = msgspec.json.Decoder(_ListEnvelope).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
+
+
+@cache
+def _page_decoder(rows_key: str) -> Callable[[bytes], Any]:
+    """Decodes an answer that has its rows under a key of ``response``, or, without one, as the response; rows stay raw."""
+    response: Any = list[msgspec.Raw] | None
+    if rows_key:
+        fields: list[Any] = [(rows_key, response, None), ("metadata", dict[str, Any] | None, None)]
+        response = msgspec.defstruct("Response", fields) | None
+    return msgspec.json.Decoder(msgspec.defstruct("Envelope", [("stat", str), ("response", response, None)])).decode
 
 
 class DuoClient(duo_client.Admin):
@@ -286,7 +275,7 @@ def _params(log_type: LogType, call: Call) -> dict[str, str]:
 
 def _read_page(body: bytes, log_type: LogType) -> Answer:
     try:
-        envelope = (_decode_envelope if log_type.rows_key else _decode_list_envelope)(body)
+        envelope = _page_decoder(log_type.rows_key)(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _malformed(log_type.path, body) from None
     response = envelope.response if envelope.stat == "OK" else None
