@@ -32,7 +32,8 @@ class Account:
       skey: where its secret key is kept.
       account_id: a child's id, sent with every call; None for a tenant of its own.
       is_msp: this is an Accounts API parent: it is not read itself, its children are listed and read.
-      block_list: child account ids that are left out (only with ``is_msp``).
+      allow_list, block_list: account ids or names of children (only with ``is_msp``), compared without regard to case. An empty
+        allow list takes all; who is on both lists is left out.
       port, ca_file: for a test server or a private gateway; None means Duo's own port and Duo's pinned CA bundle.
     """
 
@@ -46,6 +47,7 @@ class Account:
     port: int | None = None
     ca_file: str | None = None
     proxy: Proxy | None = None
+    allow_list: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Reading:
       overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap.
       from_ms, until_ms: a backfill: begin there instead of ``start_days`` back, and end there.
       give_way_to: a backfill: the checkpoint directory of the live reading that comes first.
+      relist_secs: how often the children of an MSP parent are listed anew.
     """
 
     start_days: float = 180.0
@@ -74,6 +77,7 @@ class Reading:
     from_ms: int | None = None
     until_ms: int | None = None
     give_way_to: str | None = None
+    relist_secs: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Format:
       name: a key of ``transforms.formats.FORMATS``.
       header: the syslog header, or None for bare messages.
       envelope: json only: wrap the row as ``{"log_type":…,"account":…,"event":ROW}``.
+      account_key: json without envelope only: a key that the rows of an MSP's children get at their end, with the account id.
       profile: cef only: ``standard``, or ``dls`` which keeps the vendor, product, class ids and custom-string order of
         Duo Log Sync, for SIEM rules that were written against it.
     """
@@ -108,6 +113,7 @@ class Format:
     header: SyslogHeader | None = None
     envelope: bool = False
     profile: str = "standard"
+    account_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _RFC5424 = SyslogHeader("rfc5424", hostname="beam.example.com")
 _RFC3164 = SyslogHeader("rfc3164", hostname="beam", app_name="duo")
 FORMATS = {
     "envelope.json": Format("json", envelope=True),
+    "child.json": Format("json", account_key="child_account_id"),
     "rfc5424.json": Format("json", header=_RFC5424),
     "rfc3164.json": Format("json", header=_RFC3164),
     "standard.cef": Format("cef"),

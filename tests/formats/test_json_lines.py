@@ -102,3 +102,28 @@ def test_a_message_is_one_line_or_refused(raw: bytes) -> None:
             continue
         assert not set(b"\r\n\0") & set(message)
         assert message.decode()
+
+
+def test_a_childs_row_gets_its_account_at_the_end_and_keeps_its_own_bytes() -> None:
+    raw = b'{"a" : 1.50e0, "b":"\\u00e9"}'
+    assert _format(raw, account_key="child_account_id") == raw[:-1] + b',"child_account_id":"DA1"}'
+
+
+def test_a_childs_empty_row_is_still_json_with_its_account() -> None:
+    assert json.loads(_format(b"{ }", account_key="child_account_id")) == {"child_account_id": "DA1"}
+
+
+def test_a_tenant_of_its_own_gets_no_key() -> None:
+    assert _format(b'{"a":1}', Stream("acme", "auth"), account_key="child_account_id") == b'{"a":1}'
+
+
+def test_the_key_follows_the_stream_from_event_to_event() -> None:
+    formatter = FORMATS["json"](Format("json", account_key="k"))
+    ids = ["DA1", None, "DA2", "DA1"]
+    read = [json.loads(formatter.format(DuoEvent(Stream("p", "auth", account_id=each), b"{}"))).get("k") for each in ids]
+    assert read == ids
+
+
+def test_the_key_stands_behind_a_header_too() -> None:
+    message = _format(b'{"a":1}', header=_HEADER, account_key="child_account_id")
+    assert message.endswith(b' - {"a":1,"child_account_id":"DA1"}')

@@ -8,7 +8,9 @@ Contract: see ``transforms.formats``. Refused are rows that are no UTF-8 (``not_
 A row with a line break between two tokens is written without the space between tokens; its texts and numbers stay as they were.
 
 With an envelope the row is wrapped: ``{"log_type":"auth","account":"acme","account_id":"DA…","event":ROW}``; ``account_id``
-is there for the children of an MSP. A syslog header has the row's own time and the severity *informational*: a severity per
+is there for the children of an MSP. With an ``account_key`` instead, the rows of those children get one key more at their end,
+``…,"child_account_id":"DA…"}``, as Duo Log Sync wrote it; the row itself is not decoded for that. Should it have that key
+already, ours comes later, and nearly every parser takes the last. A syslog header has the row's own time and the severity *informational*: a severity per
 event would mean to decode each row, which costs more than everything else in this format; ``cef`` has it.
 """
 
@@ -30,7 +32,13 @@ def make(settings: Format) -> _Bare:
     """A formatter for the chosen options. Called through ``FORMATS``."""
     if settings.header is not None:
         return _WithHeader(settings, syslog_header.make(settings.header, tagged=True))
-    return _Enveloped() if settings.envelope else _Bare()
+    return _payload(settings)
+
+
+def _payload(settings: Format) -> _Bare:
+    if settings.envelope:
+        return _Enveloped()
+    return _Signed(settings.account_key) if settings.account_key else _Bare()
 
 
 class _Bare:
@@ -51,9 +59,31 @@ class _Enveloped(_Bare):
         return b"%b%b}" % (opening, one_line(event.raw))
 
 
+class _Signed(_Bare):
+    """A child's row with one key more."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._last: tuple[Stream | None, bytes] = (None, b"")
+
+    def format(self, event: DuoEvent) -> bytes:
+        row = one_line(event.raw)
+        stream, ending = self._last
+        if event.stream is not stream:
+            ending = self._ending(event.stream)
+            self._last = (event.stream, ending)
+        if not ending:
+            return row
+        comma = b"," if row[1:-1].lstrip(_JSON_SPACE) else b""
+        return b"%b%b%b" % (row[:-1], comma, ending)
+
+    def _ending(self, stream: Stream) -> bytes:
+        return msgspec.json.encode({self._key: stream.account_id})[1:] if stream.account_id else b""
+
+
 class _WithHeader(_Bare):
     def __init__(self, settings: Format, header: syslog_header.HeaderWriter) -> None:
-        self._payload = _Enveloped() if settings.envelope else _Bare()
+        self._payload = _payload(settings)
         self._header = header
 
     def format(self, event: DuoEvent) -> bytes:
