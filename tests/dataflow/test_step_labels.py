@@ -1,0 +1,45 @@
+"""Step labels are state: an update of a running job keeps the position of a stream only under the label it had."""
+
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.portability import common_urns
+
+from pipelines.graph import build
+from pipelines.launch_files.dataflow.flex_main import job_of
+from tests.dataflow.graphs import labels
+from tests.dataflow.test_flex_main import REQUIRED
+
+LABELS = Path(__file__).with_name("step_labels.txt")
+
+
+def graph(**parameters: str):
+    pipeline = beam.Pipeline()
+    build(pipeline, job_of({**REQUIRED, **parameters})[0])
+    return pipeline.to_runner_api()
+
+
+def test_the_labels_are_those_that_running_jobs_have():
+    assert labels(graph()) == LABELS.read_text().splitlines(), (
+        "a job under way would lose its position: name the old label in --transform_name_mapping, and say so in CHANGELOG.md"
+    )
+
+
+def test_no_setting_of_a_destination_changes_a_label():
+    other = {"siem_transport": "udp", "siem_host": "other", "siem_port": "514", "siem_format": "json", "start_days": "1"}
+    assert labels(graph(**other)) == LABELS.read_text().splitlines()
+
+
+def test_leaving_out_a_log_changes_no_label_of_the_others():
+    assert set(labels(graph(log_types="auth"))) < set(LABELS.read_text().splitlines())
+
+
+def test_nothing_breaks_the_fusion_of_reading_and_sending():
+    urns = {step.spec.urn for step in graph().components.transforms.values()}
+    breaking = {
+        common_urns.primitives.GROUP_BY_KEY.urn,
+        common_urns.composites.RESHUFFLE.urn,
+        common_urns.primitives.FLATTEN.urn,
+    }
+    assert common_urns.primitives.PAR_DO.urn in urns
+    assert not urns & breaking
