@@ -13,7 +13,7 @@ from transforms.duo.feed import PageFeed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.paging import Call
 
-OLD_LOGS = [name for name, log_type in LOG_TYPES.items() if log_type.pages_by_time]
+OLD_LOGS = ("admin", "offline_enrollment")
 HOUR_MS = 3_600_000
 PAGE = 1_000
 
