@@ -57,7 +57,8 @@ class DuoSimulator:
 
     Args:
       ikey, skey: the keys that requests must be signed with.
-      delay_secs: rows that are newer than this are not served yet; real Duo withholds about two minutes.
+      delay_secs: rows that are newer than this are not served yet, but for the old administrator log; real Duo withholds about
+        two minutes.
       tls: ``(certificate file, key file)`` or a ready server context; None serves plain HTTP.
       host, port: where to listen; port 0 picks a free one. The control plane is there on loopback only.
       date_tolerance_secs: how far a request's Date may be off.
