@@ -352,8 +352,24 @@ class TestCursorsThatDoNotLeadOn:
     def page(self, count: int, first_ms: int, step_ms: int = 1) -> list[bytes]:
         return [row(first_ms + n * step_ms, f"{first_ms}-{n}") for n in range(count)]
 
-    @pytest.mark.parametrize("offset", [None, f"{NOW_MS - 5_000},same", f"{NOW_MS - 9_000},back"])
-    def test_a_full_page_is_followed_by_time(self, offset):
+    def test_a_full_last_page_ends_the_window_where_all_that_duo_counted_is_here(self):
+        small = replace(ACTIVITY, page_limit=3)
+        step = after_answer(small, inside(NOW_MS - 10_000, NOW_MS), Answer(self.page(3, NOW_MS - 4_000), None, 3), NO_OVERLAP)
+
+        assert (step.window_done, step.circled, step.counted) == (True, False, (3, 3))
+
+    def test_a_full_page_without_a_cursor_is_looked_behind_and_its_border_counts_once(self):
+        small = replace(ACTIVITY, page_limit=3)
+        page = self.page(3, NOW_MS - 4_000)
+        step = after_answer(small, inside(NOW_MS - 10_000, NOW_MS), Answer(page, None, 4), NO_OVERLAP)
+        following = opened(step.cursor, NOW_MS)
+        last = after_answer(small, following, Answer([page[-1], row(NOW_MS - 1, "next")]), NO_OVERLAP)
+
+        assert (step.window_done, step.circled) == (False, False)
+        assert (last.rows, last.counted) == ([row(NOW_MS - 1, "next")], (4, 4))
+
+    @pytest.mark.parametrize("offset", [f"{NOW_MS - 5_000},same", f"{NOW_MS - 9_000},back"])
+    def test_a_full_page_whose_cursor_does_not_lead_on_is_followed_by_time(self, offset):
         small = replace(ACTIVITY, page_limit=3)
         call = inside(NOW_MS - 10_000, NOW_MS, f"{NOW_MS - 5_000},same")
         step = after_answer(small, call, Answer(self.page(3, NOW_MS - 4_000), offset), NO_OVERLAP)

@@ -209,11 +209,12 @@ def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading
     """The rows of the answer that were not handed on before, and the cursor behind them."""
     given = _inside(log_type, call, answer.rows)
     rows = _not_seen(log_type, call, given)
-    onward = _onward(log_type, call, answer, given, new=bool(rows))
-    seen = with_seen(call.cursor.seen, _to_remember(log_type, call, given, reading))
-    read = call.cursor.window_rows + len(given)
     is_first = call.next_offset is None and not call.cursor.window_rows
     total = answer.total if is_first else call.cursor.window_total
+    read = call.cursor.window_rows + len(given) - (0 if is_first else _met_again(log_type, call, given, rows))
+    complete = total is not None and read >= total
+    onward = _onward(log_type, call, answer, given, new=bool(rows), complete=complete)
+    seen = with_seen(call.cursor.seen, _to_remember(log_type, call, given, reading))
     skipped = len(given) - len(rows)
     if onward is None:
         counted = (total, read) if total is not None else None
@@ -250,14 +251,15 @@ def _behind_window(call: Call, seen: object, reading: Reading) -> Cursor:
     )
 
 
-def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *, new: bool) -> _Onward | None:
+def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *, new: bool, complete: bool) -> _Onward | None:
     """Where reading goes on inside the window; None where the window is at its end."""
     if not given:
         return None
     if log_type.pages_by_time:
         return _onward_by_time(log_type, call, answer, given, new=new)
     full = len(answer.rows) >= log_type.page_limit
-    if not answer.next_offset and not full:
+    # A full page without a cursor is the last one where all that Duo counted is here; else it is looked behind.
+    if not answer.next_offset and (complete or not full):
         return None
     if answer.next_offset and _leads_on(call, answer.next_offset) and call.cursor.stuck < _MOST_STUCK_PAGES:
         return _Onward(next_offset=answer.next_offset)
@@ -270,7 +272,7 @@ def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *
         _Onward(
             mintime_ms=last_ms + 1 if at_a_stand else last_ms,
             unreachable_ms=last_ms if at_a_stand and full else None,
-            circled=True,
+            circled=bool(answer.next_offset),
         )
         if last_ms < call.maxtime_ms
         else None
@@ -312,6 +314,15 @@ def _stuck(call: Call, onward: _Onward, *, new: bool) -> int:
     if new or onward.next_offset is None or call.next_offset is None:
         return 0
     return call.cursor.stuck + 1 if _offset_ms(onward.next_offset) == _offset_ms(call.next_offset) else 0
+
+
+def _met_again(log_type: LogType, call: Call, given: list[bytes], rows: list[bytes]) -> int:
+    """Rows of the border that a page read on by time has in common with the page before it; they count once."""
+    if call.next_offset is not None or not log_type.ascending:
+        return 0
+    border_ms = call.cursor.mintime_ms + (999 if log_type.pages_by_time else 0)
+    fresh = set(map(id, rows))
+    return sum(1 for row in given if id(row) not in fresh and (log_type.row_key(row).time_ms or 0) <= border_ms)
 
 
 def _offset_ms(offset: str) -> int | None:
