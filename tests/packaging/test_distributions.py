@@ -16,7 +16,15 @@ pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).parents[2]
 WHAT_SETUP_READS = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "pipelines/__init__.py")
-BESIDE_THE_PACKAGES = ("CHANGELOG.md", "constraints.txt", "constraints-gcp.txt", "run_local.sh", "docs/config.sample.yml")
+BESIDE_THE_PACKAGES = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/install.md",
+    "constraints.txt",
+    "constraints-gcp.txt",
+    "run_local.sh",
+    "docs/config.sample.yml",
+)
 
 
 def run(*words: object, cwd: Path | None = None) -> str:
