@@ -12,6 +12,7 @@ each worker's own.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import exit_codes
 from pipelines.dataflow import wrong_on_dataflow
 from pipelines.graph import build
-from pipelines.local.supervisor import GRACE_SECS, list_children, on_signals, restore_signals, run_local
+from pipelines.local.children import list_children
+from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
 from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import registry
 from transforms.duo.feed import close_feeds, pages_under_way, stream_of
@@ -52,6 +54,7 @@ _FLINK_OPTIONS = (
 )  # fmt: skip
 _FLINK_CHECKPOINT_TIMEOUT_SECS = 600.0
 _DELIVERY_TIMEOUT_SECS = 60.0
+_TEN_YEARS_SECS = 315_360_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,13 @@ def _checkpoint_timeout_secs(flags: list[str]) -> float:
 def _with_children(job: Job) -> Job:
     accounts: list[Account] = []
     for account in job.accounts:
-        accounts += list_children(account, job.reading.request_timeout_secs) if account.is_msp else [account]
+        if not account.is_msp:
+            accounts.append(account)
+            continue
+        listing = list_children(account, job.reading.request_timeout_secs)
+        accounts += [child.account for child in listing.children]
+        for entry in listing.unmatched:
+            _LOGGER.warning("%s: no child has the id or name '%s' that is on its lists.", account.name, entry)
     return replace(job, accounts=tuple(accounts))
 
 
@@ -185,11 +194,12 @@ def _references(job: Job) -> Iterator[SecretRef]:
 
 def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
     options = PipelineOptions([*flags, "--no_save_main_session"])
-    pipeline = beam.Pipeline(options=options)
-    build(pipeline, job)
     previous = on_signals(lambda: STOP.request(grace_secs))
     try:
         try:
+            _let_the_job_live_long(options)
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline, job)
             result = pipeline.run()
         except Exception as error:  # no job server, no binary, a value that a flag cannot have: Beam raises what it likes
             _LOGGER.error("The runner did not take the job: %s", _last_line(error))
@@ -200,6 +210,33 @@ def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
         return _follow(result, job, owns_workers=runner == _PRISM)
     finally:
         restore_signals(previous)
+
+
+def _let_the_job_live_long(options: PipelineOptions) -> None:
+    """Waits for the job server, if a flag names one, so that its timeout need not do it.
+
+    Beam gives that one timeout to reaching the server and to following the job: after its five minutes the launch would fail,
+    and take workers that live in this process along.
+    """
+    portable = options.view_as(pipeline_options.PortableOptions)
+    if portable.job_endpoint:
+        _await_server(portable.job_endpoint, float(portable.job_server_timeout))
+    portable.job_server_timeout = _TEN_YEARS_SECS
+
+
+def _await_server(endpoint: str, within_secs: float) -> None:
+    host, _, port = endpoint.rpartition(":")
+    deadline = time.monotonic() + within_secs
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10.0).close()
+        except ValueError:
+            return  # "embed", or a name that only gRPC understands
+        except OSError as error:
+            if time.monotonic() >= deadline or STOP.wait(0.5):
+                raise RetryLater(f"no job server at {endpoint}: {error.strerror or error}.", kind="network") from None
+        else:
+            return
 
 
 def _follow(result: Any, job: Job, *, owns_workers: bool) -> int:
@@ -256,5 +293,8 @@ def _end_in_order(result: Any, job: Job) -> int:
 
 
 def _last_line(error: Exception) -> str:
+    details = getattr(error, "details", None)
+    if callable(details):  # gRPC's errors are many lines long and say what matters here
+        return str(details())
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1].strip() if lines else type(error).__name__

@@ -48,7 +48,8 @@ class Record(msgspec.Struct, frozen=True):
 
     Attributes:
       v: version of the record.
-      stream: whose cursor it is; a file that names another stream is foreign.
+      stream: whose cursor it is; a file that names another stream is foreign. A child of an MSP is told by its account id:
+        it stays the same when Duo moves it to another API host.
       cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the stream's first checkpoint.
@@ -137,6 +138,11 @@ class CheckpointStore:
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
                     record.replace(self._aside(record, "forgotten"))
+
+    def let_go(self, stream: Stream) -> None:
+        """Nobody commits for this stream any more: whoever asks next reads its file."""
+        with self._mutex:
+            self._last.pop(stream, None)
 
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
@@ -235,11 +241,17 @@ def decode_record(content: bytes) -> Record:
 def read_cursor(content: bytes, stream: Stream) -> tuple[Cursor, int]:
     """The cursor and the number of delivered events in a stream's record. Raises CursorUnreadable."""
     record = decode_record(content)
-    if record.stream != stream:
+    if not _same(record.stream, stream):
         raise CursorUnreadable(
             f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
         )
     return Cursor.from_json(bytes(record.cursor)), record.delivered
+
+
+def _same(one: Stream, other: Stream) -> bool:
+    if one.account_id is None:
+        return one == other
+    return (one.account, one.log_type, one.account_id) == (other.account, other.log_type, other.account_id)
 
 
 def _file_safe(name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from pipelines.local.supervisor import list_children
+from pipelines.local.children import Listing, list_children
 from transforms.destinations import TRANSPORTS
 from transforms.duo.client import DuoClient
 from transforms.duo.cursor import Cursor
@@ -69,11 +69,15 @@ def check_job(job: Job) -> Iterator[Finding]:
 
 
 def _check_account(account: Account, job: Job) -> Iterator[Finding]:
-    try:
-        accounts = list_children(account, job.reading.request_timeout_secs) if account.is_msp else [account]
-    except DuoLogSyncError as error:
-        yield Finding(False, f"children of {account.name}", str(error), exit_codes.CREDENTIALS)
-        return
+    accounts = [account]
+    if account.is_msp:
+        try:
+            listing = list_children(account, job.reading.request_timeout_secs)
+        except DuoLogSyncError as error:
+            yield Finding(False, f"children of {account.name}", str(error), exit_codes.CREDENTIALS)
+            return
+        yield from _check_lists(account, listing)
+        accounts = [child.account for child in listing.children]
     for each in accounts:
         try:
             client = DuoClient(each, user_agent=USER_AGENT, timeout_secs=job.reading.request_timeout_secs)
@@ -85,6 +89,15 @@ def _check_account(account: Account, job: Job) -> Iterator[Finding]:
                 yield _check_log(client, each, log_type, job)
         finally:
             client.close()
+
+
+def _check_lists(parent: Account, listing: Listing) -> Iterator[Finding]:
+    what = f"children of {parent.name}"
+    names = ", ".join(child.title for child in listing.children[:5]) + (", …" if len(listing.children) > 5 else "")
+    yield Finding(bool(listing.children), what, f"{len(listing.children)} are read" + (f": {names}" if names else ""))
+    for entry in listing.unmatched:
+        # What is blocked by a misspelt name is read, and what is allowed by one is not: a person must look.
+        yield Finding(False, what, f"no child has the id or name '{entry}' that is on its lists", exit_codes.CONFIG)
 
 
 def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> Finding:

@@ -109,7 +109,7 @@ class AccountSection(Section):
     hostname: ApiHost = Field(description="API hostname: api-….duosecurity.com.")
     endpoint_server_mappings: list[MappingSection] = Field(min_length=1, description="Which logs go to which server.")
     is_msp: bool = Field(False, description="This is the parent of an MSP: its children are read.")
-    block_list: list[Text] = Field(default_factory=list, description="Account ids of children that are left out.")
+    block_list: list[Text] = Field(default_factory=list, description="Account ids or names of children that are left out.")
 
 
 class DlsFile(Section):

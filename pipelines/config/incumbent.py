@@ -21,6 +21,7 @@ DEFAULT_DIR = "/tmp"  # noqa: S108 - Duo Log Sync's default, which we recognise 
 DEFAULT_LOG_FILE = f"{DEFAULT_DIR}/duologsync.log"
 _TRANSPORTS = {"TCP": "tcp", "TCPSSL": "tls", "UDP": "udp"}
 _SETTINGS: KeyPath = ("dls_settings",)
+CHILD_KEY = "child_account_id"
 _MAPPINGS: KeyPath = ("account", "endpoint_server_mappings")
 
 
@@ -40,7 +41,7 @@ def job_of(file: DlsFile, around: Surroundings, findings: Findings) -> Job | Non
         return None
     job = Job(
         accounts=(_account(file, around, findings),),
-        destinations=tuple(_destination(s, i, settings.log_format, around, findings) for i, s in enumerate(file.servers)),
+        destinations=tuple(_destination(s, i, file, around, findings) for i, s in enumerate(file.servers)),
         routes=tuple(_route(m, i, findings) for i, m in enumerate(file.account.endpoint_server_mappings)),
         storage=storage,
         reading=_reading(settings.api, findings),
@@ -80,18 +81,21 @@ def _account(file: DlsFile, around: Surroundings, findings: Findings) -> Account
     )
 
 
-def _destination(section: ServerSection, index: int, log_format: str, around: Surroundings, findings: Findings) -> Destination:
+def _destination(section: ServerSection, index: int, file: DlsFile, around: Surroundings, findings: Findings) -> Destination:
     tls = section.protocol == "TCPSSL"
     if section.cert_filepath and not tls:
         fix = "Use TCPSSL, or remove it."
         findings.notice(("servers", index, "cert_filepath"), f"a certificate is not used with {section.protocol}", fix)
-    cef = Format("cef", header=SyslogHeader("rfc3164"), profile="dls")
+    if file.dls_settings.log_format == "CEF":
+        written = Format("cef", header=SyslogHeader("rfc3164"), profile="dls")
+    else:
+        written = Format("json", account_key=CHILD_KEY if file.account.is_msp else None)
     return Destination(
         name=section.id,
         transport=_TRANSPORTS[section.protocol],
         host=section.hostname,
         port=section.port,
-        format=cef if log_format == "CEF" else Format("json"),
+        format=written,
         framing="lf",
         tls=Tls(ca_file=around.path(section.cert_filepath)) if tls else None,
     )
@@ -142,6 +146,8 @@ def _storage(settings: SettingsSection, around: Surroundings, findings: Findings
 def _notice_improvements(file: DlsFile, findings: Findings) -> None:
     if file.account.is_msp:
         what = "every log type is read for every child account; Duo Log Sync read auth only"
+        if file.dls_settings.log_format == "JSON":
+            what += f". {CHILD_KEY} is in the events of all logs; Duo Log Sync left it out of telephony"
         findings.notice(("account", "is_msp"), what, "Nothing needs to be done; expect more events.")
     if file.account.block_list:
         key: KeyPath = ("account", "block_list")

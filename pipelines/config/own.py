@@ -87,11 +87,16 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     storage = _storage(file.storage, around, findings)
     if storage is None:
         return None
-    destinations = tuple(_destination(d, ("destinations", i), around, findings) for i, d in enumerate(file.destinations))
+    accounts = tuple(_account(a, ("accounts", i), around, findings) for i, a in enumerate(file.accounts))
+    routes = _routes(file.routes, tuple(d.name for d in file.destinations))
+    of_msps = {name for route in routes for name in route.destinations if any(_takes_children(route, a) for a in accounts)}
     job = Job(
-        accounts=tuple(_account(a, ("accounts", i), around, findings) for i, a in enumerate(file.accounts)),
-        destinations=destinations,
-        routes=_routes(file.routes, destinations),
+        accounts=accounts,
+        destinations=tuple(
+            _destination(d, ("destinations", i), around, findings, of_msp=d.name in of_msps)
+            for i, d in enumerate(file.destinations)
+        ),
+        routes=routes,
         storage=storage,
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
@@ -148,6 +153,7 @@ def _account(section: AccountSection, key: KeyPath, around: Surroundings, findin
         skey=skey,
         is_msp=section.msp,
         block_list=tuple(section.block_list),
+        allow_list=tuple(section.allow_list),
         port=section.port,
         ca_file=around.path(section.ca_file) if section.ca_file else None,
         proxy=_proxy(section.proxy, (*key, "proxy"), around, findings) if section.proxy else None,
@@ -160,8 +166,17 @@ def _proxy(section: ProxySection, key: KeyPath, around: Surroundings, findings: 
     return Proxy(section.host, section.port, section.user, password)
 
 
-def _destination(section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings) -> Destination:
-    written = _format(section.format)
+def _takes_children(route: Route, account: Account) -> bool:
+    """Whether events of children of this account go along a route, which may name single children."""
+    return account.is_msp and (
+        route.takes(account.name) or any(name.startswith(f"{account.name}/") for name in route.accounts)
+    )
+
+
+def _destination(
+    section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool
+) -> Destination:
+    written = _format(section.format, of_msp=of_msp)
     octet = section.transport == "tls" and written.header is not None and written.header.style == "rfc5424"
     tls = _tls(section.tls, (*key, "tls"), around, findings) if section.tls else Tls()
     return Destination(
@@ -178,7 +193,7 @@ def _destination(section: DestinationSection, key: KeyPath, around: Surroundings
     )
 
 
-def _format(section: FormatSection) -> Format:
+def _format(section: FormatSection, *, of_msp: bool) -> Format:
     header = section.header
     if header is None:
         made = SyslogHeader("rfc3164") if section.name == "cef" else None
@@ -186,7 +201,9 @@ def _format(section: FormatSection) -> Format:
         made = None
     else:
         made = SyslogHeader(header.style, header.facility, header.hostname, header.app_name)
-    return Format(section.name, made, section.envelope, section.profile)
+    # A child's row does not say whose it is. One shape for all events of a destination: its parser has to know it.
+    envelope = of_msp and section.name == "json" if section.envelope is None else section.envelope
+    return Format(section.name, made, envelope, section.profile)
 
 
 def _tls(section: TlsSection, key: KeyPath, around: Surroundings, findings: Findings) -> Tls:
@@ -207,9 +224,9 @@ def _notice_literal(secret: SecretRef | None, key: KeyPath, findings: Findings) 
         findings.notice(key, "the secret itself is written here", "Better write env:NAME or file:PATH.")
 
 
-def _routes(sections: list[RouteSection] | None, destinations: tuple[Destination, ...]) -> tuple[Route, ...]:
+def _routes(sections: list[RouteSection] | None, destinations: tuple[str, ...]) -> tuple[Route, ...]:
     if sections is None:
-        return (Route(DEFAULT_LOG_TYPES, tuple(d.name for d in destinations)),)
+        return (Route(DEFAULT_LOG_TYPES, destinations),)
     return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ())) for s in sections)
 
 

@@ -77,8 +77,14 @@ class AccountSection(Section):
     msp: bool = Field(False, description="This is the parent of an MSP: its children are listed and read.")
     block_list: list[Text] = Field(
         default_factory=list,
-        description="Account ids of children that are left out; only with msp.",
+        description="Account ids or names of children that are left out, also where the allow list has them. Only with msp. "
+        "Compared without regard to case.",
         examples=[["DAXXXXXXXXXXXXXXXXXX"]],
+    )
+    allow_list: list[Text] = Field(
+        default_factory=list,
+        description="Account ids or names of the only children that are read; without it, all of them. Only with msp.",
+        examples=[["Customer A", "DAXXXXXXXXXXXXXXXXXX"]],
     )
     proxy: ProxySection | None = Field(None, description="HTTP proxy on the way to Duo.")
     ca_file: FilePath | None = Field(
@@ -90,8 +96,9 @@ class AccountSection(Section):
 
     @classmethod
     def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
-        if given.get("block_list") and given.get("msp") is not True:
-            yield Broken("block_list", "a block list is for the children of an MSP", "Add msp: true, or remove the list.")
+        for key, words in (("block_list", "a block list is"), ("allow_list", "an allow list is")):
+            if given.get(key) and given.get("msp") is not True:
+                yield Broken(key, f"{words} for the children of an MSP", "Add msp: true, or remove the list.")
 
 
 class ReadingSection(Section):
@@ -114,6 +121,9 @@ class ReadingSection(Section):
     )
     overlap_max_rows: int = Field(
         50_000, ge=1000, le=1_000_000, description="Events remembered for that, per log; about 20 bytes each in the checkpoint."
+    )
+    relist_secs: float = Field(
+        900.0, ge=10, le=86_400, description="How often the children of an MSP are listed, to find new and removed ones."
     )
 
 
@@ -138,7 +148,12 @@ class FormatSection(Section):
     """How an event is written."""
 
     name: FormatName = Field(description="json (the event as Duo sent it) or cef.", examples=["json"])
-    envelope: bool = Field(False, description="json only: put log type and account around the event.")
+    envelope: bool | None = Field(
+        None,
+        description="json only: put log type and account around the event. Without it, that is done where events of an MSP's "
+        "children go to the destination, because Duo's own events do not say whose they are.",
+        examples=[False],
+    )
     header: Annotated[HeaderSection, BeforeValidator(_style, json_schema_input_type=HeaderStyle | HeaderSection)] | None = (
         Field(
             None,

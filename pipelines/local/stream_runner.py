@@ -4,15 +4,16 @@ Place: the supervisor starts one per (account, log type), so that no stream wait
 of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing
 more for now.
 
-Contract: ``run`` returns when the program is asked to end, or a backfill is ``done``. What only a person can mend suspends the
-stream (``fatal`` says what) and is tried again rarely; all else is tried again with back-off. Nothing that was not delivered is
-ever committed.
+Contract: the thread ends when the program is asked to end, when a backfill is ``done``, or, after ``finish``, when all that
+was read is delivered and committed. What only a person can mend suspends the stream (``fatal`` says what) and is tried again
+rarely; all else is tried again with back-off. Nothing that was not delivered is ever committed.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 
 import apache_beam as beam
@@ -22,10 +23,10 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.graph import build, one_stream
 from transforms.checkpoints import store_at
 from transforms.destinations import registry
-from transforms.duo.feed import PageFeed, feed_of, stream_of
+from transforms.duo.feed import PageFeed, close_feed, feed_of, stream_of
 from transforms.duo.initial import initial_cursor
 from transforms.duo.source import Passes
-from transforms.errors import Stopping, WontHeal
+from transforms.errors import RetryLater, Stopping, WontHeal
 from transforms.lifecycle import FAILURES, STOP
 from transforms.settings import Account, Job
 
@@ -37,7 +38,7 @@ _REPORT_SECS = 3600.0
 
 
 class StreamRunner:
-    """Runs one stream until the program ends."""
+    """Runs one stream until the program ends, or its account is read no more."""
 
     def __init__(self, job: Job, account: Account, log_type: str) -> None:
         self.stream = stream_of(account, log_type)
@@ -50,6 +51,22 @@ class StreamRunner:
         self._log_type = log_type
         self._failures = 0
         self._reported_at = time.monotonic()
+        self._finishing = False
+        self._thread = threading.Thread(target=self.run, name=str(self.stream), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Asks the stream to read no more, to deliver what is in hand and to end. Waits for nothing."""
+        self._finishing = True
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, secs: float) -> None:
+        self._thread.join(secs)
 
     def run(self) -> None:
         """The thread's work."""
@@ -59,21 +76,27 @@ class StreamRunner:
                     self._work()
                 except WontHeal as error:
                     self._suspend(error)
+                except RetryLater as error:  # the checkpoint store is elsewhere, and cannot be asked
+                    self._handle_failure(error)
         except Stopping:
             self.cut_short = True
         finally:
             self._report()
+            if self._finishing:
+                self._let_go()
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
         feed = feed_of(self._account, self._log_type, self._job.reading)
         feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
         while not STOP.requested and not self.done:
+            if self._finishing:
+                feed.close()  # hands out what it has; then nothing comes any more
             if feed.wait_ready(_IDLE_TICK_SECS):
                 self._run_pass()
             else:
                 self._idle(feed)
-                self.done = feed.finished
+                self.done = feed.finished or self._finishing
             if time.monotonic() - self._reported_at >= _REPORT_SECS:
                 self._report()
 
@@ -90,7 +113,21 @@ class StreamRunner:
         if str(error) != str(self.fatal):
             _LOGGER.error("%s is suspended: %s", self.stream, error)
         self.fatal = error
-        STOP.wait(_SUSPENDED_SECS)
+        self._rest(_SUSPENDED_SECS)
+        # Nothing of a suspended stream is in hand that could be delivered by waiting.
+        self.done = self._finishing
+
+    def _rest(self, secs: float) -> None:
+        """Waits, unless the program or this stream is asked to end."""
+        end = time.monotonic() + secs
+        while not self._finishing and (left_secs := end - time.monotonic()) > 0:
+            if STOP.wait(min(left_secs, _IDLE_TICK_SECS)):
+                return
+
+    def _let_go(self) -> None:
+        """Nobody reads this stream any more: its feed ends. If it comes back, its checkpoint is read anew."""
+        close_feed(self._account, self._log_type, self._job.reading)
+        store_at(self._job.storage.checkpoint_dir).let_go(self.stream)
 
     def _run_pass(self) -> None:
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"]))
@@ -111,7 +148,7 @@ class StreamRunner:
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
             self.stream, wait_secs, _first_line(error),
         )  # fmt: skip
-        STOP.wait(wait_secs)
+        self._rest(wait_secs)
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""

@@ -10,27 +10,25 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from pipelines import exit_codes
+from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
 from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import TRANSPORTS, registry
 from transforms.destinations.stream_delivery import StreamSender
-from transforms.duo.client import DuoClient
-from transforms.duo.feed import USER_AGENT, close_feeds, stream_of
-from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, RetryLater, WontHeal
+from transforms.duo.budgets import BUDGETS
+from transforms.duo.feed import close_feeds, stream_of
+from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
 from transforms.lifecycle import STOP
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
 GRACE_SECS = 30.0
-_RELIST_SECS = 900.0
-_RELIST_RETRY_SECS = 30.0
 
 
 def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
@@ -41,6 +39,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     except (StoreInUse, StoreUnusable) as error:
         _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
+    BUDGETS.load(job.storage.checkpoint_dir)
     previous = on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
     try:
@@ -59,11 +58,10 @@ class _Supervisor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._runners: list[StreamRunner] = []
-        self._threads: list[threading.Thread] = []
-        self._parents: list[threading.Thread] = []
-        self._parent_errors: list[WontHeal] = []
+        self._parents: list[Children] = []
+        self._parent_threads: list[threading.Thread] = []
         self._bad_destinations: dict[str, WontHeal] = {}
-        self._known: set[str] = set()
+        self._begun: set[str] = set()
         self._mutex = threading.Lock()
 
     def start(self) -> None:
@@ -71,18 +69,16 @@ class _Supervisor:
             threading.Thread(target=self._probe, args=(destination,), name=f"probe {destination.name}", daemon=True).start()
         for account in self._job.accounts:
             if account.is_msp:
-                thread = threading.Thread(target=self._follow_children, args=(account,), name=f"children of {account.name}")
-                thread.daemon = True
-                self._parents.append(thread)
-                thread.start()
+                self._follow_children(account)
             else:
                 self._start_account(account)
 
     def wait(self) -> None:
         """Returns when the program is asked to end, or when every stream waits for a person."""
         while not STOP.wait(0.5):
+            BUDGETS.save()
             with self._mutex:
-                parents_work = any(thread.is_alive() for thread in self._parents)
+                parents_work = any(thread.is_alive() for thread in self._parent_threads)
                 streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
             if not streams_work and not (parents_work and not self._runners):
                 return
@@ -90,15 +86,18 @@ class _Supervisor:
     def end(self, grace_secs: float) -> None:
         """Lets every stream finish its bundle, then closes what is shared."""
         STOP.request(grace_secs)
-        for thread in self._threads:
-            thread.join(STOP.left_secs + 1.0)
+        for thread in self._parent_threads:  # first of all: they start streams
+            thread.join(1.0)
+        runners = list(self._runners)
+        for runner in runners:
+            runner.join(STOP.left_secs + 1.0)
         close_feeds()
+        BUDGETS.save(at_once=True)
         try:
             keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), self._job.storage.dead_letter_dir)
         except RetryLater as error:
             _LOGGER.error("%s", error)
-        late = [t.name for t in self._threads if t.is_alive()]
-        if late or any(r.cut_short for r in self._runners):
+        if any(runner.alive or runner.cut_short for runner in runners):
             _LOGGER.warning(
                 "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
                 "start.", grace_secs,
@@ -107,8 +106,9 @@ class _Supervisor:
     def exit_code(self) -> int:
         """The first reason that fits, the one the user can act on before the others."""
         causes = [self._cause_to_stop(runner) for runner in self._runners]
-        errors = [cause for cause in causes if cause is not None] + self._parent_errors
-        all_stopped = len(errors) >= len(self._runners) + len(self._parent_errors) and errors
+        parent_errors = [parent.error for parent in self._parents if parent.error is not None]
+        errors = [cause for cause in causes if cause is not None] + parent_errors
+        all_stopped = len(errors) >= len(self._runners) + len(parent_errors) and errors
         if all_stopped:
             if any(isinstance(e, BadDestination) for e in errors):
                 return exit_codes.DELIVERY
@@ -117,7 +117,7 @@ class _Supervisor:
             if any(isinstance(e, StoreUnusable) for e in errors):
                 return exit_codes.STATE
             return exit_codes.INTERNAL
-        cut_short = any(r.cut_short for r in self._runners) or any(t.is_alive() for t in self._threads)
+        cut_short = any(runner.cut_short or runner.alive for runner in self._runners)
         return exit_codes.DELIVERY if cut_short else exit_codes.OK
 
     def _probe(self, destination: Destination) -> None:
@@ -141,60 +141,31 @@ class _Supervisor:
         bad = [self._bad_destinations.get(name) for name in runner.destinations]
         return bad[0] if all(bad) else None
 
-    def _start_account(self, account: Account) -> None:
+    def _start_account(self, account: Account) -> list[StreamRunner]:
+        started = []
         for log_type in self._job.log_types_of(account.name):
-            if not self._job.storage.resume:
+            # A child that comes back goes on where it was; only a launch can begin anew.
+            if not self._job.storage.resume and account.name not in self._begun:
                 store_at(self._job.storage.checkpoint_dir).forget(stream_of(account, log_type))
-            runner = StreamRunner(self._job, account, log_type)
-            thread = threading.Thread(target=runner.run, name=str(runner.stream), daemon=True)
-            with self._mutex:
-                self._runners.append(runner)
-                self._threads.append(thread)
-            thread.start()
-
-    # --- MSP ---------------------------------------------------------------------------------------------------------
+            started.append(StreamRunner(self._job, account, log_type))
+        self._begun.add(account.name)
+        with self._mutex:
+            self._runners += started
+        for runner in started:
+            runner.start()
+        return started
 
     def _follow_children(self, parent: Account) -> None:
-        """Starts the streams of every child account, and of those that appear later."""
-        wait_secs = 0.0
-        while not STOP.wait(wait_secs):
-            try:
-                for child in list_children(parent, self._job.reading.request_timeout_secs):
-                    if child.name not in self._known:
-                        self._known.add(child.name)
-                        _LOGGER.info("%s: reading child account %s at %s.", parent.name, child.account_id, child.api_host)
-                        self._start_account(child)
-                wait_secs = _RELIST_SECS
-            except WontHeal as error:
-                _LOGGER.error("%s: its children cannot be listed: %s", parent.name, error)  # see above
-                if not self._known:
-                    self._parent_errors.append(error)
-                    return
-                wait_secs = _RELIST_SECS
-            except DuoLogSyncError as error:
-                _LOGGER.warning("%s: its children cannot be listed now: %s Trying again.", parent.name, error)
-                wait_secs = _RELIST_RETRY_SECS
+        reading = self._job.reading
+        children = Children(parent, reading.relist_secs, reading.request_timeout_secs, self._start_account, self._forget)
+        thread = threading.Thread(target=children.follow, name=f"children of {parent.name}", daemon=True)
+        self._parents.append(children)
+        self._parent_threads.append(thread)
+        thread.start()
 
-
-def list_children(parent: Account, timeout_secs: float) -> list[Account]:
-    """The child accounts of a parent that are not on its block list, each with its own API host."""
-    client = DuoClient(parent, user_agent=USER_AGENT, timeout_secs=timeout_secs)
-    try:
-        children = client.fetch_children()
-    finally:
-        client.close()
-    return [
-        replace(
-            parent,
-            name=f"{parent.name}/{child['account_id']}",
-            api_host=child.get("api_hostname") or parent.api_host,
-            account_id=child["account_id"],
-            is_msp=False,
-            block_list=(),
-        )
-        for child in children
-        if child["account_id"] not in parent.block_list and child.get("name") not in parent.block_list
-    ]
+    def _forget(self, ended: Sequence[StreamOfChild]) -> None:
+        with self._mutex:
+            self._runners = [runner for runner in self._runners if runner not in ended]
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:

@@ -190,6 +190,7 @@ def test_msp_and_its_block_list(write):
     text = replaced(replaced(DLS, "is_msp: False", "is_msp: True"), "block_list: []", "block_list: [DA1]")
     path = write(replaced(text, "['auth', 'telephony']", "[trustmonitor]"))
     assert job_of(path).accounts[0].block_list == ("DA1",)
+    assert [d.format.account_key for d in job_of(path).destinations] == ["child_account_id"]
     assert [key for key, _ in notices_of(path)] == ["account.is_msp", "account.block_list"]
 
 

@@ -19,6 +19,7 @@ accounts:
     skey: 'SKEY'
     msp: true
     block_list: [DA1, DA2]
+    allow_list: [Customer A, da1]
     ca_file: duo-ca.pem
     port: 8443
     proxy: {host: proxy.example.com, port: 3128, user: me, password: env:PROXY_PASSWORD}
@@ -26,7 +27,7 @@ accounts:
     api_host: api-2.duosecurity.com
     ikey: DIYYYYYYYYYYYYYYYYYY
     skey: file:secrets/skey
-reading: {start_days: 1.5, poll_interval_secs: 30, page_pause_secs: 2, lag_secs: 60, request_timeout_secs: 10}
+reading: {start_days: 1.5, poll_interval_secs: 30, page_pause_secs: 2, lag_secs: 60, request_timeout_secs: 10, relist_secs: 60}
 destinations:
   - name: tls
     transport: tls
@@ -72,13 +73,14 @@ def test_every_key_arrives(write, tmp_path):
                 skey=SecretRef("config", f"{tmp_path}/config.yml#accounts.0.skey"),
                 is_msp=True,
                 block_list=("DA1", "DA2"),
+                allow_list=("Customer A", "da1"),
                 port=8443,
                 ca_file=f"{tmp_path}/duo-ca.pem",
                 proxy=Proxy("proxy.example.com", 3128, "me", SecretRef("env", "PROXY_PASSWORD")),
             ),
             Account("own", "api-2.duosecurity.com", "DIYYYYYYYYYYYYYYYYYY", SecretRef("file", f"{tmp_path}/secrets/skey")),
         ),
-        reading=Reading(1.5, 30, 2, 60, 10),
+        reading=Reading(1.5, 30, 2, 60, 10, relist_secs=60),
         destinations=(
             Destination(
                 name="tls",
@@ -236,3 +238,27 @@ class TestOldLogs:
         _, notices = self.loaded(write, *routes, accounts=self.SECOND)
 
         assert not [notice for notice in notices if "twice" in notice]
+
+
+TWO_PARENTS = """\
+version: 2
+accounts:
+  - {name: msp, msp: true, api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:DUO_SKEY}
+  - {name: own, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}
+destinations:
+  - {name: both, transport: tcp, host: siem.example.com, port: 1, format: json}
+  - {name: own, transport: tcp, host: siem.example.com, port: 2, format: json}
+  - {name: child, transport: tcp, host: siem.example.com, port: 3, format: json}
+  - {name: cef, transport: tcp, host: siem.example.com, port: 4, format: cef}
+  - {name: bare, transport: tcp, host: siem.example.com, port: 5, format: {name: json, envelope: false}}
+routes:
+  - {log_types: auth, destinations: [both, cef, bare]}
+  - {log_types: auth, destinations: own, accounts: own}
+  - {log_types: auth, destinations: child, accounts: msp/DA1}
+"""
+
+
+def test_json_says_whose_events_they_are_where_children_of_an_msp_are_among_them(write):
+    job = load(write(TWO_PARENTS)).job
+    envelopes = {d.name: d.format.envelope for d in job.destinations}
+    assert envelopes == {"both": True, "own": False, "child": True, "cef": False, "bare": False}

@@ -62,6 +62,7 @@ CASES = {
     "name yes": ("- name: main", "- name: yes #!", "accounts.0.name", "true or false", "Put it in quotes."),
     "name a date": ("- name: main", "- name: 2024-01-01 #!", "accounts.0.name", "reads this as a date", "quotes"),
     "block list without msp": ("skey: env:DUO_SKEY", "skey: env:DUO_SKEY\n    block_list: [DA1] #!", "accounts.0.block_list", "children", "msp: true"),
+    "allow list without msp": ("skey: env:DUO_SKEY", "skey: env:DUO_SKEY\n    allow_list: [DA1] #!", "accounts.0.allow_list", "children", "msp: true"),
     "msp as text": ("skey: env:DUO_SKEY", "skey: env:DUO_SKEY\n    msp: 'yes' #!", "accounts.0.msp", "is a text", "without quotes"),
     "proxy password without user": ("skey: env:DUO_SKEY", "skey: env:DUO_SKEY\n    proxy: {host: p, port: 1, password: env:A} #!",
                                     "accounts.0.proxy.user", "missing beside password", "both or none"),

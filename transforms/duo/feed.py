@@ -21,11 +21,11 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from transforms.duo.budgets import budget_of
 from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.pace import Pace, pace_of
 from transforms.duo.paging import Call, Finished, Step, Wait, after_answer, days_out_of_reach, next_call, without_page_cursor
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import DuoPage, Stream
@@ -63,7 +63,7 @@ class PageFeed:
         self._account = account
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
-        self._pace: Pace = pace_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._budget = budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
         self._changed = threading.Condition()
         self._pages: deque[FetchedPage] = deque()
@@ -232,7 +232,7 @@ class PageFeed:
                         self._rest(_GIVE_WAY_SECS, caught_up=False)
                     elif isinstance(step, Wait):
                         self._rest(step.secs, caught_up=True)
-                    elif (pause := self._pace.reserve()) > 0:
+                    elif (pause := self._budget.reserve()) > 0:
                         self._rest(pause, caught_up=self._caught_up)
                     else:
                         self._caught_up = False
@@ -245,7 +245,7 @@ class PageFeed:
         self._changed.notify_all()
 
     def _add(self, epoch: int, step: Step) -> None:
-        self._pace.succeeded()
+        self._budget.succeeded()
         with self._changed:
             self._answered = True
             self.counts["pages"] += 1
@@ -319,7 +319,7 @@ class PageFeed:
         """What kind of trouble it is, and how long to leave the stream alone."""
         if isinstance(error, RetryLater):
             if error.kind == "rate_limited":
-                return error.kind, self._pace.limited(error.wait_secs)
+                return error.kind, self._budget.limited(error.wait_secs)
             return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
         if isinstance(error, StreamUnavailable):
             return error.kind, _UNAVAILABLE_RETRY_SECS
@@ -366,6 +366,14 @@ def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
         if feed is None:
             feed = _feeds[key] = PageFeed(account, log_type, reading)
         return feed
+
+
+def close_feed(account: Account, log_type: str, reading: Reading) -> None:
+    """Ends the feed of one stream and forgets it. A later ``feed_of`` makes a new one."""
+    with _feeds_lock:
+        feed = _feeds.pop((account, log_type, reading), None)
+    if feed is not None:
+        feed.close()
 
 
 def pages_under_way() -> int:

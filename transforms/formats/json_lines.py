@@ -10,7 +10,9 @@ A row with a line break between two tokens is written without the space between 
 With an envelope the row is wrapped: ``{"log_type":"auth","account":"acme","account_id":"DA…","event":ROW}``; ``account_id``
 is there for the children of an MSP. With an ``account_key`` instead, the rows of those children get one key more at their end,
 ``…,"child_account_id":"DA…"}``, as Duo Log Sync wrote it; the row itself is not decoded for that. Should it have that key
-already, ours comes later, and nearly every parser takes the last. A syslog header has the row's own time and the severity *informational*: a severity per
+already, ours comes later, and nearly every parser takes the last.
+
+A syslog header has the row's own time and the severity *informational*: a severity per
 event would mean to decode each row, which costs more than everything else in this format; ``cef`` has it.
 """
 
