@@ -5,8 +5,8 @@
 #   tests/run.sh fast     without the tests that start real servers
 #   tests/run.sh -k tls   everything behind the first word that is not "fast" goes to pytest
 #
-# Makes its own environment (.venv-dev), and installs rsyslog and liblognorm from Debian's packages where they are missing and it
-# may. Needs Python 3.10 to 3.12.
+# Makes its own environment (.venv-dev), and installs rsyslog, liblognorm, Java and Maven from Debian's packages where they are
+# missing and it may. Prism and Flink are built once, into ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}. Needs Python 3.10 to 3.12.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -15,10 +15,11 @@ export DUOLOGSYNC_VENV="${DUOLOGSYNC_VENV:-$here/.venv-dev}" DUOLOGSYNC_EXTRAS="
 
 install_servers() {
     if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null && command -v systemd-analyze >/dev/null &&
+        command -v java >/dev/null && command -v mvn >/dev/null &&
         [ -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so ]; then
         return
     fi
-    packages="rsyslog rsyslog-openssl liblognorm-utils systemd"
+    packages="rsyslog rsyslog-openssl liblognorm-utils systemd default-jdk-headless maven"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "Installing $packages ..." >&2
         apt-get update -qq
@@ -37,6 +38,9 @@ if [ "${1:-}" = fast ]; then
 else
     PATH=$PATH:/usr/sbin
     install_servers
+    # Here and not in the first test that needs them: they take minutes, and a test has a timeout.
+    PYTHON=$bin/python tests/runners/get_prism.sh >/dev/null
+    tests/runners/flink/get_flink.sh >/dev/null
 fi
 "$bin/ruff" check .
 "$bin/ruff" format --check .

@@ -103,12 +103,23 @@ def test_a_restored_source_follows_the_settings_of_the_graph_that_runs(tmp_path)
     assert reader._source == now
 
 
-def test_sources_of_other_streams_are_left_as_they_are():
+def test_settings_of_other_logs_are_not_taken_for_a_streams_own():
+    restored = source_of_1_0_0()
+    SplitAndAnnounce(replace(restored, log_type="activity")).setup()
+
+    assert restored.create_reader(None, DuoCheckpointMark(Cursor(5), restored))._source == restored
+
+
+def test_an_account_that_the_configuration_no_longer_has_is_not_read_and_its_position_is_kept(caplog):
     restored = source_of_1_0_0()
     other = replace(restored, accounts=(replace(restored.accounts[0], name="other"),))
     SplitAndAnnounce(other).setup()
+    reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
 
-    assert restored.create_reader(None, DuoCheckpointMark(Cursor(5), restored))._source == restored
+    assert not reader.start()
+    assert not reader.advance()
+    assert reader.get_checkpoint_mark().cursor == Cursor(5, seq=7)
+    assert "main/auth: this account is not in the configuration any more" in caplog.text
 
 
 # --- an endless reader --------------------------------------------------------------------------------------------------

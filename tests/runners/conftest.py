@@ -1,6 +1,8 @@
 """What the tests with real runners share: the runners themselves, from the cache, and a program that dies with its children."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ HERE = Path(__file__).parent
 
 def from_cache(script: str) -> str:
     """The path that a script prints, which builds or copies what it names where the cache lacks it."""
-    done = subprocess.run([HERE / script], stdout=subprocess.PIPE, check=False, text=True)
+    env = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run([HERE / script], stdout=subprocess.PIPE, env=env, check=False, text=True)
     assert done.returncode == 0, f"{script} failed; its message is above"
     return done.stdout.strip()
 
@@ -21,7 +24,8 @@ def from_cache(script: str) -> str:
 @pytest.fixture(scope="session")
 def prism() -> list[str]:
     """Beam's flags for a run on Prism."""
-    return ["--runner=PrismRunner", f"--prism_location={from_cache('get_prism.sh')}"]
+    # Every run outlives the job server's timeout, which Beam would give to the whole job.
+    return ["--runner=PrismRunner", f"--prism_location={from_cache('get_prism.sh')}", "--job_server_timeout=2"]
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,20 @@ Contract: as ``tests.servers.harness.Program``, whose session it leads, so that 
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import Self
+
+from pipelines.launch_files import flink
+from tests.runners.flink.cluster import group_mb
 from tests.servers.harness import Duo, Program
+
+SUBMIT = Path(flink.__file__).parent / "submit.sh"
 
 
 class RunnerProgram(Program):
@@ -34,6 +42,25 @@ class RunnerProgram(Program):
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def group_mb(self) -> float:
+        """Resident memory of it and its children."""
+        return group_mb(self.pid)
+
+
+class SubmittedProgram(RunnerProgram):
+    """The launch script for Flink, as users start it."""
+
+    def __init__(self, folder: Path, config: Path, *flags: str, env: dict[str, str]) -> None:
+        command = f"{sys.executable} -m pipelines"
+        super().__init__(folder, config, *flags, env={"DUOLOGSYNC": command, **env})
+
+    def start(self) -> Self:
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", SUBMIT, *self._words], cwd=self._folder, env=self._env, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
 
 
 def add_account(config: Path, account: dict[str, Any]) -> None:

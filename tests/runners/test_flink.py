@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.graph import PAGES_PER_BUNDLE
-from tests.runners.programs import RunnerProgram, fetched_twice, pages_since, set_destinations
+from pipelines.launch_files.flink.savepoint import stop_with_savepoint
+from tests.runners.programs import RunnerProgram, SubmittedProgram, fetched_twice, pages_since, set_destinations
 from tests.servers.harness import Duo, repeated, tcp, wait_for_all, wait_until, write_config
 from transforms.duo.feed import _AHEAD
 
@@ -67,17 +68,19 @@ def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_r
     with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as second:
         duo.add_backlog({"auth": 60_000, "activity": 5_000})
         config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=LOAD, page_pause_secs=0.3)
-        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags()):
-            job = flink.running_job()
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env()):
+            flink.running_job()
             wait_until(lambda: siem.total() > 5_000, "events before the savepoint")
-            savepoint = flink.stop_with_savepoint(job)
+            savepoint = stop_with_savepoint(flink.address)
         before = siem.total()
         assert before < 65_000, "all was read before the savepoint; it proves nothing"
 
         # A second destination, and a pace that only the new settings have: a restored source must follow them.
         set_destinations(config, [tcp(siem.port), tcp(second.port, "second")], page_pause_secs=0.01)
+        # The workers of the job that ended are kept for a minute; what they still read ahead is no page fetched twice.
+        wait_until(lambda: time.time() - duo.simulator.calls[-1].at_secs > 1, "the old workers to have read ahead")
         duo.simulator.calls.clear()
-        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags(f"--savepoint_path={savepoint}")) as program:
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env(savepoint)) as program:
             job = flink.running_job()
             wait_for_all(duo, siem, LOAD, program)
             duo.simulator.add("auth", 10)

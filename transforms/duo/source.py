@@ -115,11 +115,17 @@ class DuoLogSource(UnboundedSource):
 
     def create_reader(self, options: Any, checkpoint_mark: DuoCheckpointMark | None) -> DuoReader:  # noqa: ARG002
         """A reader behind the runner's mark, else behind the store's cursor, else at the start of the look-back."""
-        source = self if self.passes is not None else _as_announced(self)
+        present = self if self.passes is not None else _as_announced(self)
+        if present is None:
+            # A savepoint brought it here, the graph that runs has no such account: nothing is read, its position is kept.
+            _say_once(self.stream, "this account is not in the configuration any more, and not read.")
+        source = present or self
         if checkpoint_mark is not None:
-            return DuoReader(source, checkpoint_mark.cursor)
-        first = initial_cursor if self.passes is not None else hinted_cursor
-        return DuoReader(source, first(source.stream, source.reading, source.storage))
+            cursor = checkpoint_mark.cursor
+        else:
+            begin = initial_cursor if self.passes is not None else hinted_cursor
+            cursor = begin(source.stream, source.reading, source.storage)
+        return DuoReader(source, cursor, gone=present is None)
 
     def get_checkpoint_mark_coder(self) -> DuoCheckpointMarkCoder:
         return DuoCheckpointMarkCoder(self)
@@ -146,8 +152,9 @@ class DuoLogSource(UnboundedSource):
 class DuoReader(UnboundedReader):
     """Hands the pages of a feed to Beam, and says where it stands."""
 
-    def __init__(self, source: DuoLogSource, cursor: Cursor) -> None:
+    def __init__(self, source: DuoLogSource, cursor: Cursor, *, gone: bool = False) -> None:
         self._source = source
+        self._gone = gone
         self._cursor = cursor
         self._feed: PageFeed | None = None
         self._current: FetchedPage | None = None
@@ -156,11 +163,15 @@ class DuoReader(UnboundedReader):
         self._ended = False
 
     def start(self) -> bool:
+        if self._gone:
+            return False
         self._feed = self._source.feed()
         self._feed.seek(self._cursor)
         return self.advance()
 
     def advance(self) -> bool:
+        if self._gone:
+            return False
         if self._pages_left == 0:
             self._ended = True
             return False
@@ -248,20 +259,21 @@ class SplitAndAnnounce(SplitPages):
         self._source = source
 
     def setup(self) -> None:
+        split = {one.stream: one for one in self._source.split(len(self._source.accounts))}
         with _lock:
-            for account in self._source.accounts:
-                split = replace(self._source, accounts=(account,))
-                _announced[split.stream] = split
+            _announced[self._source.log_type] = split
 
 
-_announced: dict[Stream, DuoLogSource] = {}
+_announced: dict[str, dict[Stream, DuoLogSource]] = {}
 _said: dict[Stream, str] = {}
 _lock = threading.Lock()
 
 
-def _as_announced(source: DuoLogSource) -> DuoLogSource:
+def _as_announced(source: DuoLogSource) -> DuoLogSource | None:
+    """The source with the settings of the graph that runs; None where that graph does not read it."""
     with _lock:
-        return _announced.get(source.stream, source)
+        split = _announced.get(source.log_type)
+    return source if split is None else split.get(source.stream)
 
 
 def _say_once(stream: Stream, text: str) -> None:

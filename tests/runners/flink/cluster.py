@@ -98,9 +98,7 @@ class FlinkCluster:
 
     def rss_mb(self, name: str) -> float:
         """Memory of a process and of what it started."""
-        group = self._processes[name].pid
-        pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _group_of(p) == group]
-        return sum(_rss_mb(pid) for pid in pids)
+        return group_mb(self._processes[name].pid)
 
     def _command(self, name: str) -> list[str]:
         entrypoint = "org.apache.flink.runtime"
@@ -178,18 +176,30 @@ class FlinkCluster:
             "--environment_type=EXTERNAL",
             f"--environment_config=localhost:{self._ports['pool']}",
             "--parallelism=1",
+            "--job_server_timeout=20",
             f"--checkpointing_interval={checkpoint_every_ms}",
             "--externalized_checkpoints_enabled",
             "--retain_externalized_checkpoints_on_cancellation",
             *more,
         ]
 
+    @property
+    def address(self) -> str:
+        """Of its REST API."""
+        return f"http://localhost:{self._ports['rest']}"
+
+    def submit_env(self, savepoint: str = "") -> dict[str, str]:
+        """What the launch script wants to know."""
+        return {
+            "JOB_ENDPOINT": f"localhost:{self._ports['jobs']}",
+            "WORKER_POOL": f"localhost:{self._ports['pool']}",
+            "SAVEPOINT": savepoint,
+        }
+
     def rest(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         """One call of Flink's REST API."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://localhost:{self._ports['rest']}{path}", data, {"Content-Type": "application/json"}, method=method
-        )
+        request = urllib.request.Request(f"{self.address}{path}", data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"{}")
 
@@ -226,13 +236,6 @@ class FlinkCluster:
         """When the last completed checkpoint was begun (seconds since the epoch), and its address."""
         latest = self.checkpoints_of(job)["latest"]["completed"]
         return latest["trigger_timestamp"] / 1000, latest["external_path"]
-
-    def stop_with_savepoint(self, job: str) -> str:
-        """Ends the job in good order; the savepoint's address."""
-        request = self.rest(f"/jobs/{job}/stop", {"drain": False, "targetDirectory": self.savepoints.as_uri()})["request-id"]
-        path = f"/jobs/{job}/savepoints/{request}"
-        self.wait_for("the savepoint", lambda: self.rest(path)["status"]["id"] == "COMPLETED")
-        return self.rest(path)["operation"]["location"]
 
     def cancel(self, job: str) -> None:
         self.rest(f"/jobs/{job}?mode=cancel", method="PATCH")
@@ -275,7 +278,13 @@ def _group_of(process: Path) -> int:
         return -1
 
 
-def _rss_mb(pid: int) -> float:
+def group_mb(group: int) -> float:
+    """Resident memory of a process group."""
+    return sum(memory_mb(int(p.name)) for p in Path("/proc").iterdir() if p.name.isdigit() and _group_of(p) == group)
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
     try:
         return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except OSError:
