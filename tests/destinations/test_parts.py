@@ -79,18 +79,57 @@ def test_while_it_stays_away_the_log_says_so_now_and_then(caplog, monkeypatch):
     assert "still away after 60 s" in caplog.records[1].getMessage()
 
 
-def test_a_pair_has_one_sender_even_under_a_race():
+def test_bundles_at_the_same_time_have_senders_of_their_own():
     found, barrier = [], threading.Barrier(8)
 
-    def get():
+    def get(number):
         barrier.wait()
-        found.append(registry.sender_for(destination(3), Stream("acme", "auth", "api-1.duosecurity.com")))
+        found.append(registry.begin(destination(3), Stream("acme", f"log {number}")))
 
-    threads = [threading.Thread(target=get) for _ in range(8)]
+    threads = [threading.Thread(target=get, args=(number,)) for number in range(8)]
     [t.start() for t in threads]
     [t.join() for t in threads]
-    assert len({id(sender) for sender in found}) == 1
-    assert registry.sender_for(destination(3), Stream("acme", "activity")) is not found[0]
+    assert len({id(sender) for sender in found}) == 8
+
+
+def test_bundles_one_after_another_share_a_sender_whatever_their_stream():
+    streams = [Stream("acme", f"log {number}") for number in range(50)]
+    found = set()
+    for stream in streams:
+        found.add(id(registry.begin(destination(3), stream)))
+        registry.done(destination(3), stream)
+    assert len(found) == 1
+    assert id(registry.begin(destination(4), streams[0])) not in found
+
+
+def test_a_stream_gets_the_sender_that_it_had_last_where_that_is_free():
+    one, two = Stream("acme", "one"), Stream("acme", "two")
+    first, second = registry.begin(destination(3), one), registry.begin(destination(3), two)
+    registry.done(destination(3), one)
+    registry.done(destination(3), two)
+    assert registry.begin(destination(3), one) is first
+    assert registry.begin(destination(3), two) is second
+
+
+def test_a_bundle_that_failed_keeps_its_sender_until_its_stream_leaves():
+    one, two = Stream("acme", "one"), Stream("acme", "two")
+    failed = registry.begin(destination(3), one)
+    assert registry.begin(destination(3), two) is not failed
+    assert registry.begin(destination(3), one) is failed
+    registry.leave(one)
+    assert registry.begin(destination(3), Stream("acme", "three")) is failed
+
+
+def test_what_may_be_unread_is_told_for_each_stream_of_a_shared_connection():
+    peer = Peer(reset_unread_after(0.05))
+    there = destination(peer.port)
+    sink = SendToDestination(there)
+    for name in ("one", "two"):
+        run(sink, [(DuoEvent(Stream("acme", name), b"{}"), name.encode())])
+    peer.stop_listening()
+    time.sleep(0.1)
+    left = registry.close_all(0.2)
+    assert sorted((each.stream.log_type, each.messages) for each in left) == [("one", [b"one"]), ("two", [b"two"])]
 
 
 def test_check_leaves_a_sender_within_a_bundle_alone():

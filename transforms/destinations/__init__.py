@@ -3,8 +3,8 @@
 Place in the flow: format → **destination**. A transport knows nothing of formats. A new one is one module with a
 ``make(settings.Destination) -> Sender``, one test folder and one line in ``TRANSPORTS``.
 
-Contract of a sender (one per stream and destination, kept across bundles by ``transforms.destinations.registry``; used by one
-thread at a time):
+Contract of a sender (kept across bundles by ``transforms.destinations.registry``; used by one thread at a time, for the bundles
+of any stream one after another):
 
     begin()          a bundle starts: what an earlier, failed bundle left unconfirmed is forgotten (the runner reads it again)
     send(message)    takes one message without line break or framing; may block while the SIEM is away or slow
@@ -12,6 +12,7 @@ thread at a time):
     confirm()        the bundle's end: returns when everything since begin() is delivered in this transport's sense
     check()          between bundles, cheap: looks whether the connection died, and mends what that may have lost
     close(grace)     ends the connection in good order, within so many seconds
+    waited_secs      how long the bundle has been waiting for the destination to take something; 0 while it flows
     test_connection()  connects once and sends nothing: raises WontHeal or RetryLater with the cause; not within a bundle
 
 send() and confirm() raise ``DeliveryTimeout`` (bundle fails, is read again), ``BadDestination`` (only a person can mend it) or
@@ -43,6 +44,9 @@ class Sender(Protocol):
     def close(self, grace_secs: float) -> None: ...
 
     def test_connection(self) -> None: ...
+
+    @property
+    def waited_secs(self) -> float: ...
 
 
 TRANSPORTS: dict[str, Callable[[Destination], Sender]] = {

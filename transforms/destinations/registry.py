@@ -1,12 +1,18 @@
-"""All senders of this process: one per destination and stream, kept across bundles, passes and readers.
+"""All senders of this process: a pool per destination, kept across bundles, passes and readers.
 
-Place in the flow: the sink takes senders from here; the supervisor looks after idle ones and closes them at the end.
+Place in the flow: the sink takes a sender per bundle and stream from here; the supervisor looks after idle ones and closes them
+at the end.
 
-Contract: thread-safe. A sender serves one bundle at a time: ``begin`` … ``done`` mark that, and ``check_all`` leaves those
-alone. A bundle that failed never says done; its sender is looked after again when the next bundle of its stream is.
+Contract: thread-safe. A sender serves one bundle at a time: ``begin`` … ``done`` mark that, and whoever checks leaves those
+alone. So a destination has as many connections as bundles are sent to it at the same time, not as many as there are streams:
+receivers limit connections (rsyslog 200, syslog-ng 10 unless told otherwise), and each costs memory on both sides. A stream
+gets the sender that it had last where that is free, else the one that was used last of all, else a new one; it never waits.
 
-Only local runs call ``check_all`` and ``close_all``. On other runners a dead connection is noticed when the next bundle begins,
-and the end of a worker process is a crash as far as connections are concerned.
+A bundle that failed never says done. Its sender stays with its stream, which begins the next bundle on it; ``leave`` frees it
+where there is no next one.
+
+Only local runs call ``check``, ``check_all`` and ``close_all``. On other runners a dead connection is noticed when the next
+bundle begins, and the end of a worker process is a crash as far as connections are concerned.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from typing import NamedTuple
 
 from transforms import destinations
 from transforms.destinations import Sender
+from transforms.destinations.stream_delivery import StreamSender
 from transforms.events import Stream
 from transforms.settings import Destination
 
@@ -33,70 +40,95 @@ class Unreplayed(NamedTuple):
 
 
 class _Entry:
-    def __init__(self, sender: Sender) -> None:
-        self.sender = sender
-        self.lock = threading.Lock()  # held while check() works
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.sender: Sender = destinations.TRANSPORTS[destination.transport](destination)
+        self.lock = threading.Lock()  # held while check() works, and while a bundle begins
         self.busy = False
+        self.last: Stream | None = None
 
 
-_Key = tuple[Destination, Stream]
-_ENTRIES: dict[_Key, _Entry] = {}
 _LOCK = threading.Lock()
-
-
-def sender_for(destination: Destination, stream: Stream) -> Sender:
-    """The one sender of this pair."""
-    return _entry(destination, stream).sender
+_FREE: dict[Destination, list[_Entry]] = {}  # the one that was used last is at the end
+_BEGUN: dict[tuple[Destination, Stream], _Entry] = {}
 
 
 def begin(destination: Destination, stream: Stream) -> Sender:
     """A bundle of this stream starts: its sender, begun."""
-    entry = _entry(destination, stream)
-    with entry.lock:
+    with _LOCK:
+        entry = _BEGUN.get((destination, stream))
+        if entry is None:
+            entry = _BEGUN[destination, stream] = _taken(_FREE.setdefault(destination, []), stream) or _Entry(destination)
+    with entry.lock:  # a check that is under way ends first
         entry.busy = True
+    entry.last = stream
+    if isinstance(entry.sender, StreamSender):
+        entry.sender.owner = stream
     entry.sender.begin()
     return entry.sender
 
 
 def done(destination: Destination, stream: Stream) -> None:
     """That bundle was confirmed."""
-    _entry(destination, stream).busy = False
+    with _LOCK:
+        entry = _BEGUN.pop((destination, stream), None)
+        if entry is not None:
+            entry.busy = False
+            _FREE.setdefault(destination, []).append(entry)
+
+
+def leave(stream: Stream) -> None:
+    """This stream sends nothing any more: what is left of a bundle that failed is forgotten by the next one on its sender."""
+    with _LOCK:
+        mine = [destination for destination, of in _BEGUN if of == stream]
+    for destination in mine:
+        done(destination, stream)
+    with _LOCK:
+        for entry in (entry for free in _FREE.values() for entry in free if entry.last == stream):
+            entry.last = None
+
+
+def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
+    """The streams whose bundle has waited for so long for this destination to take something."""
+    with _LOCK:
+        begun = [(key[1], entry) for key, entry in _BEGUN.items() if key[0] == destination]
+    return [stream for stream, entry in begun if entry.sender.waited_secs > longer_than_secs]
 
 
 def check(stream: Stream) -> None:
-    """Looks after the idle senders of one stream."""
-    _check([entry for (_, of), entry in _snapshot() if of == stream])
+    """Looks after the idle senders that served this stream last, and after those whose stream is gone."""
+    with _LOCK:
+        entries = [entry for free in _FREE.values() for entry in free if entry.last in (stream, None)]
+    _check(entries)
 
 
 def check_all() -> None:
     """Looks after all idle senders. Call it every few seconds from one thread."""
-    _check([entry for _, entry in _snapshot()])
+    with _LOCK:
+        entries = [entry for free in _FREE.values() for entry in free]
+    _check(entries)
 
 
 def close_all(grace_secs: float) -> list[Unreplayed]:
     """Ends all connections in good order, at the same time, and forgets the senders. What may be lost is returned."""
-    entries = _snapshot()
     with _LOCK:
-        _ENTRIES.clear()
+        entries = [entry for free in _FREE.values() for entry in free] + list(_BEGUN.values())
+        _FREE.clear()
+        _BEGUN.clear()
     if not entries:
         return []
     with ThreadPoolExecutor(min(32, len(entries)), "close-destination") as threads:
-        left = list(threads.map(lambda item: _close(item[1], grace_secs), entries))
-    return [Unreplayed(*key, messages) for (key, _), messages in zip(entries, left, strict=True) if messages]
+        left = threads.map(lambda entry: _close(entry, grace_secs), entries)
+        return [unreplayed for of_entry in left for unreplayed in of_entry]
 
 
-def _entry(destination: Destination, stream: Stream) -> _Entry:
-    key = (destination, stream)
-    with _LOCK:
-        entry = _ENTRIES.get(key)
-        if entry is None:
-            entry = _ENTRIES[key] = _Entry(destinations.TRANSPORTS[destination.transport](destination))
-        return entry
-
-
-def _snapshot() -> list[tuple[_Key, _Entry]]:
-    with _LOCK:
-        return list(_ENTRIES.items())
+def _taken(free: list[_Entry], stream: Stream) -> _Entry | None:
+    """Takes a sender out of the free ones; not one that is being looked after, because that may take its time."""
+    of_stream = [entry for entry in free if entry.last == stream]
+    entry = next((e for e in (*of_stream, *reversed(free)) if not e.lock.locked()), None)
+    if entry is not None:
+        free.remove(entry)
+    return entry
 
 
 def _check(entries: list[_Entry]) -> None:
@@ -110,10 +142,12 @@ def _check(entries: list[_Entry]) -> None:
             entry.lock.release()
 
 
-def _close(entry: _Entry, grace_secs: float) -> list[bytes]:
+def _close(entry: _Entry, grace_secs: float) -> list[Unreplayed]:
     try:
         entry.sender.close(grace_secs)
     except Exception:  # one destination's trouble must not keep the others from an orderly end
         _LOG.warning("A destination could not be closed in good order.", exc_info=True)
-    messages: list[bytes] = getattr(entry.sender, "unreplayed", [])
-    return messages
+    if not isinstance(entry.sender, StreamSender):
+        return []
+    by_owner = entry.sender.unreplayed_by_owner()
+    return [Unreplayed(entry.destination, owner, messages) for owner, messages in by_owner.items() if owner is not None]

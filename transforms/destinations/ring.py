@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from transforms.events import Stream
+
 _SURVIVALS_NEEDED = 2
 
 
@@ -26,6 +28,7 @@ class Block:
     """Complete frames that are written at once.
 
     Attributes:
+      owner: whose messages they are, for whoever must be told that they may be unread.
       begun: its writing has begun on some connection.
       confirmed_at: when it was last confirmed.
       survivals: connections that lived on for long enough after it was confirmed on them.
@@ -33,6 +36,7 @@ class Block:
 
     frames: bytes
     messages: int
+    owner: Stream | None = None
     begun: bool = False
     confirmed_at: float = 0.0
     survivals: int = 0

@@ -35,6 +35,7 @@ from transforms.destinations.patience import OutOfTime, Patience, Tuning
 from transforms.destinations.ring import Block, Ring
 from transforms.destinations.socket_probe import Peer
 from transforms.errors import DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
+from transforms.events import Stream
 from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class StreamSender:
     Attributes:
       reconnects: connections opened after the first one.
       resent: messages that were written once more.
+      owner: whose messages follow. Streams take turns on a sender, one bundle each.
     """
 
     def __init__(self, destination: Destination, connect: Connect, tuning: Tuning | None = None) -> None:
@@ -74,6 +76,7 @@ class StreamSender:
         self._ring_in_doubt = False  # the connection that carried it died, and it was not confirmed once more
         self.reconnects = 0
         self.resent = 0
+        self.owner: Stream | None = None
 
     # ---- the contract ----
 
@@ -137,9 +140,19 @@ class StreamSender:
     @property
     def unreplayed(self) -> list[bytes]:
         """After close(): confirmed messages that the SIEM may not have read and that could not be sent again."""
-        if not self._ring_in_doubt:
-            return []
-        return [message for block in self._ring for message in self._framing.split(block.frames)]
+        return [message for messages in self.unreplayed_by_owner().values() for message in messages]
+
+    def unreplayed_by_owner(self) -> dict[Stream | None, list[bytes]]:
+        """The same, for each stream."""
+        left: dict[Stream | None, list[bytes]] = {}
+        for block in self._ring if self._ring_in_doubt else ():
+            left.setdefault(block.owner, []).extend(self._framing.split(block.frames))
+        return left
+
+    @property
+    def waited_secs(self) -> float:
+        """How long this bundle has waited for the destination to take something."""
+        return self._patience.waited_secs
 
     def test_connection(self) -> None:
         """Connects once, for the command that checks a configuration. Raises WontHeal or RetryLater."""
@@ -151,7 +164,7 @@ class StreamSender:
     # ---- writing ----
 
     def _close_block(self) -> None:
-        block = Block(self._framing.join(self._small), len(self._small))
+        block = Block(self._framing.join(self._small), len(self._small), self.owner)
         self._small = []
         self._small_bytes = 0
         self._bundle.append(block)

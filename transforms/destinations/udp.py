@@ -118,6 +118,11 @@ class UdpSender:
             self._socket.close()
             self._socket = None
 
+    @property
+    def waited_secs(self) -> float:
+        """How long this bundle has waited for somebody to listen."""
+        return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
+
     def test_connection(self) -> None:
         """Resolves the host; UDP has nothing more to test. Raises RetryLater."""
         try:
