@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.graph import PAGES_PER_BUNDLE
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
@@ -122,20 +123,25 @@ def test_a_destination_that_is_away_for_longer_than_the_checkpoint_timeout_holds
         assert not any(repeated(siem).values()), "the other log type was touched"
 
 
-def test_a_secret_key_is_nowhere_in_the_cluster(tmp_path, flink):
+def test_a_launch_with_a_job_server_of_its_own_may_end_while_the_job_goes_on_and_leaves_no_secret_anywhere(tmp_path, flink):
     with Duo(tmp_path) as duo, SiemReceiver() as siem:
         duo.add_backlog({"auth": 10})
         config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
-        with RunnerProgram(tmp_path, "run", config, "--", *flink.flags()) as program:
+        with RunnerProgram(tmp_path, "run", config, "--", *flink.own_server_flags()) as program:
             job = flink.running_job()
             wait_for_all(duo, siem, ["auth"], program)
             flink.next_checkpoint(job, 2)
+            assert program.end() == exit_codes.OK
+            duo.simulator.add("auth", 10)
+            wait_for_all(duo, siem, ["auth"])
             shown = str(flink.rest(f"/jobs/{job}/config")) + str(flink.rest(f"/jobs/{job}/plan"))
             flink.cancel(job)
         files = [path for path in flink.folder.rglob("*") if path.is_file()]
 
+        assert "The job goes on in the cluster" in program.log()
         assert duo.skey_file.name in program.log()
         assert duo.skey not in program.log()
         assert duo.skey not in shown
         assert len(files) > 5
         assert not [path for path in files if duo.skey.encode() in path.read_bytes()]
+        assert not any(repeated(siem).values())

@@ -183,6 +183,17 @@ class FlinkCluster:
             *more,
         ]
 
+    def own_server_flags(self) -> list[str]:
+        """Beam's flags for a launch that starts a job server of its own, with ``--runner=FlinkRunner``."""
+        others = [flag for flag in self.flags() if not flag.startswith(("--runner", "--job_endpoint"))]
+        return [
+            "--runner=FlinkRunner",
+            f"--flink_master=localhost:{self._ports['rest']}",
+            "--flink_version=1.19",
+            f"--flink_job_server_jar={self._jar}",
+            *others,
+        ]
+
     @property
     def address(self) -> str:
         """Of its REST API."""
