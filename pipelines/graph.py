@@ -64,13 +64,15 @@ def _build_log_type(
         taken = frozenset(a.name for a in accounts if destination in job.destinations_of(a.name, log_type))
         if taken:
             only = None if len(taken) == len(accounts) else taken
-            _send(events, job, log_type, destination, only)
+            _send(events, job, log_type, destination, only, endless=passes is None)
 
 
-def _send(events: beam.PCollection, job: Job, log_type: str, destination: Destination, only: frozenset[str] | None) -> None:
+def _send(
+    events: beam.PCollection, job: Job, log_type: str, destination: Destination, only: frozenset[str] | None, *, endless: bool
+) -> None:
     what = f"{log_type} for {destination.name}"
     formatted = events | f"Format {what}" >> beam.ParDo(FormatEvents(destination, only)).with_outputs(DEAD, main=_MAIN)
-    sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(SendToDestination(destination)).with_outputs(DEAD)
+    sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(SendToDestination(destination, endless=endless)).with_outputs(DEAD)
     # Two writers instead of one behind a Flatten: the in-process runner would run that in a later bundle, after the commit.
     formatted[DEAD] | f"Keep unformattable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))
     sent[DEAD] | f"Keep undeliverable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))

@@ -12,6 +12,7 @@ from tests.servers.harness import (
     LOG_TYPES,
     Duo,
     assert_checkpoints_readable,
+    checkpoints,
     repeated,
     tcp,
     wait_for_all,
@@ -85,6 +86,21 @@ def test_a_destination_that_takes_nothing_leaves_other_log_types_running(tmp_pat
 
         assert not any(repeated(siem).values())
         assert not any(repeated(stuck).values())
+
+
+def test_what_an_idle_siem_acknowledged_and_never_read_is_sent_again_without_waiting_for_new_events(tmp_path, prism):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.simulator.add("auth", 10)
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_for_all(duo, siem, ["auth"], program)
+            siem.stall()
+            duo.simulator.add("auth", 50)
+            wait_until(lambda: [record.delivered for record in checkpoints(tmp_path)] == [60], "the events to be committed")
+            siem.reset_connections()
+            siem.resume()
+            wait_for_all(duo, siem, ["auth"], program)
+            assert program.end() == exit_codes.OK
 
 
 def test_a_wrong_secret_key_leaves_one_account_without_pages_and_the_others_running(tmp_path, prism):

@@ -5,7 +5,8 @@ fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
 Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
 ``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that
-was used has confirmed. The pickled DoFn holds settings and references to secrets, no connection and no secret.
+was used has confirmed. ``endless`` says that nobody else looks after idle connections. The pickled DoFn holds settings and
+references to secrets, no connection and no secret.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from transforms.dead_letters import DEAD, dead_letter
 from transforms.destinations import TRANSPORTS, Sender, registry
+from transforms.destinations.caretaker import look_after_connections
 from transforms.errors import DuoLogSyncError, Stopping, Undeliverable
 from transforms.events import DuoEvent, Stream
 from transforms.holds import HOLDS
@@ -31,9 +33,10 @@ _NOTHING: tuple[TaggedOutput, ...] = ()
 class SendToDestination(beam.DoFn):
     """Sends each message; confirms at the end of the bundle."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, *, endless: bool = False) -> None:
         super().__init__()
         self._destination = destination
+        self._endless = endless
         self._clear()
 
     def _clear(self) -> None:
@@ -43,6 +46,10 @@ class SendToDestination(beam.DoFn):
         self._sent = 0
         self._sent_bytes = 0
         self._dropped: dict[str, int] = {}
+
+    def setup(self) -> None:
+        if self._endless:
+            look_after_connections()
 
     def start_bundle(self) -> None:
         self._clear()

@@ -1,0 +1,38 @@
+"""Looks after idle connections where nobody else does: on streaming runners, from one thread per process.
+
+Place in the flow: the sink starts it on its worker. Local runs look after each stream's connections themselves, between passes.
+
+Why: what a SIEM's kernel acknowledged is not yet read. If the SIEM then crashes, the sender sends it again, but only when it
+looks; the next bundle of a quiet log may be hours away, and the worker may have ended by then.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from transforms.destinations import registry
+from transforms.lifecycle import STOP
+
+_LOGGER = logging.getLogger(__name__)
+_EVERY_SECS = 5.0
+
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def look_after_connections() -> None:
+    """Starts the process's one thread; does nothing where it runs. It ends when the program is asked to end."""
+    global _thread  # noqa: PLW0603 - one per process is the point
+    with _lock:
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_run, name="connections", daemon=True)
+            _thread.start()
+
+
+def _run() -> None:
+    while not STOP.wait(_EVERY_SECS):
+        try:
+            registry.check_all()
+        except Exception:  # one connection's trouble must not leave all others without care
+            _LOGGER.exception("An idle connection could not be looked after.")
