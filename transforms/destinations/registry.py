@@ -11,8 +11,8 @@ gets the sender that it had last where that is free, else the one that was used 
 A bundle that failed never says done. Its sender stays with its stream, which begins the next bundle on it; ``leave`` frees it
 where there is no next one.
 
-Local runs call ``check`` and ``close_all``. On other runners ``caretaker`` calls ``check_all`` every few seconds, and the end of
-a worker process is a crash as far as connections are concerned, but on Prism, whose workers are the program itself.
+Local runs call ``check`` and ``close_all``. On other runners ``caretaker`` calls ``check_all`` every few seconds, and the end
+of a worker process is a crash as far as connections are concerned, but on Prism, whose workers are the program itself.
 """
 
 from __future__ import annotations
