@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from pipelines.demo.simulator import DuoSimulator
+from transforms.duo.budgets import BUDGETS
 from transforms.lifecycle import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
@@ -64,6 +65,13 @@ def account(simulator: DuoSimulator, authority: Authority, skey: str, tmp_path: 
 def nobody_asked_to_stop() -> Iterator[None]:
     yield
     STOP.reset()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_rate_limits() -> Iterator[None]:
+    BUDGETS.clear()
+    yield
+    BUDGETS.clear()
 
 
 @pytest.fixture

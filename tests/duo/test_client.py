@@ -5,6 +5,7 @@ import pickle
 import socket
 import threading
 import time
+from email.utils import formatdate
 
 import pytest
 
@@ -133,6 +134,24 @@ def test_retry_after_is_passed_on(client, simulator):
     with pytest.raises(RetryLater) as caught:
         client.fetch_page(AUTH, whole_day())
     assert caught.value.wait_secs == 17
+
+
+def test_retry_after_may_be_a_date(client, simulator):
+    when = formatdate(time.time() + 90, usegmt=True)
+    simulator.faults.add("status", status=429, retry_after=when)
+
+    with pytest.raises(RetryLater) as caught:
+        client.fetch_page(AUTH, whole_day())
+    assert 80 < caught.value.wait_secs <= 90
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "Thu, 32 Foo 2026 00:00:00 GMT"])
+def test_a_retry_after_that_says_nothing_is_left_out(client, simulator, nonsense):
+    simulator.faults.add("status", status=429, retry_after=nonsense)
+
+    with pytest.raises(RetryLater) as caught:
+        client.fetch_page(AUTH, whole_day())
+    assert caught.value.wait_secs is None
 
 
 def test_wrong_keys_are_told_without_showing_them(account, simulator, tmp_path):

@@ -41,6 +41,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--delay-secs", type=float, default=120.0, help="newer events are not served yet")
     parser.add_argument("--row-bytes", type=int, default=1200, help="about how long rows of auth and activity are")
     parser.add_argument("--calls-per-minute", type=float, help="rate limit of each endpoint; none if left out")
+    parser.add_argument("--burst", type=int, default=1, help="calls that an endpoint takes at once where they are limited (1)")
+    parser.add_argument("--retry-after", type=int, metavar="SECS", help="send this Retry-After with a 429; none if left out")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other events")
     parser.add_argument("--tls-cert", help="PEM certificate; with --tls-key: serve HTTPS")
     parser.add_argument("--tls-key")
@@ -86,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         tls=(options.tls_cert, options.tls_key) if options.tls_cert else None,
         host=options.host,
         port=options.port,
-        rate_limit=RateLimit(options.calls_per_minute) if options.calls_per_minute else None,
+        rate_limit=_rate_limit(options),
         row_bytes=options.row_bytes,
         seed=options.seed,
     )
@@ -99,6 +101,12 @@ def main(argv: Sequence[str]) -> int:
             stopped.wait()
     _say({"event": "stopped", **simulator.stats()})
     return 0
+
+
+def _rate_limit(options: argparse.Namespace) -> RateLimit | None:
+    if not options.calls_per_minute:
+        return None
+    return RateLimit(options.calls_per_minute, options.burst, options.retry_after)
 
 
 def _say(line: dict[str, object]) -> None:

@@ -45,7 +45,7 @@ class Fault:
     skip: int = 0
     status: int = 500
     code: int | None = None
-    retry_after: int | None = None
+    retry_after: int | str | None = None
     secs: float | None = None
     hits: int = 0
     released: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -82,7 +82,7 @@ class Faults:
         skip: int = 0,
         status: int = 500,
         code: int | None = None,
-        retry_after: int | None = None,
+        retry_after: int | str | None = None,
         secs: float | None = None,
     ) -> Fault:
         """Adds one fault; see ``Fault`` and ``KINDS``. The value that it returns counts its hits."""
