@@ -339,6 +339,8 @@ class PageFeed:
     def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
         """Once per kind of trouble, and again when it has lasted."""
         level = logging.WARNING if self.trouble != kind or self._failures % 20 == 0 else logging.DEBUG
+        if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
+            level = logging.INFO  # how fast Duo may be called is learnt from these
         self.trouble = kind
         _LOGGER.log(
             level, "%s: %s Trying again in %.0f s (failure %d in a row).", self.stream, error, wait_secs, self._failures
