@@ -168,9 +168,7 @@ def _proxy(section: ProxySection, key: KeyPath, around: Surroundings, findings: 
 
 def _takes_children(route: Route, account: Account) -> bool:
     """Whether events of children of this account go along a route, which may name single children."""
-    return account.is_msp and (
-        route.takes(account.name) or any(name.startswith(f"{account.name}/") for name in route.accounts)
-    )
+    return account.is_msp and (route.takes(account.name) or any(name.startswith(f"{account.name}/") for name in route.accounts))
 
 
 def _destination(
