@@ -102,8 +102,9 @@ def test_budgets_that_were_not_used_are_kept_too(learnt, tmp_path):
 
 
 def test_the_file_is_private_and_shows_no_integration_key(learnt, tmp_path):
-    (tmp_path / FILE_NAME).write_text("{}")
-    (tmp_path / FILE_NAME).chmod(0o644)
+    left_over = tmp_path / f"{FILE_NAME}.new"
+    left_over.write_text("of a run that was killed")
+    left_over.chmod(0o644)
     budgets_with(learnt, tmp_path).save(at_once=True)
     file = tmp_path / FILE_NAME
 
