@@ -15,12 +15,7 @@ from transforms.secrets import SecretRef
 
 def secrets(url: str, *names: str) -> list[str]:
     """Resolves each; the secret, or the kind of the error and its text."""
-    from google.cloud import secretmanager
-
-    # The library has no variable that leads its requests elsewhere, so its constructor is told.
-    secretmanager.SecretManagerServiceClient = partial(
-        secretmanager.SecretManagerServiceClient, client_options={"api_endpoint": url}
-    )
+    _lead_secret_manager_to(url)
     found = []
     for name in names:
         try:
@@ -28,6 +23,23 @@ def secrets(url: str, *names: str) -> list[str]:
         except DuoLogSyncError as error:
             found.append(f"{type(error).__name__}: {error}")
     return found
+
+
+def _lead_secret_manager_to(url: str) -> None:
+    """The library has no variable that leads its requests elsewhere, so its constructor is told."""
+    from google.cloud import secretmanager
+
+    secretmanager.SecretManagerServiceClient = partial(
+        secretmanager.SecretManagerServiceClient, client_options={"api_endpoint": url}
+    )
+
+
+def program(url: str, *arguments: str) -> int:
+    """The program's command line; its exit code."""
+    from pipelines import cli
+
+    _lead_secret_manager_to(url)
+    return cli.main(arguments)
 
 
 def state(folder: str) -> dict[str, object]:
@@ -64,7 +76,7 @@ def metadata(path: str) -> list[str]:
     return [parameter.name for parameter in read.parameters]
 
 
-WHAT: dict[str, Callable[..., object]] = {"secrets": secrets, "state": state, "metadata": metadata}
+WHAT: dict[str, Callable[..., object]] = {"secrets": secrets, "state": state, "metadata": metadata, "program": program}
 
 if __name__ == "__main__":
     print(json.dumps(WHAT[sys.argv[1]](*sys.argv[2:])))

@@ -15,7 +15,9 @@ import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from pipelines.demo.receiver import SiemReceiver
 from pipelines.launch_files.dataflow import flex_main
+from tests.conftest import IKEY, now_ms
 from tests.dataflow.conftest import ROOT
 from tests.dataflow.fake_google import BUCKET, PROJECT, REGION, FakeGoogle
 from tests.dataflow.graphs import labels, unpacked
@@ -44,14 +46,20 @@ class Machine:
     folder: Path
     to_the_stand_in: dict[str, str]
 
-    def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": str(ROOT),
-            **self.to_the_stand_in, **variables,
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": str(ROOT), **self.to_the_stand_in,
         }  # fmt: skip
-        return subprocess.run(
-            [self.python, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+
+    def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        words = [self.python, *map(str, arguments)]
+        environment = {**self.environment, **variables}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        words = [self.python, *map(str, arguments)]
+        return subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def submit(self, *flags: str) -> None:
         config = self.folder / "config.yml"
@@ -224,6 +232,43 @@ def test_a_worker_keeps_checkpoints_and_dead_letters_in_the_bucket(machine, goog
     assert (seen["empty"], seen["loaded"], seen["delivered"]) == (True, True, [20])
     assert "state/checkpoints/main.auth.json" in google.objects
     assert [google.objects[path.removeprefix(f"gs://{BUCKET}/")][:4] for path in seen["letters"]] == [b"Obj\x01"]
+
+
+def finished(running: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return running.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        raise
+
+
+def test_the_whole_program_goes_on_from_a_bucket_on_another_machine(machine, google, simulator, authority, skey, tmp_path):
+    name = "projects/acme-prod/secrets/simulator/versions/1"
+    google.secrets[name] = skey.encode()
+    simulator.add("auth", 700, at_ms=now_ms() - 60_000)
+    with SiemReceiver(keep_messages=True) as receiver:
+        config = tmp_path / "config.yml"
+        config.write_text(
+            f"""version: 2
+accounts: [{{api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "gcp:{name}"}}]
+reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
+destinations: [{{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}]
+routes: [{{log_types: auth, destinations: siem}}]
+storage: {{checkpoint_dir: gs://{BUCKET}/moved/checkpoints, dead_letter_dir: gs://{BUCKET}/moved/dead-letters}}
+"""
+        )
+        for expected, more in ((700, 300), (1000, 0)):
+            running = machine.start(ROOT / "tests" / "dataflow" / "in_the_cloud.py", "program", google.url, "run", config)
+            arrived = receiver.wait_for(expected, 40)
+            running.terminate()
+            out, said = finished(running)
+            assert arrived, said
+            assert json.loads(out) == 0, said
+            simulator.add("auth", more)
+        assert len(receiver.messages) == len(set(receiver.messages)) == 1000
+    record = json.loads(google.objects["moved/checkpoints/main.auth.json"])
+    assert record["delivered"] == 1000
+    google.asked_for.clear()
 
 
 def test_the_stand_in_knew_every_call(google, submitted, template_job):
