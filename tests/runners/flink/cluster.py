@@ -58,14 +58,21 @@ class FlinkCluster:
         self._settings = settings
 
     def __enter__(self) -> Self:
-        self._write_settings()
-        self.start("job_manager", "task_manager", "pool")
-        self.wait_for("a task manager", lambda: self.rest("/taskmanagers")["taskmanagers"])
-        self.start("job_server")
-        self.wait_for("the job server", lambda: _listens(self._ports["jobs"]))
+        try:
+            self._write_settings()
+            self.start("job_manager", "task_manager", "pool")
+            self.wait_for("a task manager", lambda: self.rest("/taskmanagers")["taskmanagers"])
+            self.start("job_server")
+            self.wait_for("the job server", lambda: _listens(self._ports["jobs"]))
+        except BaseException:
+            self._kill_all()
+            raise
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._kill_all()
+
+    def _kill_all(self) -> None:
         for name in list(self._processes):
             self.kill(name)
 
