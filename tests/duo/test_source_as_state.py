@@ -71,6 +71,17 @@ def test_what_is_written_today_is_read_today():
     assert back.checkpoint_mark.cursor == mark.cursor
 
 
+def test_marks_of_one_position_share_one_cursor_however_often_they_are_decoded():
+    # Flink has a reader for each bundle between two checkpoints; each with ids of its own would fill the worker's memory.
+    source = source_of_1_0_0()
+    coder = source.get_checkpoint_mark_coder()
+    encoded = coder.encode(DuoCheckpointMark(Cursor(5, seq=7, seen={0: frozenset({"a"})}), source))
+
+    assert coder.decode(bytes(bytearray(encoded))).cursor is coder.decode(encoded).cursor
+    assert coder.decode(coder.encode(DuoCheckpointMark(Cursor(6, seq=8), source))).cursor == Cursor(6, seq=8)
+    assert coder.decode(encoded).cursor.seen == {0: frozenset({"a"})}
+
+
 def test_a_source_of_a_later_release_with_more_settings_is_read_without_them():
     function, (encoded,) = source_of_1_0_0().__reduce__()
     later = encoded.replace(b'"start_days"', b'"a_setting_of_tomorrow":1,"start_days"').replace(b'"v":1', b'"v":1,"more":[]')
