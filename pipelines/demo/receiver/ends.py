@@ -139,6 +139,7 @@ class StreamEnd:
         self._reading = reading
         self._tally = tally
         self._happenings = happenings
+        self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self._refusing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -166,9 +167,10 @@ class StreamEnd:
                     continue
                 self._happenings.accepted += 1
                 connection = Connection(sock, self._context, self._reading, self._tally, self._happenings)
-                self._connections = [c for c in self._connections if c.is_alive()]
-                connection.start()
-                self._connections.append(connection)
+                # Under the lock, so that a connection which is already read from cannot be missed by end_connections.
+                with self._lock:
+                    connection.start()
+                    self._connections = [*(c for c in self._connections if c.is_alive()), connection]
 
     def refuse(self) -> None:
         """Stops listening; connections that are there go on."""
@@ -180,7 +182,8 @@ class StreamEnd:
 
     def end_connections(self, how: str) -> None:
         """Ends every connection, and returns when they are ended."""
-        connections = list(self._connections)
+        with self._lock:
+            connections = list(self._connections)
         for connection in connections:
             connection.end(how)
         for connection in connections:
