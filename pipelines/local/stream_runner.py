@@ -15,10 +15,13 @@ import logging
 import random
 import threading
 import time
+from functools import cache
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from pipelines.graph import build, one_stream
 from transforms.checkpoints import store_at
@@ -28,6 +31,7 @@ from transforms.duo.initial import initial_cursor
 from transforms.duo.source import Passes
 from transforms.errors import RetryLater, Stopping, WontHeal
 from transforms.lifecycle import FAILURES, STOP
+from transforms.pass_slots import SLOTS
 from transforms.settings import Account, Job
 
 _LOGGER = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ class StreamRunner:
         self._account = account
         self._log_type = log_type
         self._failures = 0
+        self._plan: bytes | None = None
         self._reported_at = time.monotonic()
         self._finishing = False
         self._thread = threading.Thread(target=self.run, name=str(self.stream), daemon=True)
@@ -93,7 +98,7 @@ class StreamRunner:
             if self._finishing:
                 feed.close()  # hands out what it has; then nothing comes any more
             if feed.wait_ready(_IDLE_TICK_SECS):
-                self._run_pass()
+                self._run_in_slot(feed)
             else:
                 self._idle(feed)
                 self.done = feed.finished or self._finishing
@@ -118,25 +123,47 @@ class StreamRunner:
         self.done = self._finishing
 
     def _rest(self, secs: float) -> None:
-        """Waits, unless the program or this stream is asked to end."""
+        """Waits, unless the program or this stream is asked to end. Others may have the room of what is in hand meanwhile."""
+        feed = feed_of(self._account, self._log_type, self._job.reading)
+        held = feed.ready
         end = time.monotonic() + secs
         while not self._finishing and (left_secs := end - time.monotonic()) > 0:
+            feed.hold(held)
             if STOP.wait(min(left_secs, _IDLE_TICK_SECS)):
-                return
+                break
+        feed.hold(False)
 
     def _let_go(self) -> None:
         """Nobody reads this stream any more: its feed ends. If it comes back, its checkpoint is read anew."""
         close_feed(self._account, self._log_type, self._job.reading)
         store_at(self._job.storage.checkpoint_dir).let_go(self.stream)
+        registry.leave(self.stream)
+
+    def _run_in_slot(self, feed: PageFeed) -> None:
+        """Waits until not too many others are in a pass, then runs one."""
+        with SLOTS.slot(
+            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, shut_out=lambda: feed.hold(True)
+        ) as granted:
+            feed.hold(False)
+            # While shut out, the pages may have been let go.
+            if granted and feed.wait_ready(0.0):
+                self._run_pass()
 
     def _run_pass(self) -> None:
-        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(["--no_save_main_session"]))
-        build(pipeline, self._job, passes=Passes())
         try:
-            pipeline.run().wait_until_finish()
+            FnApiRunner().run_via_runner_api(self._plan_of_pass(), _options()).wait_until_finish()
             self._failures, self.fatal = 0, None
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.stream) or error)
+
+    def _plan_of_pass(self) -> beam_runner_api_pb2.Pipeline:
+        """The graph as Beam plans it. To make it costs twice as much as to run it, and all passes of a stream are alike."""
+        if self._plan is None:
+            pipeline = beam.Pipeline(runner=FnApiRunner(), options=_options())
+            build(pipeline, self._job, passes=Passes())
+            plan = pipeline.to_runner_api(default_environment=EmbeddedPythonEnvironment.default())
+            self._plan = plan.SerializeToString()
+        return beam_runner_api_pb2.Pipeline.FromString(self._plan)
 
     def _handle_failure(self, error: Exception) -> None:
         """Back-off before the next pass, which begins again behind the last delivered bundle."""
@@ -164,6 +191,11 @@ class StreamRunner:
         except OSError as error:
             _LOGGER.warning("%s: its checkpoint cannot be written: %s.", self.stream, error.strerror)
             time.sleep(_IDLE_TICK_SECS)
+
+
+@cache
+def _options() -> PipelineOptions:
+    return PipelineOptions(["--no_save_main_session"])
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ others': the program ends by itself only when every stream has stopped for good.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -22,13 +23,19 @@ from transforms.destinations import TRANSPORTS, registry
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.duo.budgets import BUDGETS
 from transforms.duo.feed import close_feeds, stream_of
+from transforms.duo.prefetch import READ_AHEAD
 from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
 from transforms.lifecycle import STOP
+from transforms.pass_slots import SLOTS
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
 GRACE_SECS = 30.0
+# So many streams run as if each were alone. Of more, not all need a pass or pages at the same time, and memory would show it.
+_FEW_STREAMS = 8
+_SLOTS_OF_MANY = 3
+_READ_AHEAD_BYTES_OF_MANY = 20_000_000
 
 
 def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
@@ -151,6 +158,7 @@ class _Supervisor:
         self._begun.add(account.name)
         with self._mutex:
             self._runners += started
+            self._share_room()
         for runner in started:
             runner.start()
         return started
@@ -166,6 +174,13 @@ class _Supervisor:
     def _forget(self, ended: Sequence[StreamOfChild]) -> None:
         with self._mutex:
             self._runners = [runner for runner in self._runners if runner not in ended]
+            self._share_room()
+
+    def _share_room(self) -> None:
+        many = len(self._runners) > _FEW_STREAMS
+        SLOTS.waiting = registry.waiting
+        SLOTS.slots = _SLOTS_OF_MANY if many else _FEW_STREAMS
+        READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:

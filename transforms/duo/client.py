@@ -21,7 +21,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import duo_client
@@ -36,7 +37,7 @@ from transforms.settings import Account
 # A full page is about 1.5 MB. Anything near this is not a page of logs.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 # Duo closes idle connections after about a minute: a connection this old is not worth the attempt.
-_IDLE_SECS = 30.0
+IDLE_SECS = 30.0
 _READ_BYTES = 256 * 1024
 _BAD_TIMESTAMP_CODES = (40104, 40105)
 
@@ -80,8 +81,7 @@ class DuoClient(duo_client.Admin):
         self.account_id = account.account_id
         self._account = account
         self._timeout_secs = timeout_secs
-        self._tls = ssl.create_default_context(cafile=account.ca_file or DEFAULT_CA_CERTS)
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls = _trust(account.ca_file or DEFAULT_CA_CERTS)
         self._connection: http.client.HTTPSConnection | None = None
         self._last_used = 0.0
         self.skew_secs: float | None = None
@@ -156,7 +156,7 @@ class DuoClient(duo_client.Admin):
         return response, content
 
     def _connected(self, deadline: float) -> http.client.HTTPSConnection:
-        if self._connection is not None and time.monotonic() - self._last_used > _IDLE_SECS:
+        if self._connection is not None and time.monotonic() - self._last_used > IDLE_SECS:
             self.close()
         if self._connection is None:
             self._connection = self._new_connection()
@@ -260,6 +260,18 @@ class DuoClient(duo_client.Admin):
         if isinstance(error, TimeoutError):
             return RetryLater(f"{where} did not answer within {self._timeout_secs:g} s.", kind="timeout")
         return RetryLater(f"Calling {where} failed: {error or type(error).__name__}.", kind="network")
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """One context for all clients that trust the same file, as it is now: each holds some hundred kilobytes."""
+    return _trust_as_of(ca_file, Path(ca_file).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _trust_as_of(ca_file: str, _changed_ns: int) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _params(log_type: LogType, call: Call) -> dict[str, str]:

@@ -22,11 +22,12 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from transforms.duo.budgets import budget_of
-from transforms.duo.client import DuoClient, PageRefused
+from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.paging import Call, Finished, Step, Wait, after_answer, days_out_of_reach, next_call, without_page_cursor
+from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -41,6 +42,7 @@ _FIRST_BACKOFF_SECS = 1.0
 _LONGEST_BACKOFF_SECS = 60.0
 _UNAVAILABLE_RETRY_SECS = 900.0
 _GIVE_WAY_SECS = 5.0
+_LOOK_FOR_ROOM_SECS = 1.0
 USER_AGENT = "DuoLogSync-Beam/1.0"
 
 
@@ -51,6 +53,7 @@ class FetchedPage:
     before: Cursor
     page: DuoPage
     after: Cursor
+    size: int = 0
 
 
 class PageFeed:
@@ -78,6 +81,9 @@ class PageFeed:
         self._answered = False
         self._finished = False
         self._closed = False
+        self._held = False
+        self._share = Share(READ_AHEAD)
+        self._expected_bytes = FULL_PAGE_BYTES
         self._thread: threading.Thread | None = None
 
     # --- the reader's side -------------------------------------------------------------------------------------------
@@ -93,6 +99,7 @@ class PageFeed:
                 self._due = 0.0
                 self._fatal = None
                 self._warn_of_lost_days(cursor)
+            self._count_ready()
             self._start_thread()
             self._changed.notify_all()
 
@@ -109,6 +116,7 @@ class PageFeed:
                 self._changed.wait(left_secs)
             fetched = self._pages[self._handed]
             self._handed += 1
+            self._count_ready()
             self._changed.notify_all()
             return fetched
 
@@ -129,6 +137,11 @@ class PageFeed:
             while self._pages and self._handed and self._pages[0].after.seq <= cursor.seq:
                 self._pages.popleft()
                 self._handed -= 1
+
+    @property
+    def ready(self) -> bool:
+        """A page is here that is not handed out."""
+        return self._handed < len(self._pages)
 
     @property
     def under_way(self) -> int:
@@ -162,11 +175,38 @@ class PageFeed:
             if not self._pages and self._fetch_at == cursor:
                 self._base = cursor
 
+    def hold(self, held: bool) -> None:
+        """Whether reading is of no use for now, because nobody can take what is read. Pages that are not handed out are let go
+        where others wait for the room, and read again later. Ask again while it lasts.
+        """
+        with self._changed:
+            if held and READ_AHEAD.scarce and self._handed < len(self._pages) and not self._closed:
+                self._base = self._fetch_at = self._pages[self._handed].before
+                while len(self._pages) > self._handed:
+                    self._pages.pop()
+                self._epoch += 1
+                self._count_ready()
+            if held != self._held:
+                self._held = held
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Ends the thread and the connection; waits for neither."""
         with self._changed:
             self._closed = True
+            self._share.withdraw()
             self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Lets go of everything; for a closed feed that nobody reads any more."""
+        with self._changed:
+            self._pages.clear()
+            self._handed = 0
+            self._count_ready()
+
+    def _count_ready(self) -> None:
+        ahead = len(self._pages) - self._handed
+        self._share.holds(sum(self._pages[-1 - index].size for index in range(ahead)))
 
     # --- positions (the caller holds the condition) ------------------------------------------------------------------
 
@@ -201,26 +241,39 @@ class PageFeed:
 
     def _run(self) -> None:
         client: DuoClient | None = None
-        while (work := self._next_work()) is not None:
+        while not self._closed:
+            work = self._next_work()
+            if work is None:
+                if not self._closed:  # then there is no room
+                    self._share.wait(_LOOK_FOR_ROOM_SECS)
+                continue
             epoch, call = work
             try:
                 if client is None:
                     client = DuoClient(self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs)
-                answer = client.fetch_page(self._log_type, call)
-                self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
+                self._fetch(client, epoch, call)
             except Exception as error:  # a thread that dies silently would stop the stream for ever
                 self._handle(epoch, call, error)
-        if client is not None:
-            client.close()
+            self._share.holds(self._share.ready_bytes, answered=True)
+            if self._due - time.monotonic() > IDLE_SECS:
+                _disconnect(client)  # Duo would close it anyway, before it is used again
+        _disconnect(client)
+
+    def _fetch(self, client: DuoClient, epoch: int, call: Call) -> None:
+        """A function of its own, so that nothing holds the page when this thread waits afterwards."""
+        answer = client.fetch_page(self._log_type, call)
+        self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
 
     def _next_work(self) -> tuple[int, Call] | None:
-        """Waits until there is a page to fetch; None when closed."""
+        """Waits until there is a page to fetch; None when closed, and where there is no room for it now."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                if len(self._pages) - self._handed >= _AHEAD or self._fetch_at is None:
+                if len(self._pages) - self._handed >= _AHEAD or self._fetch_at is None or self._held:
+                    self._share.withdraw()
                     self._changed.wait()
                 elif self._due > now:
+                    self._share.withdraw()
                     self._changed.wait(self._due - now)
                 else:
                     step = next_call(self._fetch_at, int(time.time() * 1000), self._reading)
@@ -232,7 +285,10 @@ class PageFeed:
                         self._rest(_GIVE_WAY_SECS, caught_up=False)
                     elif isinstance(step, Wait):
                         self._rest(step.secs, caught_up=True)
+                    elif not self._share.reserve(self._expected_bytes):
+                        return None
                     elif (pause := self._budget.reserve()) > 0:
+                        self._share.holds(self._share.ready_bytes, answered=True)
                         self._rest(pause, caught_up=self._caught_up)
                     else:
                         self._caught_up = False
@@ -258,11 +314,13 @@ class PageFeed:
                 return
             self._tell_of(step)
             self._fetch_at = step.cursor
+            self._expected_bytes = size = sum(map(len, step.rows))
             if step.rows:
                 before = self._base if self._base is not None else step.cursor
-                self._pages.append(FetchedPage(before, DuoPage(self.stream, step.rows), step.cursor))
+                self._pages.append(FetchedPage(before, DuoPage(self.stream, step.rows), step.cursor, size))
                 self._base = step.cursor
                 self._forget_oldest()
+                self._count_ready()
             self._changed.notify_all()
 
     def _tell_of(self, step: Step) -> None:
@@ -347,6 +405,11 @@ class PageFeed:
         )
 
 
+def _disconnect(client: DuoClient | None) -> None:
+    if client is not None:
+        client.close()
+
+
 def _utc(time_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
 
@@ -376,6 +439,7 @@ def close_feed(account: Account, log_type: str, reading: Reading) -> None:
         feed = _feeds.pop((account, log_type, reading), None)
     if feed is not None:
         feed.close()
+        feed.forget()
 
 
 def pages_under_way() -> int:
@@ -391,3 +455,4 @@ def close_feeds() -> None:
         _feeds.clear()
     for feed in feeds:
         feed.close()
+        feed.forget()

@@ -39,6 +39,7 @@ from transforms.errors import WontHeal
 from transforms.events import DuoPage, DuoPageCoder, SplitPages, Stream
 from transforms.holds import HOLDS
 from transforms.lifecycle import STOP
+from transforms.pass_slots import SLOTS
 from transforms.settings import Account, Reading, Storage
 
 _LOGGER = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ _LOGGER = logging.getLogger(__name__)
 _PASS_WAIT_SECS = 0.5
 # The same on a streaming runner. Giving up costs the poll delay, and the runner's requests wait as long as the reader does.
 _ENDLESS_WAIT_SECS = 1.0
+# So many pages are sent before a pass ends because other streams wait. Each pass costs as much CPU as a page or two.
+_PAGES_BEFORE_OTHERS = 4
 _WIRE_VERSION = 1
 
 
@@ -187,7 +190,7 @@ class DuoReader(UnboundedReader):
     def advance(self) -> bool:
         if self._gone:
             return False
-        if self._pages_left == 0:
+        if self._pages_left == 0 or self._makes_way():
             self._ended = True
             return False
         if STOP.requested:
@@ -206,11 +209,18 @@ class DuoReader(UnboundedReader):
             self._pages_left -= 1
         return True
 
+    def _makes_way(self) -> bool:
+        """Other streams wait for this pass to end, and it has sent enough for the work that a pass is."""
+        if self._pages_left is None or not SLOTS.wanted:
+            return False
+        assert self._source.passes is not None
+        return self._source.passes.pages_per_pass - self._pages_left >= _PAGES_BEFORE_OTHERS
+
     def _take(self) -> FetchedPage | None:
         assert self._feed is not None
         if self._source.passes is not None:
-            # Nobody else is held up by waiting, except pages of this bundle that could be delivered meanwhile.
-            return self._feed.take(0.0 if self._undelivered_rows else _PASS_WAIT_SECS)
+            # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and streams without a slot.
+            return self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS)
         if HOLDS.held(self._source.stream):
             return None
         try:
