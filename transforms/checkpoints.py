@@ -68,6 +68,7 @@ class CheckpointStore:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._mutex = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._last: dict[Stream, tuple[Cursor, int]] = {}
         self._lock_fd: int | None = None
 
@@ -107,7 +108,7 @@ class CheckpointStore:
 
     def load(self, stream: Stream) -> Cursor | None:
         """The last delivered cursor; None where the stream has none. Unreadable files: see the module's contract."""
-        with self._mutex:
+        with self._lock_of(stream):
             known = self._last.get(stream)
             if known is None:
                 known = self._read_best(stream)
@@ -120,7 +121,7 @@ class CheckpointStore:
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
-        with self._mutex:
+        with self._lock_of(stream):
             known = self._last.get(stream) or self._read_best(stream)
             if known is not None and cursor.seq <= known[0].seq:
                 return False
@@ -132,7 +133,7 @@ class CheckpointStore:
 
     def forget(self, stream: Stream) -> None:
         """Moves a stream's record aside, so that it begins anew."""
-        with self._mutex:
+        with self._lock_of(stream):
             self._last.pop(stream, None)
             path = self._path(stream)
             for record in (path, path.with_name(path.name + ".previous")):
@@ -141,7 +142,7 @@ class CheckpointStore:
 
     def let_go(self, stream: Stream) -> None:
         """Nobody commits for this stream any more: whoever asks next reads its file."""
-        with self._mutex:
+        with self._lock_of(stream):
             self._last.pop(stream, None)
 
     def records(self) -> Iterator[Record]:
@@ -151,6 +152,11 @@ class CheckpointStore:
                 yield decode_record(path.read_bytes())
 
     # --- files -------------------------------------------------------------------------------------------------------
+
+    def _lock_of(self, stream: Stream) -> threading.Lock:
+        """Each stream's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
+        with self._mutex:
+            return self._locks.setdefault(self.file_name(stream), threading.Lock())
 
     @staticmethod
     def file_name(stream: Stream) -> str:

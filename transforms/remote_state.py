@@ -52,7 +52,7 @@ class RemoteCheckpointStore(CheckpointStore):
         pass
 
     def forget(self, stream: Stream) -> None:
-        with self._mutex:
+        with self._lock_of(stream):
             self._last.pop(stream, None)
             place = self._place(stream)
             if _exists(place):
