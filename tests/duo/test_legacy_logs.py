@@ -168,10 +168,10 @@ def test_a_log_that_duo_has_ended_is_told_once_and_left_alone(feed_of, simulator
     ended.seek(start_of_day())
     well.seek(start_of_day())
     eventually(lambda: ended.counts["forbidden" if status == 403 else "not_found"] == 1)
-    told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "main/admin" in r.getMessage()]
 
     assert ended.take(0.2) is None
     assert ended.resting
+    told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "main/admin" in r.getMessage()]
     assert len(well.take(10).page.rows) == 2
     assert len(told) == 1
     assert "/admin/v1/logs/administrator" in told[0]
