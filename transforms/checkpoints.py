@@ -231,12 +231,16 @@ class CheckpointStore:
             os.close(descriptor)
 
 
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_record = msgspec.json.Decoder(Record).decode
+
+
 def decode_record(content: bytes) -> Record:
     """The record that a file holds. Raises CursorUnreadable."""
     if not content.strip():
         raise CursorUnreadable("The file is empty.")
     try:
-        record = msgspec.json.decode(content, type=Record)
+        record = _decode_record(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CursorUnreadable(f"Not a checkpoint record: {error}.") from None
     if record.v != _VERSION:

@@ -104,6 +104,10 @@ def _about(stream: Stream, destination: Destination | None) -> dict[str, Any]:
     }
 
 
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_letter = msgspec.msgpack.Decoder(DeadLetter).decode
+
+
 class DeadLetterCoder(coders.Coder):
     """MessagePack behind a version byte, for runners that encode between two steps."""
 
@@ -115,7 +119,7 @@ class DeadLetterCoder(coders.Coder):
     def decode(self, encoded: bytes) -> DeadLetter:
         if encoded[:1] != self._VERSION:
             raise ValueError(f"DeadLetter of an unknown version {encoded[:1]!r}: this release is too old for it.")
-        return msgspec.msgpack.decode(encoded[1:], type=DeadLetter)
+        return _decode_letter(encoded[1:])
 
     def is_deterministic(self) -> bool:
         return True

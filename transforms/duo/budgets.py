@@ -128,9 +128,13 @@ def _believed(entry: _Entry, now: float) -> bool:
     return sane and abs(now - entry.saved_at) < _BELIEVED_SECS and entry.next_call_at - now <= _LONGEST_WAIT_SECS
 
 
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_file = msgspec.json.Decoder(_File).decode
+
+
 def _read(path: Path) -> dict[str, _Entry]:
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = _decode_file(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

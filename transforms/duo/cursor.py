@@ -51,6 +51,9 @@ class _Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     seen: dict[str, list[str]] = {}
 
 
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+
 Seen = Mapping[int, frozenset[str]]
 
 
@@ -121,7 +124,7 @@ class Cursor:
     def from_json(cls, encoded: bytes) -> Cursor:
         """Reads what ``to_json`` of this or an earlier release wrote. Raises CursorUnreadable."""
         try:
-            wire = msgspec.json.decode(encoded, type=_Wire)
+            wire = _decode_wire(encoded)
             seen = {int(minute): frozenset(digests) for minute, digests in wire.seen.items()}
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise CursorUnreadable(f"Not a cursor: {error}.") from None

@@ -265,9 +265,13 @@ class _Wire(msgspec.Struct):
     passes: Passes | None = None
 
 
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+
+
 def unpickle_source(encoded: bytes) -> DuoLogSource:
     """Reads what this or an earlier release pickled. Savepoints hold this function's name: it stays here under it."""
-    wire = msgspec.json.decode(encoded, type=_Wire)
+    wire = _decode_wire(encoded)
     if wire.v != _WIRE_VERSION:
         raise ValueError(f"The source has version {wire.v}; this release reads version {_WIRE_VERSION}.")
     return DuoLogSource(wire.log_type, wire.accounts, wire.reading, wire.storage, wire.passes)
