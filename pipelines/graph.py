@@ -52,13 +52,14 @@ def _build_log_type(
     pipeline: beam.Pipeline, job: Job, log_type: str, accounts: tuple[Account, ...], passes: Passes | None
 ) -> None:
     source = DuoLogSource(log_type, accounts, job.reading, job.storage, passes)
+    destinations = {a.name: tuple(d.name for d in job.destinations_of(a.name, log_type)) for a in accounts}
     events = (
         pipeline
         | f"Read {log_type}"
         >> ReadFromUnboundedSource(
             source, poll_interval=_POLL_SECS, max_records_per_bundle=PAGES_PER_BUNDLE, max_read_time_seconds=_BUNDLE_SECS
         )
-        | f"Split {log_type}" >> beam.ParDo(SplitAndAnnounce(source))
+        | f"Split {log_type}" >> beam.ParDo(SplitAndAnnounce(source, destinations))
     )
     for destination in job.destinations:
         taken = frozenset(a.name for a in accounts if destination in job.destinations_of(a.name, log_type))

@@ -67,7 +67,6 @@ _STREAMING = _Addition("--streaming", "Beam would plan an endless read as a batc
 _FOR_FLINK = (
     _Addition("--checkpointing_interval=10000", "Flink makes no checkpoints unless asked"),
     _Addition("--max_bundle_time_mills=100", "Beam would wait a second at the end of every bundle on Flink"),
-    _Addition("--environment_cache_millis=60000", "a part of the job that starts again then finds its workers as they were"),
 )
 
 

@@ -10,7 +10,10 @@ are empty, checkpoints complete, and a connection is tried now and then from out
 goes on where it was. A destination that takes connections but no data is found out by the next bundle; each makes the hold
 longer.
 
-Contract: thread-safe; a process has one ``HOLDS``; ``held`` never waits.
+A new process knows nothing of that, and on Flink a worker often ends with the bundle that failed. So the steps of the graph
+tell it which destinations a stream needs, and a stream is not read before each of them was connected to once.
+
+Contract: thread-safe; a process has one ``HOLDS``; ``held`` waits half a second for the first look, and never again.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from transforms.errors import WontHeal
 from transforms.events import Stream
 
 _LOGGER = logging.getLogger(__name__)
 _FIRST_SECS = 2.0
 _LONGEST_SECS = 300.0
 _PROBE_EVERY_SECS = 5.0
+_FIRST_LOOK_SECS = 0.5
 
 Probe = Callable[[], None]
 """Returns where the destination can be connected to; raises where it cannot. May take seconds."""
@@ -41,6 +46,8 @@ class _Hold:
       not_before: monotonic time of the next probe.
       released: it could be connected to: the next bundle may try.
       told: the log says that the stream waits.
+      looked: a first look at it is over.
+      said: what only a person can mend about it, as the log has it.
     """
 
     probe: Probe
@@ -49,6 +56,8 @@ class _Hold:
     probing: bool = False
     released: bool = False
     told: bool = False
+    looked: threading.Event = field(default_factory=threading.Event)
+    said: str = ""
 
 
 class Holds:
@@ -59,6 +68,22 @@ class Holds:
         self._longest_secs = longest_secs
         self._lock = threading.Lock()
         self._holds: dict[Stream, dict[str, _Hold]] = {}
+        self._needs: dict[Stream, tuple[str, ...]] = {}
+        self._probes: dict[str, Probe] = {}
+        self._connected: set[str] = set()  # destinations that this process has connected to
+        self._unsure: set[Stream] = set()  # streams of which nobody has asked yet whether their destinations are there
+
+    def know(self, destination: str, probe: Probe) -> None:
+        """A step of this process sends to the destination."""
+        with self._lock:
+            self._probes[destination] = probe
+
+    def needs(self, stream: Stream, destinations: tuple[str, ...]) -> None:
+        """The stream's events go to these destinations."""
+        with self._lock:
+            if self._needs.get(stream) != destinations:
+                self._needs[stream] = destinations
+                self._unsure.add(stream)
 
     def hold(self, stream: Stream, destination: str, probe: Probe) -> None:
         """A bundle of the stream was not taken: hold it until the destination can be connected to."""
@@ -83,6 +108,8 @@ class Holds:
 
     def held(self, stream: Stream) -> bool:
         """Whether the stream waits for a destination. Starts a look at the destination, elsewhere, where one is due."""
+        if stream in self._unsure:
+            self._look_first(stream)
         if stream not in self._holds:
             return False
         with self._lock:
@@ -91,9 +118,26 @@ class Holds:
             for name, hold in waiting:
                 self._tell(stream, name, hold, now)
                 if not hold.probing and now >= hold.not_before:
-                    hold.probing = True
-                    threading.Thread(target=self._look, args=(stream, name, hold), name=f"look at {name}", daemon=True).start()
+                    self._start_look(stream, name, hold)
             return bool(waiting)
+
+    def _look_first(self, stream: Stream) -> None:
+        deadline = time.monotonic() + _FIRST_LOOK_SECS
+        with self._lock:
+            self._unsure.discard(stream)
+            unknown = [name for name in self._needs[stream] if name in self._probes and name not in self._connected]
+            holds = {name: _Hold(self._probes[name], told=True) for name in unknown}
+            if not holds:
+                return
+            self._holds.setdefault(stream, {}).update(holds)
+            for name, hold in holds.items():
+                self._start_look(stream, name, hold)
+        for hold in holds.values():
+            hold.looked.wait(max(0.0, deadline - time.monotonic()))
+
+    def _start_look(self, stream: Stream, name: str, hold: _Hold) -> None:
+        hold.probing = True
+        threading.Thread(target=self._look, args=(stream, name, hold), name=f"look at {name}", daemon=True).start()
 
     @staticmethod
     def _tell(stream: Stream, destination: str, hold: _Hold, now: float) -> None:
@@ -108,12 +152,19 @@ class Holds:
         """For tests: as in a new process."""
         with self._lock:
             self._holds.clear()
+            self._needs.clear()
+            self._probes.clear()
+            self._connected.clear()
+            self._unsure.clear()
 
     def _look(self, stream: Stream, destination: str, hold: _Hold) -> None:
         try:
             hold.probe()
         except Exception as error:  # whatever it is, it is no connection; the next look may find one
             _LOGGER.debug("%s still waits for %s: %s", stream, destination, error)
+            if isinstance(error, WontHeal) and hold.said != str(error):
+                hold.said = str(error)
+                _LOGGER.error("%s", error)
             found = False
         else:
             _LOGGER.info("%s is read on: %s takes connections.", stream, destination)
@@ -122,6 +173,11 @@ class Holds:
             hold.probing = False
             hold.released = found
             hold.not_before = time.monotonic() + _PROBE_EVERY_SECS
+            if found:
+                self._connected.add(destination)
+            elif not hold.looked.is_set():
+                hold.told = False
+        hold.looked.set()
 
 
 HOLDS = Holds()

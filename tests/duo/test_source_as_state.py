@@ -17,7 +17,7 @@ from transforms.checkpoints import CheckpointStore
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import close_feeds
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
-from transforms.errors import BadCredentials
+from transforms.errors import BadCredentials, BadDestination
 from transforms.events import Stream
 from transforms.holds import HOLDS
 from transforms.lifecycle import STOP
@@ -108,7 +108,7 @@ def test_a_pickled_source_names_no_class_of_ours():
 def test_a_restored_source_follows_the_settings_of_the_graph_that_runs(tmp_path):
     restored = source_of_1_0_0()
     now = replace(restored, reading=Reading(page_pause_secs=9), storage=Storage(str(tmp_path), str(tmp_path)))
-    SplitAndAnnounce(now).setup()
+    SplitAndAnnounce(now, {}).setup()
     reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
 
     assert reader._source == now
@@ -116,7 +116,7 @@ def test_a_restored_source_follows_the_settings_of_the_graph_that_runs(tmp_path)
 
 def test_settings_of_other_logs_are_not_taken_for_a_streams_own():
     restored = source_of_1_0_0()
-    SplitAndAnnounce(replace(restored, log_type="activity")).setup()
+    SplitAndAnnounce(replace(restored, log_type="activity"), {}).setup()
 
     assert restored.create_reader(None, DuoCheckpointMark(Cursor(5), restored))._source == restored
 
@@ -124,7 +124,7 @@ def test_settings_of_other_logs_are_not_taken_for_a_streams_own():
 def test_an_account_that_the_configuration_no_longer_has_is_not_read_and_its_position_is_kept(caplog):
     restored = source_of_1_0_0()
     other = replace(restored, accounts=(replace(restored.accounts[0], name="other"),))
-    SplitAndAnnounce(other).setup()
+    SplitAndAnnounce(other, {}).setup()
     reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
 
     assert not reader.start()
@@ -172,6 +172,46 @@ def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(en
     for hold in HOLDS._holds[endless.stream].values():
         hold.not_before = 0.0
     eventually(reader.advance, "a page behind the hold")
+
+
+def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_connected_to(
+    endless, simulator, eventually, caplog
+):
+    # Its predecessor may have ended with a bundle that failed; if it read at once, so would this one.
+    simulator.add("auth", 5)
+    reachable = []
+
+    def probe():
+        if not reachable:
+            raise BadDestination("The certificate has expired.")
+
+    HOLDS.know("siem", probe)
+    HOLDS.know("other", lambda: None)
+    SplitAndAnnounce(endless, {"main": ("other", "siem")}).setup()
+    reader = endless.create_reader(None, None)
+    assert not reader.start()
+    assert not reader.advance()
+    assert "is not read on until siem takes connections" in caplog.text
+    assert "The certificate has expired." in caplog.text
+
+    reachable.append(True)
+    HOLDS._holds[endless.stream]["siem"].not_before = 0.0
+    eventually(reader.advance, "a page once the destination is there")
+
+
+def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless, simulator):
+    looks = []
+    simulator.add("auth", 5)
+    HOLDS.know("siem", lambda: looks.append(1))
+    for _ in range(3):
+        SplitAndAnnounce(endless, {"main": ("siem",)}).setup()
+        HOLDS.know("siem", lambda: looks.append(1))
+    reader = endless.create_reader(None, None)
+
+    assert reader.start()
+    HOLDS.delivered(endless.stream, "siem")
+    assert not reader.advance()
+    assert looks == [1]
 
 
 def test_a_held_stream_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):

@@ -49,6 +49,7 @@ class SendToDestination(beam.DoFn):
 
     def setup(self) -> None:
         if self._endless:
+            HOLDS.know(self._destination.name, self._probe)
             look_after_connections()
 
     def start_bundle(self) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -278,19 +278,22 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
 
 
 class SplitAndAnnounce(SplitPages):
-    """``SplitPages``, which also tells this process the settings of the graph that it is part of.
+    """``SplitPages``, which also tells this process the settings of the graph that it is part of, and where its events go.
 
     A runner sets up all steps of a stage before the first bundle, so readers of that stage find what is announced here.
     """
 
-    def __init__(self, source: DuoLogSource) -> None:
+    def __init__(self, source: DuoLogSource, destinations: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()
         self._source = source
+        self._destinations = dict(destinations)  # names, by account
 
     def setup(self) -> None:
         split = {one.stream: one for one in self._source.split(len(self._source.accounts))}
         with _lock:
             _announced[self._source.log_type] = split
+        for stream in split:
+            HOLDS.needs(stream, self._destinations.get(stream.account, ()))
 
 
 _announced: dict[str, dict[Stream, DuoLogSource]] = {}

@@ -17,7 +17,6 @@ exec ${DUOLOGSYNC:-duologsync} run "$config" -- \
     --job_endpoint="${JOB_ENDPOINT:-localhost:8099}" \
     --environment_type=EXTERNAL \
     --environment_config="${WORKER_POOL:-localhost:50000}" \
-    --environment_cache_millis=60000 \
     --job_name=duologsync \
     --streaming \
     --parallelism=1 \
