@@ -33,6 +33,7 @@ from transforms.events import Stream
 
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
+_LOCK_SECS = 0.5
 
 
 class StoreInUse(WontHeal):
@@ -70,6 +71,7 @@ class CheckpointStore:
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._last: dict[Stream, tuple[Cursor, int]] = {}
+        self._unwritten: set[Stream] = set()
         self._lock_fd: int | None = None
 
     def open(self) -> None:
@@ -87,9 +89,7 @@ class CheckpointStore:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnusable(f"The lock {path} cannot be opened: {error.strerror}.") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked_within(descriptor, _LOCK_SECS):
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise StoreInUse(
@@ -123,12 +123,17 @@ class CheckpointStore:
         """
         with self._lock_of(stream):
             known = self._last.get(stream) or self._read_best(stream)
-            if known is not None and cursor.seq <= known[0].seq:
-                return False
             total = (known[1] if known else 0) + delivered
+            if known is not None and cursor.seq <= known[0].seq:
+                if stream not in self._unwritten:
+                    return False
+                cursor, total = known
+            # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
+            self._last[stream] = (cursor, total)
+            self._unwritten.add(stream)
             record = Record(_VERSION, stream, msgspec.Raw(cursor.to_json()), int(time.time() * 1000), total)
             self._keep(stream, msgspec.json.encode(record))
-            self._last[stream] = (cursor, total)
+            self._unwritten.discard(stream)
             return True
 
     def forget(self, stream: Stream) -> None:
@@ -233,6 +238,20 @@ class CheckpointStore:
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
 _decode_record = msgspec.json.Decoder(Record).decode
+
+
+def _locked_within(descriptor: int, secs: float) -> bool:
+    """Whether the lock could be had. A backfill looks at it now and then, for an instant; that must not refuse a start."""
+    deadline = time.monotonic() + secs
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def decode_record(content: bytes) -> Record:

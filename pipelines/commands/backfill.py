@@ -36,6 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
+    if "://" in loaded.job.storage.checkpoint_dir:
+        print("A backfill keeps its state on this machine: name a local storage.checkpoint_dir for it.", file=sys.stderr)
+        return exit_codes.CONFIG
     newest = time.time() - max(600.0, loaded.job.reading.lag_secs)
     end = min(arguments.end.timestamp() if arguments.end else newest, newest)
     begin = arguments.begin.timestamp()
@@ -95,7 +98,8 @@ def moment(text: str) -> dt.datetime:
     if text.endswith("d") and text[:-1].replace(".", "", 1).isdigit():
         # From midnight on, so that the same words mean the same backfill all day long, and it can be resumed.
         today = dt.datetime.now(dt.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-        return today - dt.timedelta(days=float(text[:-1]))
+        # Duo keeps half a year; a number beyond ten years is a slip, and dates end somewhere.
+        return today - dt.timedelta(days=min(float(text[:-1]), 3650.0))
     try:
         parsed = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

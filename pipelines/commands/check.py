@@ -54,9 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     # Each finding is a line of the table; what senders log about the same attempt would say it twice.
     logging.disable(logging.CRITICAL)
     code = exit_codes.OK
-    for finding in check_job(loaded.job):
-        print(finding, flush=True)
-        code = code or finding.code
+    try:
+        for finding in check_job(loaded.job):
+            print(finding, flush=True)
+            code = code or finding.code
+    finally:
+        logging.disable(logging.NOTSET)
     return code
 
 

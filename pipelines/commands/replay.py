@@ -24,6 +24,7 @@ from transforms.settings import Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
 _CLOSE_SECS = 10.0
+_TAKEN = ".replaying"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.CONFIG
     replay = _Replay(loaded.job, arguments.to)
     try:
-        for path in sorted(Path(directory).glob("*.avro")):
+        for path in sorted([*Path(directory).glob("*.avro"), *Path(directory).glob(f"*.avro{_TAKEN}")]):
             replay.send_file(path)
     except DuoLogSyncError as error:
         _LOGGER.error("%s", error)
@@ -78,11 +79,17 @@ class _Replay:
             self.counts["without a destination"] += len(homeless)
             _LOGGER.warning("%s: %d letters name no destination of this configuration; use --to.", path.name, len(homeless))
             return
-        again = self._send(letters)
-        if again:
-            files_in(self._directory).write(again)
-        self.counts["delivered"] += len(letters) - len(again)
-        path.rename(path.with_name(path.name + ".replayed"))
+        # A running copy sees that its file is gone and begins another one; what it wrote meanwhile is in this one.
+        taken = path if path.name.endswith(_TAKEN) else path.rename(path.with_name(path.name + _TAKEN))
+        sent = 0
+        while len(letters) > sent:
+            again = self._send(letters[sent:])
+            if again:
+                files_in(self._directory).write(again)
+            self.counts["delivered"] += len(letters) - sent - len(again)
+            sent = len(letters)
+            letters = list(read_dead_letters(taken))
+        taken.rename(taken.with_name(taken.name.removesuffix(_TAKEN) + ".replayed"))
 
     def close(self) -> None:
         for sender in self._senders.values():

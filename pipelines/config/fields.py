@@ -67,7 +67,8 @@ def _check_host(value: str) -> str:
         raise problem("this is an IPv6 address in brackets", "Write it without brackets.")
     if value.count(":") == 1:
         raise problem("a port is part of the host", "Write only the host name here, and the port under its own key.")
-    if not _HOST.fullmatch(value):
+    labels = [] if ":" in value else value.rstrip(".").split(".")
+    if not _HOST.fullmatch(value) or not all(0 < len(label) < 64 for label in labels):
         raise problem("this is not a host name or an IP address", "Use letters, digits, dots and dashes.")
     return value
 

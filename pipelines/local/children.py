@@ -129,12 +129,16 @@ class Children:
         """The thread's work, until the program is asked to end, or nothing can ever be listed."""
         due = time.monotonic()
         while not STOP.requested:
-            if time.monotonic() >= due:
-                wait_secs = self._list()
-                if self.error is not None:
-                    return
-                due = time.monotonic() + wait_secs
-            self.settle()
+            try:
+                if time.monotonic() >= due:
+                    wait_secs = self._list()
+                    if self.error is not None:
+                        return
+                    due = time.monotonic() + wait_secs
+                self.settle()
+            except Exception:  # a thread that dies silently would leave new children unread for ever
+                _LOGGER.exception("%s: an error that nobody expected; its children are listed again.", self._parent.name)
+                due = time.monotonic() + _RETRY_SECS
             left_secs = max(0.0, due - time.monotonic())
             STOP.wait(min(left_secs, _SETTLE_SECS) if self._ending else left_secs)
 

@@ -53,6 +53,7 @@ class StreamRunner:
         self.destinations = tuple(destination.name for destination in self._job.destinations)
         self._account = account
         self._log_type = log_type
+        self._store_trouble: str | None = None
         self._failures = 0
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
@@ -81,11 +82,18 @@ class StreamRunner:
                     self._work()
                 except WontHeal as error:
                     self._suspend(error)
-                except RetryLater as error:  # the checkpoint store is elsewhere, and cannot be asked
+                except (RetryLater, OSError) as error:  # the checkpoint store cannot be asked or written now
+                    self._handle_failure(error)
+                except Stopping:
+                    raise
+                except Exception as error:  # a thread that dies silently would stop its stream for ever
+                    _LOGGER.exception("%s: an error that nobody expected; the stream goes on.", self.stream)
                     self._handle_failure(error)
         except Stopping:
             self.cut_short = True
         finally:
+            # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
+            self.cut_short |= self._failures > 0
             self._report()
             if self._finishing:
                 self._let_go()
@@ -176,6 +184,8 @@ class StreamRunner:
             self.stream, wait_secs, _first_line(error),
         )  # fmt: skip
         self._rest(wait_secs)
+        # What was handed out and failed is due again, also where nothing new comes.
+        feed_of(self._account, self._log_type, self._job.reading).rewind()
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
@@ -188,8 +198,14 @@ class StreamRunner:
         try:
             if store.commit(self.stream, cursor):
                 feed.settle(cursor)
+            self._store_trouble = None
         except OSError as error:
-            _LOGGER.warning("%s: its checkpoint cannot be written: %s.", self.stream, error.strerror)
+            if str(error) != self._store_trouble:
+                _LOGGER.error(
+                    "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
+                    "until it can.", self.stream, error.strerror,
+                )  # fmt: skip
+            self._store_trouble = str(error)
             time.sleep(_IDLE_TICK_SECS)
 
 

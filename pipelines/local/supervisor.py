@@ -189,7 +189,11 @@ def on_signals(stop: Callable[[], None]) -> dict[int, object]:
         return {}
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        _LOGGER.info("Asked to end (%s): delivering what was read.", signal.Signals(number).name)
+        if STOP.requested:
+            _LOGGER.warning("Asked again: ending at once. What is not delivered is read again at the next start.")
+            STOP.request(0.0)
+            return
+        _LOGGER.info("Asked to end (%s): delivering what was read; asked again, it ends at once.", signal.Signals(number).name)
         stop()
 
     return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -8,6 +8,7 @@ import sys
 import msgspec
 
 from pipelines import __version__, cli, exit_codes
+from pipelines.commands import replay
 from tests.conftest import now_ms
 from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
 
@@ -138,6 +139,27 @@ class TestReplay:
         assert receiver.total() == 0
         assert run("replay", config, "--to", "siem") == exit_codes.OK
         assert receiver.wait_for(1, 10)
+
+    def test_a_letter_that_a_running_copy_adds_meanwhile_is_sent_too(self, config, receiver, tmp_path, monkeypatch):
+        files = files_in(str(tmp_path / "dead"))
+        files.write([self.LETTER])
+        added = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
+        sending = replay._Replay._send
+
+        def send_while_another_writes(one, letters):
+            monkeypatch.setattr(replay._Replay, "_send", sending)
+            (taken,) = (tmp_path / "dead").glob("*.avro.replaying")
+            open_file = next(iter(files._open.values()))
+            open_file.append([msgspec.structs.asdict(added)])
+            assert taken.exists()
+            return sending(one, letters)
+
+        monkeypatch.setattr(replay._Replay, "_send", send_while_another_writes)
+        assert run("replay", config) == exit_codes.OK
+        files.close()
+
+        assert receiver.wait_for(2, 10)
+        assert receiver.unique_ids("auth") == {"t-1", "t-2"}
 
     def test_without_dead_letters_nothing_happens(self, config, capsys):
         assert run("replay", config) == exit_codes.OK

@@ -11,8 +11,10 @@ from tests.conftest import FAST, IKEY, now_ms
 from transforms.duo import feed as feed_module
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
+from transforms.duo.paging import first_cursor
 from transforms.errors import BadCredentials
 from transforms.secrets import SecretRef
+from transforms.settings import Reading
 
 START = Cursor(0)
 
@@ -191,3 +193,31 @@ def test_a_pause_between_calls_is_kept(account, simulator):
     times = [call.at_secs for call in simulator.calls]
     assert len(times) >= 3
     assert min(b - a for a, b in itertools.pairwise(times)) > 0.25
+
+
+def test_a_key_that_was_changed_is_read_again(account, simulator, tmp_path, monkeypatch, eventually):
+    monkeypatch.setattr(feed_module, "_UNAVAILABLE_RETRY_SECS", 0.2)
+    right = (tmp_path / "skey").read_text()
+    (tmp_path / "skey").write_text("b" * 40)
+    feed = PageFeed(account, "auth", FAST)
+    feed.seek(start_of_day())
+    eventually(lambda: feed.counts["bad_credentials"] >= 1)
+    (tmp_path / "skey").write_text(right)
+    eventually(lambda: feed.counts["pages"] >= 1)
+    feed.close()
+
+
+def test_a_full_look_back_is_not_told_to_be_out_of_reach(account, caplog):
+    feed = PageFeed(account, "auth", replace(FAST, start_days=180))
+    feed.seek(first_cursor(now_ms() - 50, Reading(start_days=180)))
+    feed.close()
+
+    assert "out of reach" not in caplog.text
+
+
+def test_a_checkpoint_of_the_future_is_told(account, caplog):
+    feed = PageFeed(account, "auth", FAST)
+    feed.seek(Cursor(now_ms() + 86_400_000))
+    feed.close()
+
+    assert "1.0 days ahead of this machine's clock" in caplog.text

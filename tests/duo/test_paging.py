@@ -288,6 +288,33 @@ class TestLateRows:
         assert opened(cursor, NOW_MS + 4 * MINUTE).cursor.deep
         assert opened(cursor, NOW_MS + 120 * MINUTE).cursor.deep
 
+    @pytest.mark.parametrize("minutes", [5, 15, 20, 30, 45, 55, 65, 90])
+    def test_rows_that_came_late_around_an_interruption_are_found(self, minutes):
+        """A busy stream is not read for a while; rows that are at most the overlap late arrive before, meanwhile and after."""
+        duo = FakeDuo(page_limit=1_000)
+        expected: set[str] = set()
+
+        def minute_of_rows(minute: int) -> None:
+            for number in range(60):
+                duo.publish(NOW_MS + minute * MINUTE + number * 1_000, f"{minute}-{number}")
+            duo.publish(NOW_MS + (minute - 5) * MINUTE + 17, f"late-{minute}")
+            expected.update([f"late-{minute}", *(f"{minute}-{number}" for number in range(60))])
+
+        cursor, handed = Cursor(NOW_MS - MINUTE), []
+        for minute in range(40 + minutes + 60):
+            minute_of_rows(minute)
+            if minute % 2 == 0 and not 40 <= minute < 40 + minutes:
+                # The last two minutes are not there yet: Duo withholds them, and so does the lag.
+                new, cursor = duo.read(cursor, NOW_MS + (minute + 1) * MINUTE)
+                handed += new
+        for minute in range(40 + minutes + 60, 40 + minutes + 100, 2):
+            new, cursor = duo.read(cursor, NOW_MS + minute * MINUTE)
+            handed += new
+
+        wanted = {event_id for event_id in expected if event_id not in {f"late-{n}" for n in range(4)}}
+        assert wanted - set(handed) == set()
+        assert len(handed) == len(set(handed))
+
     def test_nothing_is_read_again_that_was_not_remembered(self):
         """The start of the look-back, and what a burst pushed out of memory: no digest, so it would arrive twice."""
         first = opened(first_cursor(NOW_MS, Reading(start_days=0)), NOW_MS + 120_001 + 120_000)

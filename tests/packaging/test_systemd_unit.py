@@ -67,8 +67,15 @@ def test_stopping_leaves_room_for_the_grace_period():
     assert int(values("TimeoutStopSec")[0]) >= parser.parse_args(["config.yml"]).grace_secs + 10
 
 
-def test_the_configuration_is_checked_before_it_is_run():
-    (checked,), (run,) = values("ExecStartPre"), values("ExecStart")
-    assert checked.split()[:2] == [PROGRAM, "validate"]
-    assert run.split()[:2] == [PROGRAM, "run"]
-    assert checked.split()[-1] == run.split()[-1] == "/etc/duologsync/config.yml"
+def test_it_never_gives_up_on_what_may_pass():
+    """A configuration error ends the main process with 2, which is not tried again; a check before it would be, for ever."""
+    (run,) = values("ExecStart")
+    assert run.split() == [PROGRAM, "run", "/etc/duologsync/config.yml"]
+    assert values("ExecStartPre") == []
+    assert values("StartLimitIntervalSec") == ["0"]
+    assert values("RestartPreventExitStatus") == [f"{exit_codes.CONFIG} {exit_codes.CREDENTIALS}"]
+
+
+def test_a_call_that_is_not_allowed_is_refused_and_does_not_kill():
+    """numpy, which Beam loads, asks to bind memory to nodes and can do without."""
+    assert values("SystemCallErrorNumber") == ["EPERM"]

@@ -227,3 +227,48 @@ def test_an_msp_parents_children_are_read_on_their_own_hosts(job, simulator, acc
         simulator.produced_ids("auth", "DA000000000000000001") + simulator.produced_ids("auth", "DA000000000000000002")
     )
     assert receiver.unique_ids("auth") == produced
+
+
+def test_a_bundle_that_failed_is_repeated_also_where_nothing_new_happens(job, simulator, receiver, eventually, tmp_path):
+    """The dead letter directory is in the way; once it is mended, what waited is delivered without a new event."""
+    (tmp_path / "dead").write_text("in the way")
+    small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),), routes=(Route(("auth",), ("siem",)),))
+    simulator.add("auth", 5, at_ms=now_ms() - 5_000, row_bytes=1_000)
+    simulator.add("auth", 1, at_ms=now_ms() - 4_000, row_bytes=4_000)
+    with RunningJob(small):
+        assert receiver.wait_for(5, 20)
+        (tmp_path / "dead").unlink()
+        eventually(lambda: list((tmp_path / "dead").glob("*.avro")), "the dead letter is kept")
+
+    assert receiver.unique_ids("auth") >= set(simulator.produced_ids("auth")[:5])
+
+
+def test_what_was_not_delivered_at_the_end_shows_in_the_exit_code(job, simulator, receiver, tmp_path):
+    (tmp_path / "dead").write_text("in the way")
+    small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),), routes=(Route(("auth",), ("siem",)),))
+    simulator.add("auth", 1, at_ms=now_ms() - 5_000, row_bytes=1_000)
+    simulator.add("auth", 1, at_ms=now_ms() - 4_000, row_bytes=4_000)
+    with RunningJob(small) as running:
+        assert receiver.wait_for(1, 20)
+
+    assert running.exit_code == exit_codes.DELIVERY
+
+
+def test_a_checkpoint_that_cannot_be_written_repeats_nothing_in_this_process(job, simulator, receiver, monkeypatch, caplog):
+    from transforms.checkpoints import CheckpointStore
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    simulator.add_backlog("auth", 3_000, now_ms() - 3_600_000, now_ms() - 1_000)
+    with RunningJob(replace(job, routes=(Route(("auth",), ("siem",)),))):
+        assert receiver.wait_for(3_000, 30)
+        monkeypatch.setattr(CheckpointStore, "_write", full)
+        simulator.add("auth", 10)
+        assert receiver.wait_for(3_010, 20)
+        simulator.add("auth", 10)
+        assert receiver.wait_for(3_020, 20)
+        monkeypatch.undo()
+
+    assert receiver.total() == 3_020
+    assert "No space left" in caplog.text

@@ -42,6 +42,8 @@ _FIRST_BACKOFF_SECS = 1.0
 _LONGEST_BACKOFF_SECS = 60.0
 _UNAVAILABLE_RETRY_SECS = 900.0
 _GIVE_WAY_SECS = 5.0
+_CLOCK_LEEWAY_MS = 600_000
+_EDGE_DAYS = 0.01
 _LOOK_FOR_ROOM_SECS = 1.0
 USER_AGENT = "DuoLogSync-Beam/1.0"
 
@@ -130,6 +132,13 @@ class PageFeed:
             if self._fatal is not None:
                 raise self._fatal
             return False
+
+    def rewind(self) -> None:
+        """What was handed out was not delivered: it is handed out again."""
+        with self._changed:
+            self._handed = 0
+            self._count_ready()
+            self._changed.notify_all()
 
     def delivered(self, cursor: Cursor) -> None:
         """Everything before the cursor is safe: its pages are let go."""
@@ -224,8 +233,16 @@ class PageFeed:
         return self._due - time.monotonic() < secs
 
     def _warn_of_lost_days(self, cursor: Cursor) -> None:
-        days = days_out_of_reach(cursor, int(time.time() * 1000))
-        if days > 0:
+        now_ms = int(time.time() * 1000)
+        if cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS:
+            _LOGGER.error(
+                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
+                "clock; or, if it was wrong when the checkpoint was written, move the checkpoint aside.",
+                self.stream, (cursor.position_ms - now_ms) / 86_400_000,
+            )  # fmt: skip
+        days = days_out_of_reach(cursor, now_ms)
+        # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
+        if days > _EDGE_DAYS:
             self.counts["days_out_of_reach"] += round(days)
             _LOGGER.error(
                 "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
@@ -242,7 +259,12 @@ class PageFeed:
     def _run(self) -> None:
         client: DuoClient | None = None
         while not self._closed:
-            work = self._next_work()
+            try:
+                work = self._next_work()
+            except Exception as error:  # a thread that dies silently would stop the stream for ever
+                _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self.stream, exc_info=error)
+                time.sleep(_FIRST_BACKOFF_SECS)
+                continue
             if work is None:
                 if not self._closed:  # then there is no room
                     self._share.wait(_LOOK_FOR_ROOM_SECS)
@@ -254,6 +276,10 @@ class PageFeed:
                 self._fetch(client, epoch, call)
             except Exception as error:  # a thread that dies silently would stop the stream for ever
                 self._handle(epoch, call, error)
+                if isinstance(error, BadCredentials):
+                    # The key may be a new one by the next attempt, so it is read again.
+                    _disconnect(client)
+                    client = None
             self._share.holds(self._share.ready_bytes, answered=True)
             if self._due - time.monotonic() > IDLE_SECS:
                 _disconnect(client)  # Duo would close it anyway, before it is used again

@@ -14,7 +14,7 @@ end of the last one, and rows that were handed on before are left out by their d
                     nothing
     a busy stream   does so with one window in every ``overlap_secs``, so that whatever is published at most ``overlap_secs``
                     late is found; the others reach back to the last one's last millisecond only. A stream that is behind
-                    catches up first.
+                    catches up first, and then looks back over all of that stretch.
 
 Progress. A window ends with a page that has no rows, or a short one without a cursor. Where Duo gives a full page without a
 cursor, the cursor that was sent, or one that leads back, reading goes on by time, from the last row's time on: it never loops,
@@ -189,12 +189,22 @@ def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tu
     if not overlap_ms:
         return 0, False
     reach_ms = _reach_ms(reading)
+    # A look back that was put off reaches as far as it should have reached then.
+    depth_ms = end_ms - _sweep_from_ms(cursor, end_ms, reading)
     if count_seen(cursor.seen, end_ms - reach_ms) <= QUIET_ROWS:
-        return reach_ms, True
+        return depth_ms, True
     gap_ms = maxtime_ms - end_ms
-    # After an outage what is read again is little beside what is new; otherwise a stream that is behind catches up first.
+    # After a long outage what is read again is little beside what is new; otherwise a stream that is behind catches up first.
     keeps_up = gap_ms <= 2 * reading.poll_interval_secs * 1000 or gap_ms >= 3 * reach_ms
-    return (reach_ms, True) if maxtime_ms - cursor.swept_ms >= overlap_ms and keeps_up else (0, False)
+    return (depth_ms, True) if maxtime_ms - cursor.swept_ms >= overlap_ms and keeps_up else (0, False)
+
+
+def _sweep_from_ms(cursor: Cursor, end_ms: int, reading: Reading) -> int:
+    """From when on the next look back must begin: late rows of the stretch before the last one may have come since."""
+    usual_ms = end_ms - _reach_ms(reading)
+    if not reading.overlap_secs or not cursor.swept_ms:
+        return usual_ms
+    return min(usual_ms, cursor.swept_ms - int(reading.overlap_secs * 1000))
 
 
 def _reach_ms(reading: Reading) -> int:
@@ -232,7 +242,7 @@ def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading
 def _behind_window(call: Call, seen: object, reading: Reading) -> Cursor:
     """The cursor after a window that was read to its end."""
     known_from_ms = call.cursor.mintime_ms if call.cursor.seen_from_ms is None else call.cursor.seen_from_ms
-    from_ms = max(known_from_ms, call.maxtime_ms - _reach_ms(reading))
+    from_ms = max(known_from_ms, _remember_from_ms(call, reading))
     kept, whole_from_ms = without_old(seen, from_ms, reading.overlap_max_rows)  # type: ignore[arg-type]
     first = call.cursor.end_ms is None
     return call.cursor.step(
@@ -366,7 +376,7 @@ def _not_seen(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
 
 def _to_remember(log_type: LogType, call: Call, rows: list[bytes], reading: Reading) -> Iterable[tuple[int, str]]:
     """Minute and digest of the rows that a later call can meet again: by an overlap, or at the border where it goes on."""
-    floor_ms = call.maxtime_ms - _reach_ms(reading)
+    floor_ms = _remember_from_ms(call, reading)
     if log_type.ascending and rows:
         last_ms = _last_ms(log_type, rows)
         floor_ms = min(floor_ms, last_ms // SECOND_MS * SECOND_MS - SECOND_MS if log_type.pages_by_time else last_ms)
@@ -379,6 +389,12 @@ def _to_remember(log_type: LogType, call: Call, rows: list[bytes], reading: Read
             break
     copies: Counter[bytes] = Counter()
     return [(_minute(time_ms), _digest(row, event_id, copies)) for row, time_ms, event_id in reversed(found)]
+
+
+def _remember_from_ms(call: Call, reading: Reading) -> int:
+    """From when on rows must be remembered: as far back as the look back after this window can reach."""
+    sweeps = call.cursor.deep or call.cursor.end_ms is None
+    return call.maxtime_ms - _reach_ms(reading) if sweeps else _sweep_from_ms(call.cursor, call.maxtime_ms, reading)
 
 
 def _digest(row: bytes, event_id: str | None, copies: Counter[bytes]) -> str:

@@ -73,9 +73,8 @@ class DuoCheckpointMark(CheckpointMark):
         try:
             store_at(source.storage.checkpoint_dir).commit(source.stream, self.cursor, self._rows)
         except (OSError, WontHeal) as error:
-            if source.passes is not None:
-                raise
-            # There the runner's checkpoint is the truth; what the store would have been good for is a launch without one.
+            # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
+            # launch that has nothing but the store would repeat it.
             _say_once(source.stream, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
         source.feed().delivered(self.cursor)
 
