@@ -54,6 +54,7 @@ class StreamRunner:
         self._account = account
         self._log_type = log_type
         self._store_trouble: str | None = None
+        self._told_caught_up = False
         self._failures = 0
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
@@ -194,6 +195,12 @@ class StreamRunner:
         cursor = feed.settled_cursor
         if cursor is None:
             return
+        if feed.caught_up and not self._told_caught_up:
+            self._told_caught_up = True
+            _LOGGER.info(
+                "%s is caught up, %d events in this run; it looks again every %g s.",
+                self.stream, feed.counts["rows"], self._job.reading.poll_interval_secs,
+            )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
         try:
             if store.commit(self.stream, cursor):
