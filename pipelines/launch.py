@@ -64,9 +64,14 @@ class _Addition:
 
 
 _STREAMING = _Addition("--streaming", "Beam would plan an endless read as a batch job")
+_FINISH_FIRST = "--finish_bundle_before_checkpointing"
 _FOR_FLINK = (
     _Addition("--checkpointing_interval=10000", "Flink makes no checkpoints unless asked"),
     _Addition("--max_bundle_time_mills=100", "Beam would wait a second at the end of every bundle on Flink"),
+    _Addition(
+        _FINISH_FIRST,
+        "a checkpoint in the first moment of a job would keep back the one element that starts a log type, for ever",
+    ),
 )
 
 
@@ -77,6 +82,9 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
         _LOGGER.error("Beam knows no %s. Nothing was started; see docs/runners.md.", ", ".join(unknown))
         return exit_codes.CONFIG
     runner = runner_of(flags)
+    if runner in _CHECKPOINTING_RUNNERS and _keeps_streams_back(flags):
+        _LOGGER.error("%s=false would leave log types unread on Flink. Leave it out; see docs/flink.md.", _FINISH_FIRST)
+        return exit_codes.CONFIG
     if runner in _LOCAL_RUNNERS:
         return run_local(job, grace_secs=grace_secs)
     if runner == _DATAFLOW:
@@ -113,6 +121,13 @@ def unknown_flags(flags: list[str]) -> list[str]:
         options_class._add_argparse_args(parser)  # noqa: SLF001
     _, left = parser.parse_known_args(flags)
     return [f for f in left if f.startswith("--") and f[2:].partition("=")[0] not in _FLINK_OPTIONS]
+
+
+def _keeps_streams_back(flags: list[str]) -> bool:
+    return any(
+        f"{flag}={value}".lower().startswith(f"{_FINISH_FIRST}=false")
+        for flag, value in zip(flags, [*flags[1:], ""], strict=True)
+    )
 
 
 def complete_flags(flags: list[str]) -> list[str]:

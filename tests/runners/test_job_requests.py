@@ -145,8 +145,16 @@ def test_a_streaming_job_with_checkpoints_is_asked_for_where_beam_would_make_non
 
 def test_what_the_user_chose_is_left_alone():
     given = ["--runner=PortableRunner", "--streaming", "--checkpointing_interval", "500", "--max_bundle_time_mills=1000",
-             "--environment_cache_millis=1"]  # fmt: skip
+             "--finish_bundle_before_checkpointing=true", "--environment_cache_millis=1"]  # fmt: skip
     assert launch.complete_flags(given) == given
+
+
+@pytest.mark.parametrize(
+    "given", [["--finish_bundle_before_checkpointing=false"], ["--finish_bundle_before_checkpointing", "False"]]
+)
+def test_a_flag_with_which_flink_would_leave_log_types_unread_is_refused(job, given, caplog):
+    assert launch.launch(job, ["--runner=FlinkRunner", *given]) == exit_codes.CONFIG
+    assert "Leave it out" in caplog.text
 
 
 def test_prism_gets_no_flags_of_flink():
