@@ -8,8 +8,9 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.graph import PAGES_PER_BUNDLE
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
+from tests.runners.frozen_savepoints import EVENTS, RELEASES, thaw
 from tests.runners.programs import RunnerProgram, SubmittedProgram, fetched_twice, pages_since, set_destinations
-from tests.servers.harness import Duo, repeated, tcp, wait_for_all, wait_until, write_config
+from tests.servers.harness import Duo, missing, repeated, tcp, wait_for_all, wait_until, write_config
 from transforms.duo.feed import _AHEAD
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
@@ -107,6 +108,26 @@ def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_r
         assert not any(repeated(siem).values())
         assert not any(repeated(second).values())
         assert not fetched_twice(duo)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_savepoint_of_an_earlier_release_leads_on_from_its_marks_without_loss_or_repeat(release, tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        frozen = thaw(release, duo, tmp_path)
+        # A launch without a savepoint would begin before the marks, and deliver again what was delivered.
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=EVENTS, start_days=30)
+        duo.simulator.add("activity", 30, at_ms=frozen.at_ms, spread_ms=60_000)
+        due = {log_type: ids - frozen.delivered[log_type] for log_type, ids in duo.produced(EVENTS).items()}
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env(frozen.savepoint)) as program:
+            job = flink.running_job()
+            wait_until(lambda: not missing(due, siem), "all that the frozen job had not delivered")
+            now = duo.simulator.add("auth", 10)
+            wait_until(lambda: not missing({"auth": set(now)}, siem), "events of today")
+            assert program.running
+            flink.cancel(job)
+
+        assert not any(siem.unique_ids(log_type) & ids for log_type, ids in frozen.delivered.items())
+        assert not any(repeated(siem).values())
 
 
 def test_a_destination_that_is_away_for_longer_than_the_checkpoint_timeout_holds_its_own_log_type_only(tmp_path, flink):
