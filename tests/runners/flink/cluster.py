@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from typing_extensions import Self
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PATIENCE_SECS = 120.0
+_PORTS = (15_000, 32_000)
 _OPENS = (
     "java.lang", "java.lang.reflect", "java.net", "java.nio", "java.text", "java.time", "java.util", "java.util.concurrent",
     "java.util.concurrent.atomic", "sun.nio.ch",
@@ -53,7 +55,7 @@ class FlinkCluster:
         self.folder = folder
         self._jar = jar
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        names = ("rest", "job_manager", "blobs", "task_manager", "data", "jobs", "artifacts", "pool")
+        names = ("rest", "job_manager", "blobs", "jobs", "artifacts", "pool")
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._settings = settings
 
@@ -148,8 +150,9 @@ class FlinkCluster:
             "rest.port": self._ports["rest"],
             "taskmanager.host": "localhost",
             "taskmanager.bind-host": "localhost",
-            "taskmanager.rpc.port": self._ports["task_manager"],
-            "taskmanager.data.port": self._ports["data"],
+            # Others at each start, as on another machine: the job manager may not talk for a while to an address that died.
+            "taskmanager.rpc.port": "0",
+            "taskmanager.data.port": "0",
             "taskmanager.numberOfTaskSlots": 2,
             "state.checkpoints.dir": self.checkpoints.as_uri(),
             "state.savepoints.dir": self.savepoints.as_uri(),
@@ -273,15 +276,18 @@ class FlinkCluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """So many different ports that nobody listens on now.
+
+    They are below those that the system gives to outgoing connections: a process that is started again must find its own free.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            if port not in ports:
+                ports.append(port)
+    return ports
 
 
 def _listens(port: int) -> bool:
