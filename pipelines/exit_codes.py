@@ -1,8 +1,16 @@
 """What the program's exit code says. Supervisors and scripts rely on these numbers: they are never reused."""
 
+from transforms.errors import DuoLogSyncError, RetryLater
+
 OK = 0
 INTERNAL = 1  # a bug of ours: the log has the traceback
 CONFIG = 2  # the command line or the configuration; nothing was started
 CREDENTIALS = 3  # Duo refused the keys of every account, or a secret cannot be read
 DELIVERY = 4  # a destination can never be reached as configured, or events were still undelivered when the grace period ended
 STATE = 5  # the checkpoint or dead letter directory is in use by another copy, or cannot be used
+UNREACHABLE = 6  # Duo cannot be asked for now, so nothing is known of the keys; a run on this machine waits for it instead
+
+
+def for_refusal(error: DuoLogSyncError) -> int:
+    """The code where Duo could not be asked for something: waiting may help, or only other keys."""
+    return UNREACHABLE if isinstance(error, RetryLater) else CREDENTIALS

@@ -31,7 +31,7 @@ from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, 
 from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import registry
 from transforms.duo.feed import close_feeds, pages_under_way, stream_of
-from transforms.errors import BadCredentials, BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
+from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
 from transforms.lifecycle import FAILURES, STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Job
@@ -96,12 +96,9 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
     flags = complete_flags(flags)
     try:
         job = for_runner(_with_children(job), flags)
-    except BadCredentials as error:
-        _LOGGER.error("%s", error)
-        return exit_codes.CREDENTIALS
     except DuoLogSyncError as error:
         _LOGGER.error("The child accounts cannot be listed: %s", error)
-        return exit_codes.INTERNAL
+        return exit_codes.for_refusal(error)
     if runner != _PRISM:
         _tell_what_workers_need(job)
     return _run(job, flags, runner, grace_secs)

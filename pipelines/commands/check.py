@@ -26,6 +26,11 @@ from transforms.settings import Account, Destination, Job
 
 _WINDOW_MS = 3_600_000
 _SKEW_WARNING_SECS = 30.0
+_LOOK_AT_THE_WAY = (
+    "Check api_host, and this machine's DNS, firewall and proxy: it must be allowed to call that host over HTTPS."
+)
+_NOT_REACHED = ("network", "timeout", "cut_body")
+_SAYS_ITS_FIX = ("tls", "clock_skew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line per thing tried; the exit code is that of the first failure, keys before destinations."""
+    """Prints a line per thing tried; the exit code is that of the first failure, Duo before destinations."""
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
@@ -77,7 +82,7 @@ def _check_account(account: Account, job: Job) -> Iterator[Finding]:
         try:
             listing = list_children(account, job.reading.request_timeout_secs)
         except DuoLogSyncError as error:
-            yield Finding(False, f"children of {account.name}", str(error), exit_codes.CREDENTIALS)
+            yield Finding(False, f"children of {account.name}", _why(error), exit_codes.for_refusal(error))
             return
         yield from _check_lists(account, listing)
         accounts = [child.account for child in listing.children]
@@ -85,7 +90,7 @@ def _check_account(account: Account, job: Job) -> Iterator[Finding]:
         try:
             client = DuoClient(each, user_agent=USER_AGENT, timeout_secs=job.reading.request_timeout_secs)
         except DuoLogSyncError as error:
-            yield Finding(False, f"account {each.name}", str(error), exit_codes.CREDENTIALS)
+            yield Finding(False, f"account {each.name}", _why(error), exit_codes.for_refusal(error))
             continue
         try:
             for log_type in job.log_types_of(each.name):
@@ -111,10 +116,8 @@ def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> 
     except StreamUnavailable as error:
         # Other logs of the account go on without it, so it does not fail the check; it is told.
         return Finding(False, what, f"{error} Its stream would be suspended and tried rarely.")
-    except RetryLater as error:
-        return Finding(False, what, str(error), exit_codes.DELIVERY if error.kind == "tls" else exit_codes.CREDENTIALS)
     except DuoLogSyncError as error:
-        return Finding(False, what, str(error), exit_codes.CREDENTIALS)
+        return Finding(False, what, _why(error), exit_codes.for_refusal(error))
     text = f"{len(answer.rows)}{'+' if answer.next_offset else ''} events in the last hour"
     if client.skew_secs is not None and abs(client.skew_secs) > _SKEW_WARNING_SECS:
         text += f"; this machine's clock is off by {client.skew_secs:+.0f} s: run NTP"
@@ -122,6 +125,17 @@ def _check_log(client: DuoClient, account: Account, log_type: str, job: Job) -> 
     if ends_on is not None:
         text += f"; its end was announced for {ends_on:%Y-%m-%d}"
     return Finding(True, what, text)
+
+
+def _why(error: DuoLogSyncError) -> str:
+    """What is in the way; where it is not the keys, that nothing is known of them, and what to do."""
+    if not isinstance(error, RetryLater):
+        return str(error)
+    if error.kind in _SAYS_ITS_FIX:
+        fix = ""
+    else:
+        fix = f" {_LOOK_AT_THE_WAY}" if error.kind in _NOT_REACHED else " Check again in a few minutes."
+    return f"{error}{fix} The keys could not be tried."
 
 
 def _last_hour(maxtime_ms: int) -> Call:

@@ -1,11 +1,13 @@
 """The command line as a user types it: what each verb says and with which exit code it ends."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
 
 import msgspec
+import pytest
 
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
@@ -87,6 +89,39 @@ class TestCheck:
 
         assert run("check", config) == exit_codes.CREDENTIALS
         assert "ikey, skey and api_host" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("host", "word"), [("localhost, port: 1", "Connection refused"), ("api-1.invalid", "cannot be resolved")]
+    )
+    def test_a_duo_that_cannot_be_reached_says_nothing_of_the_keys_and_where_to_look(self, config, capsys, host, word):
+        config.write_text(re.sub(r"localhost, port: \d+", host, config.read_text()))
+
+        assert run("check", config) == exit_codes.UNREACHABLE
+        out = capsys.readouterr().out
+        assert word in out
+        assert "DNS, firewall and proxy" in out
+        assert "The keys could not be tried" in out
+        assert "ikey" not in out
+
+    def test_a_duo_that_does_not_answer_in_time_is_not_reached(self, config, simulator, capsys):
+        config.write_text(config.read_text().replace("lag_secs: 0", "lag_secs: 0, request_timeout_secs: 1"))
+        simulator.faults.add("hang", times=None)
+
+        assert run("check", config) == exit_codes.UNREACHABLE
+        assert "did not answer within 1 s" in capsys.readouterr().out
+
+    def test_children_that_cannot_be_listed_for_want_of_a_connection_say_nothing_of_the_keys(self, config, capsys):
+        text = re.sub(r"port: \d+", "port: 1, msp: true", config.read_text(), count=1)
+        config.write_text(text)
+
+        assert run("check", config) == exit_codes.UNREACHABLE
+        assert "The keys could not be tried" in capsys.readouterr().out
+
+    def test_trouble_of_duo_s_own_says_nothing_of_the_keys(self, config, simulator, capsys):
+        simulator.faults.add("status", "auth", status=503)
+
+        assert run("check", config) == exit_codes.UNREACHABLE
+        assert "Check again in a few minutes" in capsys.readouterr().out
 
     def test_a_destination_that_is_not_there_is_found(self, config, receiver, capsys):
         receiver.stop()
@@ -189,6 +224,13 @@ def test_beams_own_flags_are_for_run_only(config):
 def test_an_unknown_beam_flag_is_an_error_and_nothing_starts(config, simulator):
     assert run("run", config, "--", "--runner=PrismRunner", "--chekpointing_interval=5") == exit_codes.CONFIG
     assert not simulator.calls
+
+
+def test_a_launch_that_cannot_ask_duo_for_its_children_says_that_duo_is_away(config, capfd):
+    config.write_text(re.sub(r"port: \d+", "port: 1, msp: true", config.read_text(), count=1))
+
+    assert run("run", config, "--", "--runner=PrismRunner") == exit_codes.UNREACHABLE
+    assert "child accounts cannot be listed" in capfd.readouterr().err
 
 
 def test_the_demo_delivers_what_it_produced(capsys):
