@@ -10,8 +10,10 @@ Contract: bad input ends with a message and an exit code of ``pipelines.exit_cod
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     words, beam_flags = _split_beam_flags(words)
     if words and words[0] not in _VERBS and not words[0].startswith("-"):
+        if _is_mistyped(words[0]):
+            print(_no_such_command(words[0]), file=sys.stderr)
+            return exit_codes.CONFIG
         words.insert(0, "run")
     verb = words[0] if words and words[0] in _VERBS else None
     parser = _parser(verb)
@@ -64,6 +69,17 @@ def _split_beam_flags(words: list[str]) -> tuple[list[str], list[str]]:
         return words, []
     at = words.index("--")
     return words[:at], words[at + 1 :]
+
+
+def _is_mistyped(word: str) -> bool:
+    """Whether the first word is no file either. What looks like a file's name is told as a file that is missing."""
+    return not any(sign in word for sign in (".", "/", os.sep)) and not os.path.lexists(word)
+
+
+def _no_such_command(word: str) -> str:
+    near = difflib.get_close_matches(word.lower(), _VERBS, n=1)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    return f"There is neither a command nor a file {word!r}. {hint}'duologsync --help' lists the commands."
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

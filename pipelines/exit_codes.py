@@ -1,6 +1,6 @@
 """What the program's exit code says. Supervisors and scripts rely on these numbers: they are never reused."""
 
-from transforms.errors import DuoLogSyncError, RetryLater
+from transforms.errors import DuoLogSyncError, StreamUnavailable, WontHeal
 
 OK = 0
 INTERNAL = 1  # a bug of ours: the log has the traceback
@@ -13,4 +13,4 @@ UNREACHABLE = 6  # Duo cannot be asked for now, so nothing is known of the keys;
 
 def for_refusal(error: DuoLogSyncError) -> int:
     """The code where Duo could not be asked for something: waiting may help, or only other keys."""
-    return UNREACHABLE if isinstance(error, RetryLater) else CREDENTIALS
+    return CREDENTIALS if isinstance(error, (WontHeal, StreamUnavailable)) else UNREACHABLE

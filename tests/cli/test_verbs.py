@@ -45,6 +45,34 @@ def test_a_file_that_is_not_there_ends_with_a_message_and_no_traceback(capsys, t
     assert "Traceback" not in err
 
 
+def test_a_mistyped_command_is_told_with_the_nearest_one_and_not_taken_for_a_missing_file(capsys):
+    assert run("statsu") == exit_codes.CONFIG
+    err = capsys.readouterr().err
+    assert "neither a command nor a file 'statsu'" in err
+    assert "Did you mean 'status'?" in err
+    assert "does not exist" not in err
+
+
+def test_what_a_mistyped_command_was_given_does_not_hide_what_is_wrong(config, capsys):
+    assert run("backfil", config, "--from", "2d") == exit_codes.CONFIG
+    assert "Did you mean 'backfill'?" in capsys.readouterr().err
+
+
+def test_a_word_that_is_like_no_command_is_told_with_the_way_to_all_of_them(capsys):
+    assert run("xyzzy") == exit_codes.CONFIG
+    err = capsys.readouterr().err
+    assert "neither a command nor a file 'xyzzy'" in err
+    assert "duologsync --help" in err
+
+
+def test_a_file_may_be_called_like_a_mistyped_command(config, capsys, monkeypatch, tmp_path):
+    (tmp_path / "statsu").write_text("version: 3")
+    monkeypatch.chdir(tmp_path)
+
+    assert run("statsu") == exit_codes.CONFIG
+    assert "statsu:1: version" in capsys.readouterr().err
+
+
 def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simulator, tmp_path):
     before = sorted(tmp_path.rglob("*"))
 
@@ -116,6 +144,11 @@ class TestCheck:
 
         assert run("check", config) == exit_codes.UNREACHABLE
         assert "The keys could not be tried" in capsys.readouterr().out
+
+    def test_a_call_that_duo_refuses_for_its_form_says_nothing_of_the_keys(self, config, simulator):
+        simulator.faults.add("status", "auth", status=400)
+
+        assert run("check", config) == exit_codes.UNREACHABLE
 
     def test_trouble_of_duo_s_own_says_nothing_of_the_keys(self, config, simulator, capsys):
         simulator.faults.add("status", "auth", status=503)
