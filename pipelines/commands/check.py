@@ -20,7 +20,7 @@ from transforms.duo.client import DuoClient
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.paging import Call
+from transforms.duo.windows import Call
 from transforms.errors import DuoLogSyncError, RetryLater, StreamUnavailable
 from transforms.settings import Account, Destination, Job
 

@@ -14,7 +14,7 @@ from tests.conftest import now_ms
 from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.paging import Call
+from transforms.duo.windows import Call
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Proxy

@@ -11,7 +11,7 @@ from tests.conftest import FAST, IKEY, now_ms
 from transforms.duo import feed as feed_module
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
-from transforms.duo.paging import first_cursor
+from transforms.duo.windows import first_cursor
 from transforms.errors import BadCredentials
 from transforms.secrets import SecretRef
 from transforms.settings import Reading

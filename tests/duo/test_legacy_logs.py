@@ -11,7 +11,7 @@ from transforms.duo.client import DuoClient
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.paging import Call
+from transforms.duo.windows import Call
 
 OLD_LOGS = ("admin", "offline_enrollment")
 HOUR_MS = 3_600_000

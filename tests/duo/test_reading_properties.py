@@ -11,9 +11,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.duo.test_paging import BY_TIME, DAY_MS, NOW_MS, FakeDuo, row
+from tests.duo.fake_duo import BY_TIME, NOW_MS, FakeDuo, row
 from transforms.duo.cursor import Cursor, count_seen
-from transforms.duo.paging import Answer, Call, after_answer, next_call, without_page_cursor
+from transforms.duo.paging import Answer, after_answer, without_page_cursor
+from transforms.duo.windows import DAY_MS, Call, next_call
 from transforms.settings import Reading
 
 OVERLAP_SECS = 600

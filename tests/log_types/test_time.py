@@ -7,7 +7,7 @@ import pytest
 
 from transforms.duo.cursor import Cursor
 from transforms.duo.log_types.values import iso_to_ms
-from transforms.duo.paging import DAY_MS, Call, next_call
+from transforms.duo.windows import DAY_MS, Call, next_call
 from transforms.settings import Reading
 
 READING = Reading(poll_interval_secs=120, lag_secs=120)

@@ -30,7 +30,8 @@ import msgspec
 from duo_client.client import DEFAULT_CA_CERTS
 
 from transforms.duo.log_types.base import LogType
-from transforms.duo.paging import Answer, Call
+from transforms.duo.paging import Answer
+from transforms.duo.windows import Call
 from transforms.errors import BadCredentials, DuoLogSyncError, RetryLater, StreamUnavailable
 from transforms.settings import Account
 

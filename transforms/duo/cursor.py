@@ -9,7 +9,7 @@ A stream is read in windows ``[mintime, maxtime]``, both ends inclusive, each pa
     between two windows   maxtime_ms is None; end_ms is the end of the last window
     inside a window       maxtime_ms is set; next_offset names the page to ask for, None the first
 
-Windows overlap (``transforms.duo.paging`` says by how much), so that rows which Duo publishes late, and rows that share the
+Windows overlap (``transforms.duo.windows`` says by how much), so that rows which Duo publishes late, and rows that share the
 millisecond of a border, are read. ``seen`` holds short digests of the rows that an overlap can meet again, grouped by minute;
 everything from ``seen_from_ms`` on is in it. It travels with the cursor, so it survives whatever the cursor survives.
 """
@@ -25,6 +25,7 @@ import msgspec
 
 from transforms.errors import DuoLogSyncError
 
+SECOND_MS = 1000
 MINUTE_MS = 60_000
 _VERSION = 1
 

@@ -26,8 +26,9 @@ from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.paging import Call, Finished, Step, Wait, after_answer, days_out_of_reach, next_call, without_page_cursor
+from transforms.duo.paging import Step, after_answer, without_page_cursor
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
+from transforms.duo.windows import Call, Finished, Wait, days_out_of_reach, next_call
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading

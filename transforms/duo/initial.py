@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transforms.checkpoints import StoreUnusable, store_at
 from transforms.duo.cursor import MINUTE_MS, Cursor, row_digest
-from transforms.duo.paging import DAY_MS, first_cursor
+from transforms.duo.windows import DAY_MS, first_cursor
 from transforms.events import Stream
 from transforms.settings import Reading, Storage
 

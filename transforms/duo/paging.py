@@ -1,20 +1,11 @@
-"""The rules of reading one stream, as pure functions: which call comes next, and what an answer means.
+"""What one page of an answer means: the rows to hand on, and where reading goes on.
 
-Place in the flow: between the client (which knows HTTP) and the feed (which knows threads and waiting). Nothing here waits,
-calls or keeps anything, so that every rule can be tested with values.
+Place in the flow: between the client (which knows HTTP) and the feed (which knows threads and waiting). Which call was made is
+``windows``' word, which rows are new ``deduplication``'s.
+Contract: pure functions. Nothing here waits, calls or keeps anything, so that every rule can be tested with values.
 
-    next_call(cursor, now_ms, reading)             → Call: ask for this page · Wait: caught up, look again in so many seconds
-                                                     · Finished: a backfill has reached its end
     after_answer(log_type, call, answer, reading)  → Step: the rows to hand on and the cursor behind them
-
-Overlap. Duo can publish a row later than its neighbours, in a window that was already read. So a window reaches back behind the
-end of the last one, and rows that were handed on before are left out by their digests (``Cursor.seen``):
-
-    a quiet stream  (what is read again fits into one page) reaches back by twice ``overlap_secs`` with every window: it costs
-                    nothing
-    a busy stream   does so with one window in every ``overlap_secs``, so that whatever is published at most ``overlap_secs``
-                    late is found; the others reach back to the last one's last millisecond only. A stream that is behind
-                    catches up first, and then looks back over all of that stretch.
+    without_page_cursor(cursor)                    → the cursor to go on with where Duo no longer takes a page cursor
 
 Progress. A window ends with a page that has no rows, or a short one without a cursor. Where Duo gives a full page without a
 cursor, the cursor that was sent, or one that leads back, reading goes on by time, from the last row's time on: it never loops,
@@ -23,57 +14,16 @@ and skips nothing that Duo can still give. Logs of API v1, which have no cursor 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from transforms.duo.cursor import MINUTE_MS, Cursor, count_seen, row_digest, with_seen, without_old
+from transforms.duo.cursor import SECOND_MS, Cursor, Seen, with_seen, without_old
+from transforms.duo.deduplication import not_seen, to_remember
 from transforms.duo.log_types.base import LogType
+from transforms.duo.windows import Call, remember_from_ms
 from transforms.settings import Reading
 
-DAY_MS = 86_400_000
-SECOND_MS = 1000
-# Duo serves 180 days and refuses older windows. The margin is for the time that a call and a slow clock take.
-RETENTION_MS = 180 * DAY_MS - 10 * 60_000
-# So few rows are read again with every window: they share a page with the new ones.
-QUIET_ROWS = 500
 # Pages in a row that may hold nothing new and stay in one millisecond, before Duo's cursor is taken to run in a circle.
 _MOST_STUCK_PAGES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One page to ask for: the next one of the window that ``cursor`` is in.
-
-    Attributes:
-      mintime_ms: what to send; the cursor's, unless Duo would refuse that as too old.
-    """
-
-    cursor: Cursor
-    mintime_ms: int
-
-    @property
-    def maxtime_ms(self) -> int:
-        """The window's end."""
-        assert self.cursor.maxtime_ms is not None
-        return self.cursor.maxtime_ms
-
-    @property
-    def next_offset(self) -> str | None:
-        """The page cursor to send."""
-        return self.cursor.next_offset
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to ask for yet."""
-
-    secs: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A backfill has reached its end: nothing will ever be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,114 +67,16 @@ class _Onward:
     circled: bool = False
 
 
-def first_cursor(now_ms: int, reading: Reading) -> Cursor:
-    """Where a stream without a checkpoint begins."""
-    if reading.from_ms is not None:
-        return Cursor(mintime_ms=max(reading.from_ms, now_ms - RETENTION_MS))
-    return Cursor(mintime_ms=now_ms - min(int(reading.start_days * DAY_MS), RETENTION_MS))
-
-
-def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
-    """How many days after the cursor Duo no longer serves; 0 where all of them can be read."""
-    return max(0, now_ms - RETENTION_MS - cursor.position_ms) / DAY_MS
-
-
-def without_page_cursor(cursor: Cursor) -> Cursor:
-    """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
-
-    What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
-    leads back to the window's start, which repeats its pages.
-    """
-    reached_ms = _offset_ms(cursor.next_offset or "")
-    mintime_ms = cursor.mintime_ms if reached_ms is None else max(cursor.mintime_ms, reached_ms)
-    return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None)
-
-
-# --- which call comes next ------------------------------------------------------------------------------------------------
-
-
-def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Finished:
-    """The page behind the cursor, or how long to wait until there may be one."""
-    if cursor.maxtime_ms is None and reading.until_ms is not None:
-        if (cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms) >= reading.until_ms:
-            return Finished()
-        cursor = _open_window(cursor, reading.until_ms, reading)
-    if cursor.maxtime_ms is None:
-        began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
-        lag_ms = int(reading.lag_secs * 1000)
-        # The last window's end was lag behind the moment when it was opened: its successor is due one interval later.
-        due_ms = began_ms + lag_ms + int(reading.poll_interval_secs * 1000)
-        maxtime_ms = now_ms - lag_ms
-        if now_ms < due_ms or maxtime_ms <= began_ms:
-            return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
-        cursor = _open_window(cursor, maxtime_ms, reading)
-    assert cursor.maxtime_ms is not None
-    # While paging the times stay as they are. The one exception: a window so old that Duo would refuse it.
-    oldest_ms = min(now_ms - RETENTION_MS, cursor.maxtime_ms - 1)
-    return Call(cursor, max(cursor.mintime_ms, oldest_ms))
-
-
-def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
-    mintime_ms, known_from_ms, deep = cursor.mintime_ms, cursor.seen_from_ms, False
-    if cursor.end_ms is None:
-        known_from_ms = mintime_ms if known_from_ms is None else known_from_ms
-    else:
-        depth_ms, deep = _depth(cursor, cursor.end_ms, maxtime_ms, reading)
-        known_from_ms = cursor.end_ms if known_from_ms is None else known_from_ms
-        mintime_ms = min(cursor.end_ms, max(cursor.end_ms - depth_ms, known_from_ms))
-    return replace(
-        cursor,
-        mintime_ms=mintime_ms,
-        maxtime_ms=maxtime_ms,
-        deep=deep,
-        seen_from_ms=known_from_ms,
-        window_rows=0,
-        window_total=None,
-    )
-
-
-def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tuple[int, bool]:
-    """How far the next window reaches back behind the last one's end, and whether that finds rows published late."""
-    overlap_ms = int(reading.overlap_secs * 1000)
-    if not overlap_ms:
-        return 0, False
-    reach_ms = _reach_ms(reading)
-    # A look back that was put off reaches as far as it should have reached then.
-    depth_ms = end_ms - _sweep_from_ms(cursor, end_ms, reading)
-    if count_seen(cursor.seen, end_ms - reach_ms) <= QUIET_ROWS:
-        return depth_ms, True
-    gap_ms = maxtime_ms - end_ms
-    # After a long outage what is read again is little beside what is new; otherwise a stream that is behind catches up first.
-    keeps_up = gap_ms <= 2 * reading.poll_interval_secs * 1000 or gap_ms >= 3 * reach_ms
-    return (depth_ms, True) if maxtime_ms - cursor.swept_ms >= overlap_ms and keeps_up else (0, False)
-
-
-def _sweep_from_ms(cursor: Cursor, end_ms: int, reading: Reading) -> int:
-    """From when on the next look back must begin: late rows of the stretch before the last one may have come since."""
-    usual_ms = end_ms - _reach_ms(reading)
-    if not reading.overlap_secs or not cursor.swept_ms:
-        return usual_ms
-    return min(usual_ms, cursor.swept_ms - int(reading.overlap_secs * 1000))
-
-
-def _reach_ms(reading: Reading) -> int:
-    """The furthest that a window ever reaches back, so from when on rows must be remembered."""
-    return 2 * int(reading.overlap_secs * 1000)
-
-
-# --- what an answer means -------------------------------------------------------------------------------------------------
-
-
 def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading) -> Step:
     """The rows of the answer that were not handed on before, and the cursor behind them."""
     given = _inside(log_type, call, answer.rows)
-    rows = _not_seen(log_type, call, given)
+    rows = not_seen(log_type, call, given)
     is_first = call.next_offset is None and not call.cursor.window_rows
     total = answer.total if is_first else call.cursor.window_total
     read = call.cursor.window_rows + len(given) - (0 if is_first else _met_again(log_type, call, given, rows))
     complete = total is not None and read >= total
     onward = _onward(log_type, call, answer, given, new=bool(rows), complete=complete)
-    seen = with_seen(call.cursor.seen, _to_remember(log_type, call, given, reading))
+    seen = with_seen(call.cursor.seen, to_remember(log_type, call, given, reading))
     skipped = len(given) - len(rows)
     if onward is None:
         counted = (total, read) if total is not None else None
@@ -239,11 +91,29 @@ def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading
     return Step(rows, cursor, window_done=False, skipped=skipped, unreachable_ms=onward.unreachable_ms, circled=onward.circled)
 
 
-def _behind_window(call: Call, seen: object, reading: Reading) -> Cursor:
+def without_page_cursor(cursor: Cursor) -> Cursor:
+    """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
+
+    What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
+    leads back to the window's start, which repeats its pages.
+    """
+    reached_ms = _offset_ms(cursor.next_offset or "")
+    mintime_ms = cursor.mintime_ms if reached_ms is None else max(cursor.mintime_ms, reached_ms)
+    return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None)
+
+
+def _inside(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
+    """Rows without those behind the window's end, which logs without maxtime give too; they are for the next window."""
+    if not log_type.pages_by_time:
+        return rows
+    return [row for row in rows if (log_type.row_key(row).time_ms or 0) <= call.maxtime_ms]
+
+
+def _behind_window(call: Call, seen: Seen, reading: Reading) -> Cursor:
     """The cursor after a window that was read to its end."""
     known_from_ms = call.cursor.mintime_ms if call.cursor.seen_from_ms is None else call.cursor.seen_from_ms
-    from_ms = max(known_from_ms, _remember_from_ms(call, reading))
-    kept, whole_from_ms = without_old(seen, from_ms, reading.overlap_max_rows)  # type: ignore[arg-type]
+    from_ms = max(known_from_ms, remember_from_ms(call, reading))
+    kept, whole_from_ms = without_old(seen, from_ms, reading.overlap_max_rows)
     first = call.cursor.end_ms is None
     return call.cursor.step(
         mintime_ms=call.maxtime_ms,
@@ -275,7 +145,7 @@ def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *
         return _Onward(next_offset=answer.next_offset)
     if not log_type.ascending:
         return None
-    last_ms = _last_ms(log_type, given)
+    last_ms = log_type.last_time_ms(given)
     # A page that ends where it began: no time to go on from, so the rest of that millisecond is out of reach.
     at_a_stand = last_ms <= call.cursor.mintime_ms or call.cursor.stuck >= _MOST_STUCK_PAGES
     return (
@@ -295,7 +165,7 @@ def _onward_by_time(log_type: LogType, call: Call, answer: Answer, given: list[b
     if len(given) < len(answer.rows) or not (new or full):
         return None
     began_ms = call.cursor.mintime_ms // SECOND_MS * SECOND_MS
-    last_ms = _last_ms(log_type, given) // SECOND_MS * SECOND_MS
+    last_ms = log_type.last_time_ms(given) // SECOND_MS * SECOND_MS
     if last_ms > began_ms:
         # Sources disagree on whether Duo gives the second that it is asked from, or only what is behind it. Where progress
         # allows, the second before is asked from, which is right in both cases; what is known of it is left out.
@@ -338,73 +208,3 @@ def _met_again(log_type: LogType, call: Call, given: list[bytes], rows: list[byt
 def _offset_ms(offset: str) -> int | None:
     milliseconds, comma, _ = offset.partition(",")
     return int(milliseconds) if comma and milliseconds.isdigit() else None
-
-
-def _last_ms(log_type: LogType, rows: list[bytes]) -> int:
-    """The time of the last row that has one; 0 where none has."""
-    return next((key.time_ms for row in reversed(rows) if (key := log_type.row_key(row)).time_ms is not None), 0)
-
-
-# --- what was handed on before --------------------------------------------------------------------------------------------
-
-
-def _inside(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
-    """Rows without those behind the window's end, which logs without maxtime give too; they are for the next window."""
-    if not log_type.pages_by_time:
-        return rows
-    return [row for row in rows if (log_type.row_key(row).time_ms or 0) <= call.maxtime_ms]
-
-
-def _not_seen(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
-    """Rows that were not handed on before. Past the times that were read before, no row is looked at."""
-    cursor = call.cursor
-    if not cursor.seen:
-        return rows
-    # By time it goes on from the second before the last row's, so what may be known reaches to the end of the one behind that.
-    known_ms = 2 * SECOND_MS - 1 if log_type.pages_by_time else 0
-    until_ms = max(cursor.end_ms or 0, cursor.position_ms + known_ms)
-    copies: Counter[bytes] = Counter()
-    kept: list[bytes] = []
-    for index, row in enumerate(rows):
-        time_ms, event_id = log_type.row_key(row)
-        if log_type.ascending and time_ms is not None and time_ms > until_ms:
-            return kept + rows[index:]
-        if _digest(row, event_id, copies) not in cursor.seen.get(_minute(time_ms), ()):
-            kept.append(row)
-    return kept
-
-
-def _to_remember(log_type: LogType, call: Call, rows: list[bytes], reading: Reading) -> Iterable[tuple[int, str]]:
-    """Minute and digest of the rows that a later call can meet again: by an overlap, or at the border where it goes on."""
-    floor_ms = _remember_from_ms(call, reading)
-    if log_type.ascending and rows:
-        last_ms = _last_ms(log_type, rows)
-        floor_ms = min(floor_ms, last_ms // SECOND_MS * SECOND_MS - SECOND_MS if log_type.pages_by_time else last_ms)
-    found: list[tuple[bytes, int | None, str | None]] = []
-    for row in reversed(rows):
-        time_ms, event_id = log_type.row_key(row)
-        if time_ms is None or time_ms >= floor_ms:
-            found.append((row, time_ms, event_id))
-        elif log_type.ascending:
-            break
-    copies: Counter[bytes] = Counter()
-    return [(_minute(time_ms), _digest(row, event_id, copies)) for row, time_ms, event_id in reversed(found)]
-
-
-def _remember_from_ms(call: Call, reading: Reading) -> int:
-    """From when on rows must be remembered: as far back as the look back after this window can reach."""
-    sweeps = call.cursor.deep or call.cursor.end_ms is None
-    return call.maxtime_ms - _reach_ms(reading) if sweeps else _sweep_from_ms(call.cursor, call.maxtime_ms, reading)
-
-
-def _digest(row: bytes, event_id: str | None, copies: Counter[bytes]) -> str:
-    """A row's digest. Rows without an id are named by content and number: two alike in one answer are two events."""
-    if event_id:
-        return row_digest(event_id.encode("utf-8", "surrogatepass"))
-    copies[row] += 1
-    return row_digest(b"%s#%d" % (row, copies[row]))
-
-
-def _minute(time_ms: int | None) -> int:
-    """The group in which a row is remembered; rows without a time have one of their own."""
-    return -1 if time_ms is None else time_ms // MINUTE_MS

@@ -58,3 +58,7 @@ class LogType:
     pages_by_time: bool = False
     opt_in: bool = False
     also_in: str | None = None
+
+    def last_time_ms(self, rows: list[bytes]) -> int:
+        """The time of the last row that has one; 0 where none has."""
+        return next((key.time_ms for row in reversed(rows) if (key := self.row_key(row)).time_ms is not None), 0)
