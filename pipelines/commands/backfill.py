@@ -3,7 +3,7 @@
 It has cursors and a lock of its own (a directory ``backfill/FROM-TO`` inside the live checkpoint directory), so it runs beside
 a live duologsync, goes on where it was when it is started again with the same times, and leaves live cursors alone. It gives
 way: while a live stream is behind, the backfill of that stream waits. Events that were delivered before are delivered again;
-that is what it is for.
+that is what it is for. One that is finished is not repeated by starting it again, which it says.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from pathlib import Path
 
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from transforms.checkpoints import CheckpointStore
+from transforms.duo.cursor import Cursor
+from transforms.events import Stream
 from transforms.settings import Job
 
 
@@ -56,15 +59,41 @@ def run(arguments: argparse.Namespace) -> int:
 
     assert job.reading.from_ms is not None
     assert job.reading.until_ms is not None
+    finished_before = _finished(job)
     progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
     stopped = threading.Event()
     thread = threading.Thread(target=progress.run, args=(stopped,), daemon=True)
     thread.start()
     try:
-        return run_local(job)
+        code = run_local(job)
     finally:
         stopped.set()
         thread.join(5.0)
+    if code == exit_codes.OK and finished_before and finished_before == _finished(job):
+        print(_already_done(job), file=sys.stderr)
+    return code
+
+
+def _finished(job: Job) -> frozenset[Stream]:
+    """The streams of a backfill, where each that was ever begun is read and delivered to its end; else none."""
+    streams = set()
+    for record in CheckpointStore(job.storage.checkpoint_dir).records():
+        # Its directory may hold other log types, from another time that it was started.
+        if record.stream.log_type not in job.log_types_of(record.stream.account):
+            continue
+        cursor = Cursor.from_json(bytes(record.cursor))
+        if cursor.maxtime_ms is not None or cursor.position_ms < (job.reading.until_ms or 0):
+            return frozenset()
+        streams.add(record.stream)
+    return frozenset(streams)
+
+
+def _already_done(job: Job) -> str:
+    stretch = f"{_stamp(job.reading.from_ms or 0)} to {_stamp(job.reading.until_ms or 0)}"
+    return (
+        f"This backfill ({stretch}) was finished before, and nothing was sent now. To send it again, remove "
+        f"{job.storage.checkpoint_dir} and repeat the command."
+    )
 
 
 def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None) -> Job:

@@ -1,6 +1,7 @@
 """``duologsync backfill``: a stretch of the past, apart from live reading."""
 
 import datetime as dt
+import shutil
 import subprocess
 import sys
 import time
@@ -72,18 +73,55 @@ def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, t
     live = CheckpointStore(tmp_path / "checkpoints")
     live.lock()
     live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms() - 7_200_000, seq=1))
-    process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(6)
         assert not simulator.calls
         live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms(), seq=2))
         assert receiver.wait_for(100, 60)
-        process.wait(60)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
         live.unlock()
 
     assert process.returncode == exit_codes.OK
+    assert told.count("main/auth: the backfill waits, because live reading of it is behind") == 1
+    assert told.count("main/auth: the backfill goes on") == 1
+    assert told.index("waits") < told.index("goes on")
+
+
+def test_a_finished_one_that_is_started_again_says_that_it_is_done_and_how_to_send_it_again(
+    config, simulator, receiver, tmp_path
+):
+    simulator.add_backlog("auth", 500, now_ms() - 3 * DAY_MS, now_ms() - 2 * DAY_MS)
+    words = command(config, "--from", "10d", "--to", "1d", "--log-types", "auth,activity")
+    first = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    delivered = receiver.total()
+    (directory,) = (tmp_path / "checkpoints" / "backfill").iterdir()
+    again = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+
+    assert (first.returncode, again.returncode) == (exit_codes.OK, exit_codes.OK)
+    assert "was finished before" not in first.stderr
+    assert "was finished before, and nothing was sent now" in again.stderr
+    assert f"remove {directory} and repeat the command" in again.stderr
+    assert receiver.total() == delivered
+
+    shutil.rmtree(directory)
+    anew = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert "was finished before" not in anew.stderr
+    assert receiver.total() == 2 * delivered
+
+
+def test_another_log_type_of_a_finished_stretch_is_not_done_before(config, simulator, receiver):
+    simulator.add_backlog("activity", 500, now_ms() - 3 * DAY_MS, now_ms() - 2 * DAY_MS)
+    words = command(config, "--from", "10d", "--to", "1d", "--log-types")
+    subprocess.run([*words, "auth"], capture_output=True, timeout=120, check=True)
+    both = subprocess.run([*words, "auth,activity"], capture_output=True, text=True, timeout=120, check=True)
+
+    assert "was finished before" not in both.stderr
+    assert receiver.unique_ids("activity") == set(simulator.produced_ids("activity"))
+    auth = subprocess.run([*words, "auth"], capture_output=True, text=True, timeout=120, check=True)
+    assert "was finished before" in auth.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 Place in the flow: the feed of a backfill asks before each call. It looks at the live checkpoint directory only: at whether a
 running copy holds its lock, and at how far its stream is.
+
+Contract: each time that the backfill begins to wait is logged once, and so is each time that it goes on.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from transforms.errors import DuoLogSyncError
 from transforms.events import Stream
 from transforms.settings import Reading
 
+_LOGGER = logging.getLogger(__name__)
 _LOOK_EVERY_SECS = 10.0
 _LEEWAY_SECS = 60.0
 
@@ -36,8 +40,17 @@ class LiveStream:
         """Whether a running copy has still to catch up; looked up every few seconds."""
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_SECS:
             self._looked_at = time.monotonic()
-            self._behind = self._runs() and self._position_secs() < time.time() - self._well_secs
+            behind = self._runs() and self._position_secs() < time.time() - self._well_secs
+            if behind != self._behind:
+                self._behind = behind
+                self._tell()
         return self._behind
+
+    def _tell(self) -> None:
+        if self._behind:
+            _LOGGER.info("%s: the backfill waits, because live reading of it is behind and comes first.", self._stream)
+        else:
+            _LOGGER.info("%s: the backfill goes on: live reading of it has caught up, or has ended.", self._stream)
 
     def _runs(self) -> bool:
         """A running copy holds the directory's lock. Trying for a shared one does not disturb it."""
