@@ -4,7 +4,7 @@ Place in the flow: the command line → ``load`` → everything else sees only t
 
 Contract: ``load`` gives a ``Loaded``, or raises ``ConfigProblems`` with everything that is wrong; it never raises anything
 else, reads local files only, and writes nothing. Other files than the configuration are looked at (``check_files``) once the
-configuration itself is sound.
+configuration itself is sound; what is not installed is told in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.config import files, incumbent, own
+from pipelines.config import extras, files, incumbent, own
 from pipelines.config.dls_model import DlsFile
 from pipelines.config.explain import validated
 from pipelines.config.own_model import OwnFile
@@ -47,11 +47,15 @@ class Loaded:
 
 
 def load(path: Path, *, look_at_files: bool = True) -> Loaded:
-    """The configuration in a file. Without ``look_at_files``, certificates, key files and directories are not looked at."""
+    """The configuration in a file. Without ``look_at_files``, nothing else of this machine is looked at: certificates, key
+    files, directories, and libraries that the file needs.
+    """
     findings = Findings(path)
     data = read(path, findings)
     dialect = None if data is None else _dialect(data, findings)
     job = None if data is None or dialect is None else _JOBS[dialect](data, path, findings)
+    if data is not None and look_at_files:
+        extras.check_installed(data, findings)
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))
     if look_at_files:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from pipelines.config import ConfigProblems, load
+from pipelines.config import ConfigProblems, extras, load
 from transforms.errors import RetryLater
 from transforms.secrets import GCP_SECRET_VERSION, SecretRef, SecretUnavailable
 
@@ -64,6 +64,7 @@ def google(monkeypatch):
     }
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(extras, "find_spec", lambda name: name)
     return state
 
 

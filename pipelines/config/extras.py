@@ -1,0 +1,56 @@
+"""Tells where a file needs libraries that an installation without extras does not have.
+
+Place in the flow: ``load`` asks it about the plain data, also where the model refuses that, so that all problems are told at
+once. Where a Job is only described here and runs elsewhere, nobody asks.
+
+Contract: nothing of Beam or of a cloud is loaded, and no network is used: it is only looked up whether a library is there.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from pipelines.config.own import texts
+from pipelines.config.problems import Findings
+
+_SECRETS = (
+    ("accounts", "*", "skey"),
+    ("accounts", "*", "proxy", "password"),
+    ("destinations", "*", "tls", "client_key_password"),
+    ("account", "skey"),
+)
+_DIRECTORIES = (
+    ("storage", "checkpoint_dir"),
+    ("storage", "dead_letter_dir"),
+    ("dls_settings", "checkpointing", "directory"),
+    ("dls_settings", "checkpointing", "checkpoint_dir"),
+)
+_GCP = 'In the repository\'s root run: pip install --constraint constraints-gcp.txt ".[gcp]" (see docs/install.md).'
+_GOOGLES_CLIENT = "google.cloud.secretmanager"
+_FILE_SYSTEMS = {
+    "gs": ("google.cloud.storage", _GCP),
+    "s3": ("boto3", 'Run: pip install "apache-beam[aws]".'),
+    "hdfs": ("hdfs", 'Run: pip install "apache-beam[hadoop]".'),
+}
+
+
+def check_installed(data: dict[str, Any], findings: Findings) -> None:
+    """Adds a problem for each secret and directory that is kept where no installed library can read. Takes any data."""
+    for pattern in _SECRETS:
+        for path, text in texts(data, *pattern):
+            if text.strip().startswith("gcp:") and not _is_installed(_GOOGLES_CLIENT):
+                findings.problem(path, "Google's client for secrets in Secret Manager is not installed", _GCP)
+    for pattern in _DIRECTORIES:
+        for path, text in texts(data, *pattern):
+            scheme, separator, _ = text.partition("://")
+            library, fix = _FILE_SYSTEMS.get(scheme, ("", ""))
+            if separator and library and not _is_installed(library):
+                findings.problem(path, f"what reads and writes {scheme}:// is not installed", fix)
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
