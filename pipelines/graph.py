@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import apache_beam as beam
-from apache_beam.io.unbounded_source import ReadFromUnboundedSource
 
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations.sink import SendToDestination
+from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes, SplitAndAnnounce
 from transforms.formats.apply import FormatEvents
 from transforms.settings import Account, Destination, Job
@@ -56,7 +56,7 @@ def _build_log_type(
     events = (
         pipeline
         | f"Read {log_type}"
-        >> ReadFromUnboundedSource(
+        >> ReadPages(
             source, poll_interval=_POLL_SECS, max_records_per_bundle=PAGES_PER_BUNDLE, max_read_time_seconds=_BUNDLE_SECS
         )
         | f"Split {log_type}" >> beam.ParDo(SplitAndAnnounce(source, destinations))

@@ -1,0 +1,54 @@
+"""The step that reads: Beam's, without the readers that Beam would keep."""
+
+import apache_beam as beam
+import pytest
+from apache_beam.io.unbounded_source import ReadFromUnboundedSource
+
+from transforms.duo.read import ReadPages
+from transforms.duo.source import DuoLogSource, Passes
+from transforms.secrets import SecretRef
+from transforms.settings import Account, Reading, Storage
+
+ACCOUNT = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"))
+
+
+def steps(transform):
+    """Labels of the steps, and the function of the one that reads."""
+    pipeline = beam.Pipeline()
+    pipeline | "Read" >> transform
+    labels, reads = [], []
+
+    class Visitor(beam.pipeline.PipelineVisitor):
+        def visit_transform(self, node):
+            labels.append(node.full_label)
+            if node.full_label.startswith("Read/ReadUnbounded"):
+                reads.append(node.transform.fn)
+
+        def enter_composite_transform(self, node):
+            labels.append(node.full_label)
+
+    pipeline.visit(Visitor())
+    return labels, reads[0]
+
+
+@pytest.mark.parametrize("passes", [None, Passes()])
+def test_its_labels_are_those_of_beam(passes):
+    source = DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), passes)
+
+    assert steps(ReadPages(source))[0] == steps(ReadFromUnboundedSource(source))[0]
+
+
+def test_on_streaming_runners_no_reader_outlives_its_bundle():
+    _, read = steps(ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""))))
+    read.setup()
+
+    assert read._reader_cache is None
+    read.teardown()
+
+
+def test_in_passes_beam_may_keep_the_reader_whose_pages_are_counted():
+    _, read = steps(ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), Passes())))
+    read.setup()
+
+    assert read._reader_cache is not None
+    read.teardown()
