@@ -30,7 +30,8 @@ from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
 from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import registry
-from transforms.duo.feed import close_feeds, pages_under_way, stream_of
+from transforms.duo.feed import stream_of
+from transforms.duo.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
 from transforms.lifecycle import FAILURES, STOP
 from transforms.secrets import SecretRef

@@ -26,7 +26,8 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 from pipelines.graph import build, one_stream
 from transforms.checkpoints import store_at
 from transforms.destinations import registry
-from transforms.duo.feed import PageFeed, close_feed, feed_of, stream_of
+from transforms.duo.feed import PageFeed, stream_of
+from transforms.duo.feed_registry import close_feed, feed_of
 from transforms.duo.initial import initial_cursor
 from transforms.duo.source import Passes
 from transforms.errors import RetryLater, Stopping, WontHeal

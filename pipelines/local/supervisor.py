@@ -22,7 +22,8 @@ from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import TRANSPORTS, registry
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.duo.budgets import BUDGETS
-from transforms.duo.feed import close_feeds, stream_of
+from transforms.duo.feed import stream_of
+from transforms.duo.feed_registry import close_feeds
 from transforms.duo.prefetch import READ_AHEAD
 from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
 from transforms.lifecycle import STOP

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import FAST, IKEY, now_ms
-from transforms.duo import feed as feed_module
+from transforms.duo import trouble
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
 from transforms.duo.windows import first_cursor
@@ -128,7 +128,7 @@ def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page
     ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
 )
 def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backlog, simulator, fault, monkeypatch):
-    monkeypatch.setattr(feed_module, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(trouble, "_FIRST_BACKOFF_SECS", 0.05)
     simulator.faults.add(**fault, times=2, skip=2)
     feed.seek(start_of_day())
     rows, _ = take_all(feed, 3_500)
@@ -139,7 +139,7 @@ def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backl
 def test_an_expired_page_cursor_is_replaced_by_its_time_and_nothing_is_lost_or_repeated(
     feed, backlog, simulator, caplog, monkeypatch
 ):
-    monkeypatch.setattr(feed_module, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(trouble, "_FIRST_BACKOFF_SECS", 0.05)
     simulator.faults.add("status", status=400, code=40002, skip=2)
     feed.seek(start_of_day())
     rows, _ = take_all(feed, 3_500)
@@ -196,7 +196,7 @@ def test_a_pause_between_calls_is_kept(account, simulator):
 
 
 def test_a_key_that_was_changed_is_read_again(account, simulator, tmp_path, monkeypatch, eventually):
-    monkeypatch.setattr(feed_module, "_UNAVAILABLE_RETRY_SECS", 0.2)
+    monkeypatch.setattr(trouble, "_UNAVAILABLE_RETRY_SECS", 0.2)
     right = (tmp_path / "skey").read_text()
     (tmp_path / "skey").write_text("b" * 40)
     feed = PageFeed(account, "auth", FAST)

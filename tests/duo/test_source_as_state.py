@@ -15,7 +15,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.checkpoints import CheckpointStore
 from transforms.duo.cursor import Cursor
-from transforms.duo.feed import close_feeds
+from transforms.duo.feed_registry import close_feeds
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
 from transforms.events import Stream

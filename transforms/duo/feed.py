@@ -1,86 +1,62 @@
 """The feed: reads one stream ahead of its reader, in a thread of its own, so that a page is fetched while the last one is sent.
 
-Place in the flow: client and paging rules below, the Beam reader above. Feeds live in a process-wide registry, one per stream,
-because readers come and go (Flink makes one per bundle, local runs one per pass) and a page must not be fetched twice for that.
+Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``) and what it makes
+of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
 
 Contract:
   * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again.
   * ``take(wait_secs)`` hands out the next page, or None where there is none within that time.
   * ``delivered(cursor)`` lets go of the pages up to a cursor that the checkpoint store has. Until then they are kept, so that a
     bundle that failed is repeated from memory.
-  * Trouble is handled here: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
-    person must mend is raised from ``take`` once nothing is left to hand out. Each is counted and logged once, not every time.
+  * Trouble ends nothing: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
+    person must mend is raised from ``take`` once nothing is left to hand out.
 """
 
 from __future__ import annotations
 
-import logging
-import random
 import threading
 import time
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import Counter
 
 from transforms.duo.budgets import budget_of
 from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.page_buffer import FetchedPage, PageBuffer
 from transforms.duo.paging import Step, after_answer, without_page_cursor
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
-from transforms.duo.windows import Call, Finished, Wait, days_out_of_reach, next_call
-from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
+from transforms.duo.trouble import Trouble
+from transforms.duo.windows import Call, Finished, Wait, next_call
+from transforms.errors import BadCredentials, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
 
-_LOGGER = logging.getLogger(__name__)
-
 # Pages fetched beyond the reader's position: one is being sent, one is ready, one is on its way.
 _AHEAD = 2
-# Pages handed out and not yet committed. Bundles are smaller; a runner that never finalizes must not fill memory.
-_MOST_KEPT = 64
-_FIRST_BACKOFF_SECS = 1.0
-_LONGEST_BACKOFF_SECS = 60.0
-_UNAVAILABLE_RETRY_SECS = 900.0
 _GIVE_WAY_SECS = 5.0
-_CLOCK_LEEWAY_MS = 600_000
-_EDGE_DAYS = 0.01
 _LOOK_FOR_ROOM_SECS = 1.0
 USER_AGENT = "DuoLogSync-Beam/1.0"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedPage:
-    """A page with the cursors before and behind it."""
-
-    before: Cursor
-    page: DuoPage
-    after: Cursor
-    size: int = 0
-
-
 class PageFeed:
-    """Reads one stream ahead. Thread-safe; closed by the registry when the process ends."""
+    """Reads one stream ahead. Thread-safe; the registry makes and closes it."""
 
     def __init__(self, account: Account, log_type: str, reading: Reading) -> None:
         self.stream = stream_of(account, log_type)
         self.counts: Counter[str] = Counter()
-        self.trouble: str | None = None
         self._account = account
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
         self._budget = budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._trouble = Trouble(self.stream, self._budget, self.counts)
         self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
         self._changed = threading.Condition()
-        self._pages: deque[FetchedPage] = deque()
-        self._handed = 0
-        self._base: Cursor | None = None  # behind the last page in _pages: what the next page's ``before`` will be
-        self._fetch_at: Cursor | None = None  # where fetching goes on; ahead of _base by windows that held nothing
+        self._pages = PageBuffer()
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
         self._due = 0.0  # monotonic time before which there is nothing to do
         self._caught_up = False
         self._fatal: WontHeal | None = None
-        self._failures = 0
         self._answered = False
         self._finished = False
         self._closed = False
@@ -94,14 +70,12 @@ class PageFeed:
     def seek(self, cursor: Cursor) -> None:
         """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there."""
         with self._changed:
-            if not self._seek_in_memory(cursor):
-                self._pages.clear()
-                self._handed = 0
-                self._base = self._fetch_at = cursor
+            if not self._pages.go_to(cursor):
+                self._pages.begin_at(cursor)
                 self._epoch += 1
                 self._due = 0.0
                 self._fatal = None
-                self._warn_of_lost_days(cursor)
+                self._trouble.begins_at(cursor)
             self._count_ready()
             self._start_thread()
             self._changed.notify_all()
@@ -110,15 +84,14 @@ class PageFeed:
         """The next page; None where there is none in time. Raises WontHeal where only a person can help."""
         deadline = time.monotonic() + wait_secs
         with self._changed:
-            while self._handed >= len(self._pages):
+            while not self._pages.ready:
                 if self._fatal is not None:
                     raise self._fatal
                 left_secs = deadline - time.monotonic()
                 if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
                     return None
                 self._changed.wait(left_secs)
-            fetched = self._pages[self._handed]
-            self._handed += 1
+            fetched = self._pages.hand_out()
             self._count_ready()
             self._changed.notify_all()
             return fetched
@@ -126,9 +99,9 @@ class PageFeed:
     def wait_ready(self, wait_secs: float) -> bool:
         """Waits until a page is ready (True), or so long. Raises WontHeal like ``take``."""
         with self._changed:
-            if self._handed >= len(self._pages) and self._fatal is None:
+            if not self._pages.ready and self._fatal is None:
                 self._changed.wait(wait_secs)
-            if self._handed < len(self._pages):
+            if self._pages.ready:
                 return True
             if self._fatal is not None:
                 raise self._fatal
@@ -137,26 +110,24 @@ class PageFeed:
     def rewind(self) -> None:
         """What was handed out was not delivered: it is handed out again."""
         with self._changed:
-            self._handed = 0
+            self._pages.rewind()
             self._count_ready()
             self._changed.notify_all()
 
     def delivered(self, cursor: Cursor) -> None:
         """Everything before the cursor is safe: its pages are let go."""
         with self._changed:
-            while self._pages and self._handed and self._pages[0].after.seq <= cursor.seq:
-                self._pages.popleft()
-                self._handed -= 1
+            self._pages.delivered(cursor)
 
     @property
     def ready(self) -> bool:
         """A page is here that is not handed out."""
-        return self._handed < len(self._pages)
+        return self._pages.ready > 0
 
     @property
     def under_way(self) -> int:
         """Pages handed out whose delivery nobody has confirmed."""
-        return self._handed
+        return self._pages.handed
 
     @property
     def resting(self) -> bool:
@@ -177,23 +148,20 @@ class PageFeed:
     def settled_cursor(self) -> Cursor | None:
         """Where the stream stands when nothing is in flight: everything before it is delivered. None while pages are here."""
         with self._changed:
-            return self._fetch_at if not self._pages else None
+            return self._pages.fetch_at if not self._pages else None
 
     def settle(self, cursor: Cursor) -> None:
         """Tells that a settled cursor was recorded, so that the next page follows it."""
         with self._changed:
-            if not self._pages and self._fetch_at == cursor:
-                self._base = cursor
+            self._pages.settle(cursor)
 
     def hold(self, held: bool) -> None:
         """Whether reading is of no use for now, because nobody can take what is read. Pages that are not handed out are let go
         where others wait for the room, and read again later. Ask again while it lasts.
         """
         with self._changed:
-            if held and READ_AHEAD.scarce and self._handed < len(self._pages) and not self._closed:
-                self._base = self._fetch_at = self._pages[self._handed].before
-                while len(self._pages) > self._handed:
-                    self._pages.pop()
+            if held and READ_AHEAD.scarce and self._pages.ready and not self._closed:
+                self._pages.give_up_ready()
                 self._epoch += 1
                 self._count_ready()
             if held != self._held:
@@ -211,44 +179,13 @@ class PageFeed:
         """Lets go of everything; for a closed feed that nobody reads any more."""
         with self._changed:
             self._pages.clear()
-            self._handed = 0
             self._count_ready()
 
     def _count_ready(self) -> None:
-        ahead = len(self._pages) - self._handed
-        self._share.holds(sum(self._pages[-1 - index].size for index in range(ahead)))
-
-    # --- positions (the caller holds the condition) ------------------------------------------------------------------
-
-    def _seek_in_memory(self, cursor: Cursor) -> bool:
-        for index, fetched in enumerate(self._pages):
-            if fetched.before == cursor:
-                self._handed = index
-                return True
-        if cursor in (self._base, self._fetch_at) and self._base is not None:
-            self._handed = len(self._pages)
-            return True
-        return False
+        self._share.holds(self._pages.ready_bytes)
 
     def _due_within(self, secs: float) -> bool:
         return self._due - time.monotonic() < secs
-
-    def _warn_of_lost_days(self, cursor: Cursor) -> None:
-        now_ms = int(time.time() * 1000)
-        if cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS:
-            _LOGGER.error(
-                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
-                "clock; or, if it was wrong when the checkpoint was written, move the checkpoint aside.",
-                self.stream, (cursor.position_ms - now_ms) / 86_400_000,
-            )  # fmt: skip
-        days = days_out_of_reach(cursor, now_ms)
-        # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
-        if days > _EDGE_DAYS:
-            self.counts["days_out_of_reach"] += round(days)
-            _LOGGER.error(
-                "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
-                self.stream, days,
-            )  # fmt: skip
 
     # --- the fetching thread -----------------------------------------------------------------------------------------
 
@@ -263,8 +200,7 @@ class PageFeed:
             try:
                 work = self._next_work()
             except Exception as error:  # a thread that dies silently would stop the stream for ever
-                _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self.stream, exc_info=error)
-                time.sleep(_FIRST_BACKOFF_SECS)
+                time.sleep(self._trouble.unexpected(error))
                 continue
             if work is None:
                 if not self._closed:  # then there is no room
@@ -296,14 +232,14 @@ class PageFeed:
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                if len(self._pages) - self._handed >= _AHEAD or self._fetch_at is None or self._held:
+                if self._pages.ready >= _AHEAD or self._pages.fetch_at is None or self._held:
                     self._share.withdraw()
                     self._changed.wait()
                 elif self._due > now:
                     self._share.withdraw()
                     self._changed.wait(self._due - now)
                 else:
-                    step = next_call(self._fetch_at, int(time.time() * 1000), self._reading)
+                    step = next_call(self._pages.fetch_at, int(time.time() * 1000), self._reading)
                     if isinstance(step, Finished):
                         self._finished = True
                         self._changed.notify_all()
@@ -334,102 +270,27 @@ class PageFeed:
             self.counts["pages"] += 1
             self.counts["rows"] += len(step.rows)
             self.counts["rows_left_out"] += step.skipped
-            if self.trouble is not None:
-                _LOGGER.info("%s is readable again after %d failed calls.", self.stream, self._failures)
-            self.trouble, self._failures, self._fatal = None, 0, None
+            self._trouble.over()
+            self._fatal = None
             if epoch != self._epoch:
                 return
-            self._tell_of(step)
-            self._fetch_at = step.cursor
+            self._trouble.shown_by(step)
+            self._pages.fetch_at = step.cursor
             self._expected_bytes = size = sum(map(len, step.rows))
             if step.rows:
-                before = self._base if self._base is not None else step.cursor
-                self._pages.append(FetchedPage(before, DuoPage(self.stream, step.rows), step.cursor, size))
-                self._base = step.cursor
-                self._forget_oldest()
+                self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
                 self._count_ready()
             self._changed.notify_all()
 
-    def _tell_of(self, step: Step) -> None:
-        """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
-        if step.circled:
-            self.counts["circled"] += 1
-            _LOGGER.warning(
-                "%s: Duo's page cursor did not lead on. %s", self.stream,
-                "Its window was ended there; it is read again with the next overlap." if step.window_done
-                else "Reading goes on by time; nothing is skipped.",
-            )  # fmt: skip
-        if step.unreachable_ms is not None:
-            self.counts["unreachable"] += 1
-            _LOGGER.error(
-                "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
-                self.stream, _utc(step.unreachable_ms),
-            )  # fmt: skip
-        if step.window_done:
-            self.counts["windows"] += 1
-        if step.counted is not None:
-            counted, read = step.counted
-            self.counts["counted_by_duo"] += counted
-            if counted != read:
-                self.counts["windows_that_differ"] += 1
-                _LOGGER.warning(
-                    "%s: Duo counted %d events in the window that ended at %s, %d were read.",
-                    self.stream, counted, _utc(step.cursor.position_ms), read,
-                )  # fmt: skip
-
-    def _forget_oldest(self) -> None:
-        while self._handed > _MOST_KEPT:
-            self._pages.popleft()
-            self._handed -= 1
-
     def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
-            self._failures += 1
             if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
-                self.counts["page_refused"] += 1
-                _LOGGER.warning(
-                    "%s: %s. The rest of the window is read by time instead; nothing is skipped.", self.stream, error
-                )
-                self._fetch_at = without_page_cursor(call.cursor)
-                self._rest(_FIRST_BACKOFF_SECS, caught_up=False)
+                self._pages.fetch_at = without_page_cursor(call.cursor)
+                self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
-            kind, wait_secs = self._sort(error)
-            self.counts[kind] += 1
             if isinstance(error, WontHeal) and not self._answered:
                 self._fatal = error
-            self._tell(kind, error, wait_secs)
-            self._rest(wait_secs, caught_up=False)
-
-    def _sort(self, error: Exception) -> tuple[str, float]:
-        """What kind of trouble it is, and how long to leave the stream alone."""
-        if isinstance(error, RetryLater):
-            if error.kind == "rate_limited":
-                return error.kind, self._budget.limited(error.wait_secs)
-            return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
-        if isinstance(error, StreamUnavailable):
-            return error.kind, _UNAVAILABLE_RETRY_SECS
-        if isinstance(error, PageRefused):
-            return "refused", _UNAVAILABLE_RETRY_SECS
-        if isinstance(error, BadCredentials):
-            return "bad_credentials", _UNAVAILABLE_RETRY_SECS
-        if isinstance(error, WontHeal):
-            return "wont_heal", _UNAVAILABLE_RETRY_SECS
-        _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self.stream, exc_info=error)
-        return "unexpected", self._backoff_secs()
-
-    def _backoff_secs(self) -> float:
-        grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
-        return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
-
-    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
-        """Once per kind of trouble, and again when it has lasted."""
-        level = logging.WARNING if self.trouble != kind or self._failures % 20 == 0 else logging.DEBUG
-        if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
-            level = logging.INFO  # how fast Duo may be called is learnt from these
-        self.trouble = kind
-        _LOGGER.log(
-            level, "%s: %s Trying again in %.0f s (failure %d in a row).", self.stream, error, wait_secs, self._failures
-        )
+            self._rest(self._trouble.failed(error), caught_up=False)
 
 
 def _disconnect(client: DuoClient | None) -> None:
@@ -437,49 +298,6 @@ def _disconnect(client: DuoClient | None) -> None:
         client.close()
 
 
-def _utc(time_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
-
-
 def stream_of(account: Account, log_type: str) -> Stream:
     """The stream of one log type of an account."""
     return Stream(account.name, log_type, account.api_host, account.account_id)
-
-
-_feeds: dict[tuple[Account, str, Reading], PageFeed] = {}
-_feeds_lock = threading.Lock()
-
-
-def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
-    """The process's one feed of a stream."""
-    with _feeds_lock:
-        key = (account, log_type, reading)
-        feed = _feeds.get(key)
-        if feed is None:
-            feed = _feeds[key] = PageFeed(account, log_type, reading)
-        return feed
-
-
-def close_feed(account: Account, log_type: str, reading: Reading) -> None:
-    """Ends the feed of one stream and forgets it. A later ``feed_of`` makes a new one."""
-    with _feeds_lock:
-        feed = _feeds.pop((account, log_type, reading), None)
-    if feed is not None:
-        feed.close()
-        feed.forget()
-
-
-def pages_under_way() -> int:
-    """Pages of all feeds of this process that were handed out and are not delivered."""
-    with _feeds_lock:
-        return sum(feed.under_way for feed in _feeds.values())
-
-
-def close_feeds() -> None:
-    """Ends every feed of the process. A later ``feed_of`` makes new ones."""
-    with _feeds_lock:
-        feeds = list(_feeds.values())
-        _feeds.clear()
-    for feed in feeds:
-        feed.close()
-        feed.forget()

@@ -33,8 +33,10 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 from transforms.checkpoints import store_at
 from transforms.duo.cursor import Cursor
-from transforms.duo.feed import FetchedPage, PageFeed, feed_of, stream_of
+from transforms.duo.feed import PageFeed, stream_of
+from transforms.duo.feed_registry import feed_of
 from transforms.duo.initial import hinted_cursor, initial_cursor
+from transforms.duo.page_buffer import FetchedPage
 from transforms.errors import WontHeal
 from transforms.events import DuoPage, DuoPageCoder, SplitPages, Stream
 from transforms.holds import HOLDS

@@ -1,0 +1,152 @@
+"""Trouble with reading one stream: which kind it is, how long to leave the stream alone, and what the log says of it.
+
+Place in the flow: the feed hands every error here, and what a position or an answer shows that should not be. How long a 429 is
+waited out is the rate budget's word.
+
+Contract: each is counted; each kind is told once, not every time, again when it has lasted, and at its end. Nothing is raised
+and nothing waits here: waits are returned. Not thread-safe: the feed holds its lock around each call but ``unexpected``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+
+from transforms.duo.client import PageRefused
+from transforms.duo.cursor import Cursor
+from transforms.duo.paging import Step
+from transforms.duo.rate import RateBudget
+from transforms.duo.windows import days_out_of_reach
+from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
+from transforms.events import Stream
+
+# The feed's own: the name of a logger is part of each line of JSON, and users select by it.
+_LOGGER = logging.getLogger("transforms.duo.feed")
+_FIRST_BACKOFF_SECS = 1.0
+_LONGEST_BACKOFF_SECS = 60.0
+_UNAVAILABLE_RETRY_SECS = 900.0
+_CLOCK_LEEWAY_MS = 600_000
+_EDGE_DAYS = 0.01
+
+
+class Trouble:
+    """What goes wrong with one stream. ``counts`` are the feed's."""
+
+    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str]) -> None:
+        self._stream = stream
+        self._budget = budget
+        self._counts = counts
+        self._kind: str | None = None  # what was told last; None while all is well
+        self._failures = 0  # in a row
+
+    # --- errors ------------------------------------------------------------------------------------------------------
+
+    def failed(self, error: Exception) -> float:
+        """A call failed: how long to leave the stream alone."""
+        self._failures += 1
+        kind, wait_secs = self._sort(error)
+        self._counts[kind] += 1
+        self._tell(kind, error, wait_secs)
+        return wait_secs
+
+    def page_cursor_refused(self, error: PageRefused) -> float:
+        """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
+        self._failures += 1
+        self._counts["page_refused"] += 1
+        _LOGGER.warning("%s: %s. The rest of the window is read by time instead; nothing is skipped.", self._stream, error)
+        return _FIRST_BACKOFF_SECS
+
+    def unexpected(self, error: Exception) -> float:
+        """An error that is a bug here: told with its traceback. How long to wait before going on."""
+        _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self._stream, exc_info=error)
+        return _FIRST_BACKOFF_SECS
+
+    def over(self) -> None:
+        """A call was answered."""
+        if self._kind is not None:
+            _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
+        self._kind, self._failures = None, 0
+
+    def _sort(self, error: Exception) -> tuple[str, float]:
+        """What kind of trouble it is, and how long to leave the stream alone."""
+        if isinstance(error, RetryLater):
+            if error.kind == "rate_limited":
+                return error.kind, self._budget.limited(error.wait_secs)
+            return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
+        if isinstance(error, StreamUnavailable):
+            return error.kind, _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, PageRefused):
+            return "refused", _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, BadCredentials):
+            return "bad_credentials", _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, WontHeal):
+            return "wont_heal", _UNAVAILABLE_RETRY_SECS
+        self.unexpected(error)
+        return "unexpected", self._backoff_secs()
+
+    def _backoff_secs(self) -> float:
+        grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
+        return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
+
+    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
+        """Once per kind of trouble, and again when it has lasted."""
+        level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
+        if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
+            level = logging.INFO  # how fast Duo may be called is learnt from these
+        self._kind = kind
+        _LOGGER.log(
+            level, "%s: %s Trying again in %.0f s (failure %d in a row).", self._stream, error, wait_secs, self._failures
+        )
+
+    # --- what a position or an answer shows --------------------------------------------------------------------------
+
+    def begins_at(self, cursor: Cursor) -> None:
+        """Reading begins at a position: whether it lies in the future, or before what Duo still serves."""
+        now_ms = int(time.time() * 1000)
+        if cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS:
+            _LOGGER.error(
+                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
+                "clock; or, if it was wrong when the checkpoint was written, move the checkpoint aside.",
+                self._stream, (cursor.position_ms - now_ms) / 86_400_000,
+            )  # fmt: skip
+        days = days_out_of_reach(cursor, now_ms)
+        # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
+        if days > _EDGE_DAYS:
+            self._counts["days_out_of_reach"] += round(days)
+            _LOGGER.error(
+                "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
+                self._stream, days,
+            )  # fmt: skip
+
+    def shown_by(self, step: Step) -> None:
+        """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
+        if step.circled:
+            self._counts["circled"] += 1
+            _LOGGER.warning(
+                "%s: Duo's page cursor did not lead on. %s", self._stream,
+                "Its window was ended there; it is read again with the next overlap." if step.window_done
+                else "Reading goes on by time; nothing is skipped.",
+            )  # fmt: skip
+        if step.unreachable_ms is not None:
+            self._counts["unreachable"] += 1
+            _LOGGER.error(
+                "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
+                self._stream, _utc(step.unreachable_ms),
+            )  # fmt: skip
+        if step.window_done:
+            self._counts["windows"] += 1
+        if step.counted is not None:
+            counted, read = step.counted
+            self._counts["counted_by_duo"] += counted
+            if counted != read:
+                self._counts["windows_that_differ"] += 1
+                _LOGGER.warning(
+                    "%s: Duo counted %d events in the window that ended at %s, %d were read.",
+                    self._stream, counted, _utc(step.cursor.position_ms), read,
+                )  # fmt: skip
+
+
+def _utc(time_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
