@@ -1,6 +1,6 @@
 """How large libraries are loaded, so that a start is quick and an end is, too.
 
-Place in the flow: the command line loads a verb's module within ``importing()``, and a run loads Beam within it.
+Place in the flow: the command line loads a verb's module within ``importing()``, and a run or a backfill loads Beam within it.
 
 Contract: within it nothing is collected, because thousands of classes and functions are made and none becomes garbage; behind
 it they are frozen, so that neither a later collection nor the interpreter's end walks through them. Measured on two cores this

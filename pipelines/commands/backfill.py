@@ -18,9 +18,7 @@ from pathlib import Path
 
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from transforms.checkpoints import CheckpointStore
-from transforms.duo.cursor import Cursor
-from transforms.events import Stream
+from pipelines.importing import importing
 from transforms.settings import Job
 
 
@@ -54,12 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.CONFIG
     job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
     logs.set_up(verbose=arguments.verbose, log_file=None)
-    from pipelines.local.progress import Progress  # Beam takes its time to load; config errors come first
-    from pipelines.local.supervisor import run_local
+    with importing():
+        from pipelines.local.progress import Progress, finished_streams  # Beam takes its time to load; config errors come first
+        from pipelines.local.supervisor import run_local
 
     assert job.reading.from_ms is not None
     assert job.reading.until_ms is not None
-    finished_before = _finished(job)
+    finished_before = finished_streams(job)
     progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
     stopped = threading.Event()
     thread = threading.Thread(target=progress.run, args=(stopped,), daemon=True)
@@ -69,23 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         stopped.set()
         thread.join(5.0)
-    if code == exit_codes.OK and finished_before and finished_before == _finished(job):
+    if code == exit_codes.OK and finished_before and finished_before == finished_streams(job):
         print(_already_done(job), file=sys.stderr)
     return code
-
-
-def _finished(job: Job) -> frozenset[Stream]:
-    """The streams of a backfill, where each that was ever begun is read and delivered to its end; else none."""
-    streams = set()
-    for record in CheckpointStore(job.storage.checkpoint_dir).records():
-        # Its directory may hold other log types, from another time that it was started.
-        if record.stream.log_type not in job.log_types_of(record.stream.account):
-            continue
-        cursor = Cursor.from_json(bytes(record.cursor))
-        if cursor.maxtime_ms is not None or cursor.position_ms < (job.reading.until_ms or 0):
-            return frozenset()
-        streams.add(record.stream)
-    return frozenset(streams)
 
 
 def _already_done(job: Job) -> str:

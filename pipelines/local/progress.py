@@ -14,6 +14,8 @@ from rich.progress import Progress as Bars
 
 from transforms.checkpoints import CheckpointStore
 from transforms.duo.cursor import Cursor
+from transforms.events import Stream
+from transforms.settings import Job
 
 _LINE_SECS = 10.0
 _BAR_SECS = 1.0
@@ -75,3 +77,17 @@ class Progress:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=1.0, events=0, rate=0.0)
             bars.update(tasks[name], completed=share, events=events, rate=rate)
+
+
+def finished_streams(job: Job) -> frozenset[Stream]:
+    """The streams of a backfill, where each that was ever begun is read and delivered to its end; else none."""
+    streams = set()
+    for record in CheckpointStore(job.storage.checkpoint_dir).records():
+        # Its directory may hold other log types, from another time that it was started.
+        if record.stream.log_type not in job.log_types_of(record.stream.account):
+            continue
+        cursor = Cursor.from_json(bytes(record.cursor))
+        if cursor.maxtime_ms is not None or cursor.position_ms < (job.reading.until_ms or 0):
+            return frozenset()
+        streams.add(record.stream)
+    return frozenset(streams)

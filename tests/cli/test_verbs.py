@@ -94,6 +94,18 @@ def test_validate_needs_neither_beam_nor_the_network(config):
     assert done.returncode == exit_codes.OK, done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", ["validate {}", "check {}", "status {}", "replay {}", "run {}", "backfill {} --from 2d", "schema"]
+)
+def test_no_command_shows_what_beam_warns_of_while_it_is_loaded(config, tmp_path, words):
+    (tmp_path / "skey").write_text("b" * 40)  # with wrong keys everything ends by itself
+    command = [sys.executable, "-m", "pipelines", *words.format(config).split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert "apitools" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_schema_prints_a_json_schema_and_a_sample_that_validates(capsys, tmp_path):
     assert run("schema") == exit_codes.OK
     assert json.loads(capsys.readouterr().out)["properties"]["accounts"]
