@@ -1,7 +1,7 @@
 """The feed: reads one stream ahead of its reader, in a thread of its own, so that a page is fetched while the last one is sent.
 
-Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``) and what it makes
-of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
+Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``) and what it
+makes of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
 
 Contract:
   * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again.
