@@ -10,6 +10,8 @@ Contract:
   * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
   * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
     now": the previous record is used, and without one the stream begins at its full look-back, which repeats but loses nothing.
+  * ``forget`` moves a record aside as ``….json.forgotten-TIME``: where it was a mistake, renaming it back undoes it. Only the
+    newest few are kept: where every launch begins anew, every launch leaves one.
   * ``lock()`` makes sure that only one running copy uses a directory.
 """
 
@@ -34,6 +36,7 @@ from transforms.events import Stream
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
 _LOCK_SECS = 0.5
+FORGOTTEN_KEPT = 3
 
 
 class StoreInUse(WontHeal):
@@ -144,6 +147,9 @@ class CheckpointStore:
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
                     record.replace(self._aside(record, "forgotten"))
+                for old in sorted(self.directory.glob(f"{record.name}.forgotten-*"))[:-FORGOTTEN_KEPT]:
+                    with suppress(OSError):  # one too many does no harm
+                        old.unlink()
 
     def let_go(self, stream: Stream) -> None:
         """Nobody commits for this stream any more: whoever asks next reads its file."""

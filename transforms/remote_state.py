@@ -26,7 +26,7 @@ import fastavro
 import msgspec
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.checkpoints import CheckpointStore, Record, decode_record, read_cursor
+from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Record, decode_record, read_cursor
 from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, file_safe_stream
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import RetryLater
@@ -57,6 +57,13 @@ class RemoteCheckpointStore(CheckpointStore):
             place = self._place(stream)
             if _exists(place):
                 self._move_aside(place, "forgotten")
+                self._drop_older(f"{place}.forgotten-*")
+
+    def _drop_older(self, pattern: str) -> None:
+        """Keeps the newest few; their names sort by time."""
+        with suppress(Exception):  # each file system has errors of its own, and one too many does no harm
+            found = sorted(str(each.path) for match in FileSystems.match([pattern]) for each in match.metadata_list)
+            FileSystems.delete(found[:-FORGOTTEN_KEPT])
 
     def records(self) -> Iterator[Record]:
         for match in FileSystems.match([f"{self._url}/*.json"]):

@@ -6,10 +6,11 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable
+from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable, decode_record
 from transforms.duo.cursor import Cursor
 from transforms.events import Stream
 
@@ -162,6 +163,22 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
 
     with pytest.raises(StoreUnusable, match="cannot be made"):
         CheckpointStore(tmp_path / "file" / "state").lock()
+
+
+def test_of_a_record_that_every_launch_forgets_the_newest_few_are_kept_and_those_of_other_streams_stay(store, monkeypatch):
+    other = Stream("main", "activity")
+    store.commit(other, Cursor(1, seq=1))
+    store.forget(other)
+    for number in range(6):
+        monkeypatch.setattr(time, "strftime", lambda *_, second=number: f"20261101T00000{second}")
+        store.commit(STREAM, Cursor(number, seq=1))
+        store.commit(STREAM, Cursor(number, seq=2))
+        store.forget(STREAM)
+
+    kept = sorted(store.directory.glob("main.auth.json.forgotten-*"))
+    assert [bytes(decode_record(path.read_bytes()).cursor) for path in kept] == [Cursor(n, seq=2).to_json() for n in (3, 4, 5)]
+    assert len(list(store.directory.glob("main.auth.json.previous.forgotten-*"))) == 3
+    assert len(list(store.directory.glob("main.activity.json.forgotten-*"))) == 1
 
 
 def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(store):

@@ -1,6 +1,7 @@
 """State on another file system, here the local one through Beam's FileSystems; Cloud Storage's is in tests/dataflow."""
 
 import logging
+import time
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
@@ -89,6 +90,16 @@ def test_a_forgotten_stream_begins_anew_and_its_record_is_kept_aside(place):
     store.forget(OTHER)
     assert store.load(STREAM) is None
     assert len(FileSystems.match([f"{place}/*forgotten*"])[0].metadata_list) == 1
+
+
+def test_of_a_record_that_every_launch_forgets_the_newest_few_are_kept(place, monkeypatch):
+    store = RemoteCheckpointStore(place)
+    for number in range(6):
+        monkeypatch.setattr(time, "strftime", lambda *_, second=number: f"20261101T00000{second}")
+        store.commit(STREAM, Cursor(number, seq=1))
+        store.forget(STREAM)
+    kept = [each.path for each in FileSystems.match([f"{place}/*forgotten*"])[0].metadata_list]
+    assert sorted(path.rpartition("forgotten-")[2][:15] for path in kept) == [f"20261101T00000{n}" for n in (3, 4, 5)]
 
 
 def test_that_there_is_no_lock_is_said(place, caplog):
