@@ -92,7 +92,7 @@ def _check_ikey(value: str) -> str:
 
 
 def _check_reference(value: SecretStr) -> SecretStr:
-    scheme, _, locator = value.get_secret_value().partition(":")
+    scheme, _, locator = value.get_secret_value().strip().partition(":")
     if scheme == "env" and not _ENV_NAME.fullmatch(locator):
         raise problem("what follows env: is not the name of an environment variable", "Write env:NAME, such as env:DUO_SKEY.")
     if scheme == "file" and not locator.strip():
@@ -107,7 +107,15 @@ def _check_reference(value: SecretStr) -> SecretStr:
 
 def _check_skey(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
-    if not text.startswith(("env:", "file:", "gcp:")) and len(text) != SKEY_CHARS:
+    if text.startswith(("env:", "file:", "gcp:")):
+        return value
+    if ":" in text:
+        # Duo's keys are letters and digits. The word before the colon is not shown: it may be part of a secret all the same.
+        raise problem(
+            "what stands before the colon is no place that a secret is read from",
+            "Write env:NAME, file:PATH or gcp:projects/PROJECT/secrets/NAME/versions/NUMBER; a key itself has no colon.",
+        )
+    if len(text) != SKEY_CHARS:
         raise problem(*wrong_skey(len(text)))
     return value
 

@@ -32,6 +32,7 @@ CASES = {
     "id empty": ("id: 'main server'", "id: '' #!", "servers.0.id", "is empty", "Your name"),
     "ikey empty": ("ikey: 'DIXXXXXXXXXXXXXXXXXX'", "ikey: '' #!", "account.ikey", "is empty", "Integration key"),
     "skey short": ("skey: 'SKEY'", "skey: 'abc' #!", "account.skey", "has 3 characters", "has 40"),
+    "skey of a place that is not known": ("skey: 'SKEY'", "skey: 'vault:x' #!", "account.skey", "before the colon", "env:NAME"),
     "hostname with scheme": ("hostname: 'api-1", "hostname: 'https://api-1", "account.hostname", "not a host", "without https://"),
     "is_msp as text": ("is_msp: False", "is_msp: nope #!", "account.is_msp", "is a text", "true or false"),
     "block list of numbers": ("block_list: []", "block_list: [1] #!", "account.block_list.0", "is a number", "in quotes"),
