@@ -13,6 +13,7 @@ import pytest
 from apache_beam.io.unbounded_source import _UnboundedSourceRestriction, _UnboundedSourceRestrictionCoder
 from apache_beam.utils.timestamp import Timestamp
 
+from tests.conftest import now_ms
 from transforms.checkpoints import CheckpointStore
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed_registry import close_feeds
@@ -152,6 +153,23 @@ def test_an_endless_reader_waits_for_a_page_on_its_way_and_not_for_one_that_is_n
     assert not reader.advance()
 
 
+def test_a_reader_whose_bundle_was_given_up_takes_no_page_from_its_successor(endless, simulator, eventually):
+    # It may still be at work in the same process when the runner has begun anew from the last checkpoint.
+    simulator.add_backlog("auth", 3_000, now_ms() - 3_600_000, now_ms() - 60_000)
+    given_up = endless.create_reader(None, None)
+    assert given_up.start()
+    mark = given_up.get_checkpoint_mark()
+    rows = [*given_up.get_current().rows]
+    successor = endless.create_reader(None, mark)
+    assert successor.start()
+    rows += successor.get_current().rows
+
+    assert not given_up.advance()
+    assert given_up.get_checkpoint_mark().cursor == mark.cursor
+    eventually(successor.advance, "the third page")
+    assert rows + successor.get_current().rows == simulator.produced_rows("auth")
+
+
 def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(endless, simulator, eventually):
     simulator.add("auth", 5)
     reachable = []
@@ -236,7 +254,7 @@ def test_bad_keys_give_no_pages_instead_of_an_error_that_ends_the_job(endless, c
     reader = endless.create_reader(None, None)
     reader.start()
 
-    def refuse(_wait_secs):
+    def refuse(_wait_secs, _turn):
         raise BadCredentials("Duo refused the keys.")
 
     monkeypatch.setattr(reader._feed, "take", refuse)

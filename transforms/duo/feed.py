@@ -4,8 +4,10 @@ Place in the flow: below it the client and the rules (``windows``, ``paging``), 
 makes of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
 
 Contract:
-  * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again.
-  * ``take(wait_secs)`` hands out the next page, or None where there is none within that time.
+  * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again. Whoever
+    seeks takes the stream over: a bundle that a runner has given up may still be at work, and would take pages from its
+    successor, whose mark then leads past them.
+  * ``take(wait_secs, turn)`` hands out the next page, or None where there is none within that time, or the turn is over.
   * ``delivered(cursor)`` lets go of the pages up to a cursor that the checkpoint store has. Until then they are kept, so that a
     bundle that failed is repeated from memory.
   * Trouble ends nothing: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
@@ -53,6 +55,7 @@ class PageFeed:
         self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
         self._changed = threading.Condition()
         self._pages = PageBuffer()
+        self._turn = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
         self._due = 0.0  # monotonic time before which there is nothing to do
         self._caught_up = False
@@ -67,8 +70,11 @@ class PageFeed:
 
     # --- the reader's side -------------------------------------------------------------------------------------------
 
-    def seek(self, cursor: Cursor) -> None:
-        """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there."""
+    def seek(self, cursor: Cursor) -> int:
+        """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there.
+
+        Returns the turn that begins with it, and ends with the next call.
+        """
         with self._changed:
             if not self._pages.go_to(cursor):
                 self._pages.begin_at(cursor)
@@ -76,21 +82,28 @@ class PageFeed:
                 self._due = 0.0
                 self._fatal = None
                 self._trouble.begins_at(cursor)
+            self._turn += 1
             self._count_ready()
             self._start_thread()
             self._changed.notify_all()
+            return self._turn
 
-    def take(self, wait_secs: float) -> FetchedPage | None:
-        """The next page; None where there is none in time. Raises WontHeal where only a person can help."""
+    def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
+        """The next page; None where there is none in time, and when the turn is over. Without one it is anybody's.
+
+        Raises WontHeal where only a person can help.
+        """
         deadline = time.monotonic() + wait_secs
         with self._changed:
-            while not self._pages.ready:
+            while not self._pages.ready and turn in (None, self._turn):
                 if self._fatal is not None:
                     raise self._fatal
                 left_secs = deadline - time.monotonic()
                 if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
                     return None
                 self._changed.wait(left_secs)
+            if turn not in (None, self._turn):
+                return None
             fetched = self._pages.hand_out()
             self._count_ready()
             self._changed.notify_all()

@@ -176,6 +176,7 @@ class DuoReader(UnboundedReader):
         self._gone = gone
         self._cursor = cursor
         self._feed: PageFeed | None = None
+        self._turn: int | None = None
         self._current: FetchedPage | None = None
         self._undelivered_rows = 0
         self._pages_left = source.passes.pages_per_pass if source.passes else None
@@ -185,7 +186,7 @@ class DuoReader(UnboundedReader):
         if self._gone:
             return False
         self._feed = self._source.feed()
-        self._feed.seek(self._cursor)
+        self._turn = self._feed.seek(self._cursor)
         return self.advance()
 
     def advance(self) -> bool:
@@ -221,11 +222,11 @@ class DuoReader(UnboundedReader):
         assert self._feed is not None
         if self._source.passes is not None:
             # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and streams without a slot.
-            return self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS)
+            return self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._turn)
         if HOLDS.held(self._source.stream):
             return None
         try:
-            return self._feed.take(_ENDLESS_WAIT_SECS)
+            return self._feed.take(_ENDLESS_WAIT_SECS, self._turn)
         except WontHeal as error:
             # Raising would start this log type again and again, on some runners end the job. The feed itself tries rarely.
             _say_once(self._source.stream, str(error))
