@@ -1,5 +1,6 @@
 """The whole pipeline in one process: simulated Duo over HTTPS → graph in passes → a receiver on a real socket."""
 
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -172,12 +173,15 @@ def test_a_log_that_the_account_may_not_read_does_not_stop_the_others(job, simul
     assert running.exit_code == exit_codes.OK
 
 
-def test_wrong_keys_end_the_program_with_their_own_exit_code(job, account, tmp_path):
+def test_wrong_keys_end_the_program_with_their_own_exit_code_and_each_log_says_so_once(job, account, tmp_path, caplog):
     (tmp_path / "skey").write_text("b" * 40)
     with RunningJob(job) as running:
         running.join(20)
 
     assert running.exit_code == exit_codes.CREDENTIALS
+    told = [record for record in caplog.records if "Check ikey" in record.getMessage()]
+    assert {record.levelno for record in told} == {logging.ERROR}
+    assert len(told) == len({record.getMessage() for record in told}) == len(job.log_types_of("main"))
 
 
 def test_three_thousand_events_in_one_millisecond_arrive_once(job, simulator, receiver, eventually):

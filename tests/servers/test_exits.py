@@ -42,7 +42,9 @@ def test_a_wrong_secret_key_ends_with_its_own_exit_code(tmp_path):
         code = program.run()
 
     assert code == exit_codes.CREDENTIALS
-    assert any("Check ikey, skey and api_host" in line for line in program.lines("ERROR"))
+    told = [line for line in program.lines("ERROR") if "Check ikey, skey and api_host" in line]
+    assert len(told) == len(set(told)) == 4  # one for each log type
+    assert not any("Check ikey" in line for line in program.lines("WARNING"))
     assert "Traceback" not in program.log()
     _assert_nowhere(tmp_path, wrong, duo.skey)
 

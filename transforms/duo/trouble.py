@@ -4,7 +4,9 @@ Place in the flow: the feed hands every error here, and what a position or an an
 waited out is the rate budget's word.
 
 Contract: each is counted; each kind is told once, not every time, again when it has lasted, and at its end. Nothing is raised
-and nothing waits here: waits are returned. Not thread-safe: the feed holds its lock around each call but ``unexpected``.
+and nothing waits here: waits are returned. What only a person can mend is told at ERROR, but not before the first answer: until
+then the feed raises it, and whoever catches it says so. Not thread-safe: the feed holds its lock around each call but
+``unexpected``.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class Trouble:
         self._counts = counts
         self._kind: str | None = None  # what was told last; None while all is well
         self._failures = 0  # in a row
+        self._answered = False
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -67,6 +70,7 @@ class Trouble:
         """A call was answered."""
         if self._kind is not None:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
+        self._answered = True
         self._kind, self._failures = None, 0
 
     def _sort(self, error: Exception) -> tuple[str, float]:
@@ -95,6 +99,8 @@ class Trouble:
         level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
         if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these
+        if isinstance(error, WontHeal) and level == logging.WARNING:
+            level = logging.ERROR if self._answered else logging.DEBUG
         self._kind = kind
         _LOGGER.log(
             level, "%s: %s Trying again in %.0f s (failure %d in a row).", self._stream, error, wait_secs, self._failures
