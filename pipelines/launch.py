@@ -28,6 +28,7 @@ from pipelines.dataflow import wrong_on_dataflow
 from pipelines.graph import build
 from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
+from transforms.allocator import give_memory_back
 from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import registry
 from transforms.duo.feed import stream_of
@@ -102,6 +103,7 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
         return exit_codes.for_refusal(error)
     if runner != _PRISM:
         _tell_what_workers_need(job)
+    give_memory_back()
     return _run(job, flags, runner, grace_secs)
 
 

@@ -31,6 +31,7 @@ from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
+from transforms.allocator import give_memory_back
 from transforms.checkpoints import store_at
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed, stream_of
@@ -291,6 +292,8 @@ class SplitAndAnnounce(SplitPages):
         self._destinations = dict(destinations)  # names, by account
 
     def setup(self) -> None:
+        if self._source.passes is None:
+            give_memory_back()
         split = {one.stream: one for one in self._source.split(len(self._source.accounts))}
         with _lock:
             _announced[self._source.log_type] = split
