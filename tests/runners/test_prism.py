@@ -103,6 +103,29 @@ def test_what_an_idle_siem_acknowledged_and_never_read_is_sent_again_without_wai
             assert program.end() == exit_codes.OK
 
 
+def test_memory_stays_flat_under_a_steady_load(tmp_path, prism):
+    # One page that stayed behind with each bundle would be 70 MB a minute. ``benchmarks.runners soak`` does it for ten minutes,
+    # with all that the overlap remembers; that is bounded, and small here.
+    rates = {"auth": 700, "activity": 300}
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=rates, overlap_max_rows=1_000)
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            began = time.monotonic()
+            memory_mb = []
+            for second in range(1, 91):
+                for log_type, count in rates.items():
+                    duo.simulator.add(log_type, count)
+                if second in {30, 90}:
+                    wait_for_all(duo, siem, rates, program)
+                    memory_mb.append(program.group_mb())
+                time.sleep(max(0.0, began + second - time.monotonic()))
+            assert program.end() == exit_codes.OK
+
+        print(f"after half a minute, and a minute later: {memory_mb} MB")
+        assert memory_mb[1] - memory_mb[0] < 30
+        assert not any(repeated(siem).values())
+
+
 def test_a_wrong_secret_key_leaves_one_account_without_pages_and_the_others_running(tmp_path, prism):
     wrong = tmp_path / "wrong"
     wrong.write_text("0" * 40)
