@@ -6,6 +6,7 @@ from apache_beam.io.unbounded_source import ReadFromUnboundedSource
 
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
+from transforms.events import DuoPageCoder
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading, Storage
 
@@ -36,6 +37,16 @@ def test_its_labels_are_those_of_beam(passes):
     source = DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), passes)
 
     assert steps(ReadPages(source))[0] == steps(ReadFromUnboundedSource(source))[0]
+
+
+@pytest.mark.parametrize("passes", [None, Passes()])
+def test_its_pages_are_coded_by_our_own_coder_which_later_releases_can_read(passes):
+    pipeline = beam.Pipeline()
+    pages = pipeline | "Read" >> ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), passes))
+    plan, context = pipeline.to_runner_api(return_context=True)
+
+    coder_id = plan.components.pcollections[context.pcollections.get_id(pages)].coder_id
+    assert type(context.coders.get_by_id(coder_id)) is DuoPageCoder
 
 
 def test_on_streaming_runners_no_reader_outlives_its_bundle():

@@ -8,7 +8,8 @@ stay, each with its page and its cursor: a hundred megabytes for busy logs. And 
 checkpoint, a reader is taken up that was parked there, although the stream has been read on since. A reader of ours costs
 nothing to make, because pages and connection live in the feed.
 
-Contract: the labels ``Create`` and ``ReadUnbounded`` are those of Beam's transform; they are state on Flink and Dataflow.
+Contract: the labels ``Create`` and ``ReadUnbounded`` are those of Beam's transform, and so is the coder of the pages; they are
+state on Flink and Dataflow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import apache_beam as beam
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource, _ReadFromUnboundedSourceDoFn
 
 from transforms.duo.source import DuoLogSource
+from transforms.events import DuoPage
 
 
 class ReadPages(ReadFromUnboundedSource):
@@ -31,7 +33,9 @@ class ReadPages(ReadFromUnboundedSource):
             pbegin
             | "Create" >> beam.Create([self._source])
             | "ReadUnbounded"
-            >> beam.ParDo(_ReaderPerBundle(self._poll_interval, self._max_records_per_bundle, self._max_read_time_seconds))
+            >> beam.ParDo(
+                _ReaderPerBundle(self._poll_interval, self._max_records_per_bundle, self._max_read_time_seconds)
+            ).with_output_types(DuoPage)
         )
 
 
