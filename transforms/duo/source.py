@@ -85,8 +85,8 @@ class DuoCheckpointMark(CheckpointMark):
 class DuoCheckpointMarkCoder(coders.Coder):
     """Encodes a mark as its cursor's JSON and nothing else; what it commits to comes from the source it belongs to.
 
-    A runner encodes and decodes the same mark several times for each bundle, and Beam keeps a reader of each for a while. A
-    cursor may hold the ids of tens of thousands of rows: the last one of each stream is remembered with its bytes, and shared.
+    A runner encodes and decodes the same mark several times for each bundle, and a cursor may hold the ids of tens of thousands
+    of rows: the last one of each stream is remembered with its bytes, and shared.
     """
 
     def __init__(self, source: DuoLogSource) -> None:
