@@ -160,7 +160,7 @@ class CheckpointStore:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
             with suppress(OSError, CursorUnreadable):
-                yield decode_record(path.read_bytes())
+                yield readable_record(path.read_bytes())
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -270,6 +270,13 @@ def decode_record(content: bytes) -> Record:
         raise CursorUnreadable(f"Not a checkpoint record: {error}.") from None
     if record.v != _VERSION:
         raise CursorUnreadable(f"The record has version {record.v}; this release reads version {_VERSION}.")
+    return record
+
+
+def readable_record(content: bytes) -> Record:
+    """The same, and its cursor can be read, too: whoever looks at all records need not expect one that it cannot use."""
+    record = decode_record(content)
+    Cursor.from_json(bytes(record.cursor))
     return record
 
 

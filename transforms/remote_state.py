@@ -26,7 +26,7 @@ import fastavro
 import msgspec
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Record, decode_record, read_cursor
+from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Record, read_cursor, readable_record
 from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, file_safe_stream
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import RetryLater
@@ -69,7 +69,7 @@ class RemoteCheckpointStore(CheckpointStore):
         for match in FileSystems.match([f"{self._url}/*.json"]):
             for found in sorted(match.metadata_list, key=lambda each: str(each.path)):
                 with suppress(CursorUnreadable):
-                    yield decode_record(_read(found.path))
+                    yield readable_record(_read(found.path))
 
     def _place(self, stream: Stream) -> str:
         return f"{self._url}/{self.file_name(stream)}"

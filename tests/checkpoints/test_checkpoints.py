@@ -181,6 +181,16 @@ def test_of_a_record_that_every_launch_forgets_the_newest_few_are_kept_and_those
     assert len(list(store.directory.glob("main.activity.json.forgotten-*"))) == 1
 
 
+def test_a_cursor_of_a_later_release_hides_its_own_record_and_no_other(store):
+    other = Stream("main", "activity")
+    store.commit(STREAM, Cursor(5, seq=1))
+    store.commit(other, Cursor(6, seq=1))
+    path = store.directory / store.file_name(STREAM)
+    path.write_bytes(path.read_bytes().replace(b'"cursor":{"v":1', b'"cursor":{"v":2'))
+
+    assert [record.stream for record in CheckpointStore(store.directory).records()] == [other]
+
+
 def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(store):
     store.commit(STREAM, Cursor(5, seq=1))
     store.commit(STREAM, Cursor(6, seq=2))
