@@ -90,7 +90,7 @@ def _move(content: bytes, around_ms: int, by_ms: int) -> tuple[bytes, int]:
 def freeze(release: str, jar: str) -> None:
     """Makes the savepoint of the present release."""
     target = FOLDER / release
-    target.mkdir(parents=True)  # there is one: it stays
+    assert not target.exists(), "there is one: it stays"
     with tempfile.TemporaryDirectory(prefix="duologsync-") as name, FlinkCluster(Path(name) / "flink", jar) as flink:
         folder = Path(name)
         with Duo(folder) as duo, SiemReceiver() as siem:
@@ -108,7 +108,7 @@ def freeze(release: str, jar: str) -> None:
             }
         assert not any(repeated(siem).values())
         assert 0 < facts["delivered"]["auth"] < EVENTS["auth"], "it was not made in the middle of a backlog"
-        (target / "savepoint").mkdir()
+        (target / "savepoint").mkdir(parents=True)
         for file in savepoint.iterdir():
             (target / "savepoint" / file.name).write_bytes(file.read_bytes())
         (target / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")

@@ -3,10 +3,10 @@
 Place in the flow: the first step of each log type, between ``transforms.duo.source`` and ``SplitPages``; made by the graph.
 
 Why not Beam's as it is: when a bundle ends, it parks the reader for a minute, under the mark that it gave, for a bundle that
-goes on from there. A runner that has two instances of a step takes another instance's reader or makes one, and the parked ones
-stay, each with its page and its cursor: a hundred megabytes for busy logs. And when that runner goes back to an older
-checkpoint, a reader is taken up that was parked there, although the stream has been read on since. A reader of ours costs
-nothing to make, because pages and connection live in the feed.
+goes on from there. Each instance of the step has its own parked readers, and a runner may go on with another instance: that one
+makes a new reader, and the parked one stays, with its page and its cursor. That was a hundred megabytes for busy logs. And when
+a runner goes back to an older checkpoint, a reader that was parked there is taken up, although the stream has been read on
+since. A reader of ours costs nothing to make, because pages and connection live in the feed.
 
 Contract: the labels ``Create`` and ``ReadUnbounded`` are those of Beam's transform, and so is the coder of the pages; they are
 state on Flink and Dataflow.
