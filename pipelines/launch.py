@@ -218,7 +218,7 @@ def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
         except Exception as error:  # no job server, no binary, a value that a flag cannot have: Beam raises what it likes
             _LOGGER.error("The runner did not take the job: %s", _last_line(error))
             _LOGGER.debug("In full:", exc_info=error)
-            return exit_codes.INTERNAL
+            return exit_codes.UNREACHABLE if isinstance(error, RetryLater) else exit_codes.INTERNAL
         if options.get_all_options().get("no_wait_until_finish"):
             return exit_codes.OK
         return _follow(result, job, owns_workers=runner == _PRISM)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until asked to end."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, runs_here=not arguments.beam_flags)
     if loaded is None:
         return exit_codes.CONFIG
     try:

@@ -1,7 +1,7 @@
 """Tells where a file needs libraries that an installation without extras does not have.
 
 Place in the flow: ``load`` asks it about the plain data, also where the model refuses that, so that all problems are told at
-once. Where a Job is only described here and runs elsewhere, nobody asks.
+once. Where a Job is launched from here and runs elsewhere, nobody asks.
 
 Contract: nothing of Beam or of a cloud is loaded, and no network is used: it is only looked up whether a library is there.
 """

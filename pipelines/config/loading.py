@@ -46,15 +46,18 @@ class Loaded:
     dialect: Dialect
 
 
-def load(path: Path, *, look_at_files: bool = True) -> Loaded:
-    """The configuration in a file. Without ``look_at_files``, nothing else of this machine is looked at: certificates, key
-    files, directories, and libraries that the file needs.
+def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> Loaded:
+    """The configuration in a file.
+
+    Args:
+      look_at_files: whether certificates, key files and directories of this machine are looked at.
+      runs_here: whether this machine must have the libraries that the file needs; elsewhere the workers must.
     """
     findings = Findings(path)
     data = read(path, findings)
     dialect = None if data is None else _dialect(data, findings)
     job = None if data is None or dialect is None else _JOBS[dialect](data, path, findings)
-    if data is not None and look_at_files:
+    if data is not None and look_at_files and runs_here:
         extras.check_installed(data, findings)
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))

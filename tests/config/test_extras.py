@@ -72,3 +72,4 @@ def test_a_package_that_is_not_there_at_all_is_no_error_of_ours(problems_of, mon
 
 def test_a_job_that_runs_elsewhere_is_not_asked_for_what_is_installed_here(installed, write):
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), look_at_files=False)
+    assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), runs_here=False)

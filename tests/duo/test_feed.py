@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import FAST, IKEY, now_ms
 from transforms.duo import trouble
+from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
 from transforms.duo.windows import first_cursor
@@ -99,6 +100,30 @@ def test_events_that_happen_later_are_found_by_the_next_poll(feed, simulator):
     rows, _ = take_all(feed, 7)
 
     assert rows == simulator.produced_rows("auth")
+
+
+def test_a_refusal_that_comes_after_the_reader_has_gone_elsewhere_says_nothing_of_the_new_position(
+    feed, simulator, monkeypatch
+):
+    simulator.add("auth", 3)
+    asked, elsewhere = threading.Event(), threading.Event()
+    fetch_page = DuoClient.fetch_page
+
+    def refused_late(client, log_type, call):
+        if asked.is_set():
+            return fetch_page(client, log_type, call)
+        asked.set()
+        elsewhere.wait(10)
+        raise PageRefused("Invalid request parameters")
+
+    monkeypatch.setattr(DuoClient, "fetch_page", refused_late)
+    start = start_of_day()
+    feed.seek(start)
+    assert asked.wait(10)
+    feed.seek(Cursor(start.mintime_ms + 1))
+    elsewhere.set()
+
+    assert len(feed.take(10).page.rows) == 3
 
 
 def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page(feed, simulator, eventually):

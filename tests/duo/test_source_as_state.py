@@ -266,7 +266,10 @@ def test_bad_keys_give_no_pages_instead_of_an_error_that_ends_the_job(endless, c
 def test_an_endless_reader_begins_nothing_new_once_asked_to_end(endless, simulator):
     simulator.add("auth", 5)
     STOP.request(10)
-    assert not endless.create_reader(None, None).start()
+    reader = endless.create_reader(None, None)
+    assert not reader.start()
+    assert not reader.advance()
+    assert not simulator.calls, "a feed was made, although all feeds are closed by now"
 
 
 def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_stream(endless, simulator, tmp_path, caplog):

@@ -183,5 +183,5 @@ def test_a_delivery_timeout_that_no_checkpoint_survives_is_kept_and_told(job, ca
 def test_a_runner_that_cannot_be_started_is_told_in_one_line(job, caplog):
     flags = ["--runner=PortableRunner", "--job_endpoint=localhost:1", "--job_server_timeout=1"]
 
-    assert launch.launch(job, flags) == exit_codes.INTERNAL
+    assert launch.launch(job, flags) == exit_codes.UNREACHABLE
     assert "The runner did not take the job" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
+from tests.runners.flink.cluster import memory_mb
 from tests.runners.programs import RunnerProgram, add_account, fetched_twice
 from tests.servers.harness import (
     LOG_TYPES,
@@ -111,18 +112,18 @@ def test_memory_stays_flat_under_a_steady_load(tmp_path, prism):
         config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=rates, overlap_max_rows=1_000)
         with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
             began = time.monotonic()
-            memory_mb = []
+            memory = []
             for second in range(1, 91):
                 for log_type, count in rates.items():
                     duo.simulator.add(log_type, count)
                 if second in {30, 90}:
                     wait_for_all(duo, siem, rates, program)
-                    memory_mb.append(program.group_mb())
+                    memory.append(memory_mb(program.pid))
                 time.sleep(max(0.0, began + second - time.monotonic()))
             assert program.end() == exit_codes.OK
 
-        print(f"after half a minute, and a minute later: {memory_mb} MB")
-        assert memory_mb[1] - memory_mb[0] < 30
+        print(f"after half a minute, and a minute later: {memory} MB")
+        assert memory[1] - memory[0] < 30
         assert not any(repeated(siem).values())
 
 

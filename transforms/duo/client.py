@@ -253,7 +253,11 @@ class DuoClient(duo_client.Admin):
                 kind="tls",
             )
         if isinstance(error, ssl.SSLError):
-            return RetryLater(f"TLS with {where} failed: {error.reason or error}.", kind="tls")
+            return RetryLater(
+                f"TLS with {where} failed: {error.reason or error}. "
+                "Check api_host and port, and whether a proxy answers in its place.",
+                kind="tls",
+            )
         if isinstance(error, socket.gaierror):
             return RetryLater(f"The name of {where} cannot be resolved: {error.strerror}.", kind="network")
         if isinstance(error, http.client.IncompleteRead):

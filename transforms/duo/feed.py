@@ -297,7 +297,9 @@ class PageFeed:
 
     def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
-            if isinstance(error, PageRefused) and call.next_offset and epoch == self._epoch:
+            if isinstance(error, PageRefused) and epoch != self._epoch:
+                return  # of a position that was left meanwhile; it says nothing of the present one
+            if isinstance(error, PageRefused) and call.next_offset:
                 self._pages.fetch_at = without_page_cursor(call.cursor)
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return

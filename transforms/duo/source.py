@@ -184,14 +184,14 @@ class DuoReader(UnboundedReader):
         self._ended = False
 
     def start(self) -> bool:
-        if self._gone:
-            return False
+        if self._gone or (STOP.requested and self._source.passes is None):
+            return False  # the feeds are closed by now, or about to be
         self._feed = self._source.feed()
         self._turn = self._feed.seek(self._cursor)
         return self.advance()
 
     def advance(self) -> bool:
-        if self._gone:
+        if self._feed is None:
             return False
         if self._pages_left == 0 or self._makes_way():
             self._ended = True

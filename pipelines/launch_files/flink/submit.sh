@@ -24,5 +24,6 @@ exec ${DUOLOGSYNC:-duologsync} run "$config" -- \
     --externalized_checkpoints_enabled \
     --retain_externalized_checkpoints_on_cancellation \
     --max_bundle_time_mills=100 \
+    --finish_bundle_before_checkpointing \
     ${SAVEPOINT:+--savepoint_path="$SAVEPOINT"} \
     "$@"
