@@ -15,6 +15,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from tests.conftest import now_ms
 from transforms.checkpoints import CheckpointStore
+from transforms.duo import source as source_module
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed_registry import close_feeds
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
@@ -144,9 +145,11 @@ def endless(account, tmp_path):
     )
 
 
-def test_an_endless_reader_waits_for_a_page_on_its_way_and_not_for_one_that_is_not_there(endless, simulator):
+def test_an_endless_reader_waits_for_a_page_on_its_way_and_not_for_one_that_is_not_there(endless, simulator, monkeypatch):
+    # So long that a slow machine has the page by then, and a test that waited for what is not there would fail.
+    monkeypatch.setattr(source_module, "_ENDLESS_WAIT_SECS", 60.0)
     simulator.add("auth", 5)
-    reader = endless.create_reader(None, None)
+    reader = replace(endless, reading=replace(endless.reading, poll_interval_secs=3600)).create_reader(None, None)
 
     assert reader.start()
     assert len(reader.get_current().rows) == 5
@@ -217,7 +220,7 @@ def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_c
     eventually(reader.advance, "a page once the destination is there")
 
 
-def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless, simulator):
+def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless, simulator, eventually):
     looks = []
     simulator.add("auth", 5)
     HOLDS.know("siem", lambda: looks.append(1))
@@ -226,7 +229,7 @@ def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless
         HOLDS.know("siem", lambda: looks.append(1))
     reader = endless.create_reader(None, None)
 
-    assert reader.start()
+    reader.start() or eventually(reader.advance, "the first page")
     HOLDS.delivered(endless.stream, "siem")
     assert not reader.advance()
     assert looks == [1]
@@ -272,14 +275,16 @@ def test_an_endless_reader_begins_nothing_new_once_asked_to_end(endless, simulat
     assert not simulator.calls, "a feed was made, although all feeds are closed by now"
 
 
-def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_stream(endless, simulator, tmp_path, caplog):
+def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_stream(
+    endless, simulator, tmp_path, caplog, eventually
+):
     in_the_way = tmp_path / "a-file"
     in_the_way.touch()
     source = replace(endless, storage=Storage(str(in_the_way / "checkpoints"), ""))
     simulator.add("auth", 5)
     reader = source.create_reader(None, None)
 
-    assert reader.start()
+    reader.start() or eventually(reader.advance, "the first page")
     reader.get_checkpoint_mark().finalize_checkpoint()
     assert "cannot be used here" in caplog.text
     assert "cannot be kept" in caplog.text
