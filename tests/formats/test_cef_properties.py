@@ -121,6 +121,17 @@ def test_the_short_way_for_plain_values_writes_what_the_long_way_does(text: str,
     assert encoder.write([(" act=", text, longest_bytes)]) == (f" act={value}" if value else "")
 
 
+@quick
+@given(st.lists(st.tuples(st.one_of(st.none(), strategies.texts), st.integers(1, 60)), min_size=1, max_size=6))
+@example([("EXAMPLE\\svc", 60), ("a=b", 4), (None, 60), ("plain", 60)])
+@example([("EXAMPLE\\svc", 60), (" ", 60), ("a", 60)])
+@example([("a ", 60), ("b", 60)])
+def test_values_that_are_looked_at_together_are_written_as_each_alone(fields: list[tuple[str | None, int]]) -> None:
+    named = [(f" cs{number}=", text, longest_bytes) for number, (text, longest_bytes) in enumerate(fields)]
+    alone = [(key, encoder.escaped(text, longest_bytes)) for key, text, longest_bytes in named if text]
+    assert encoder.write(named) == "".join(key + value for key, value in alone if value)
+
+
 @pytest.mark.parametrize("attack", strategies.ATTACKS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_attackers_text_changes_only_the_field_that_it_was_typed_into(profile: str, attack: str) -> None:

@@ -58,9 +58,18 @@ def write_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes: S
             # No character has more than four bytes: of most values the number of characters says enough.
             if 4 * len(text) > longest and not _fits(text, longest):
                 fit = False
-    # Most rows need no escape at all. To look at all their values at once costs half of looking at each.
-    if not (fit and _are_plain(" ".join(out[1::2]))):
+    # To look at all values at once costs half of looking at each. Four rows in five need no escape at all, most others have a
+    # domain's backslash or a "=" in one or two values.
+    together = " ".join(out[1::2])
+    if not (fit and _are_tidy(together)):
         out = _escaped_row(keys, texts, longest_bytes)
+    elif "=" in together or "\\" in together:
+        longest_of = [longest for text, longest in zip(texts, longest_bytes, strict=True) if text]
+        for index, longest in enumerate(longest_of):
+            text = out[2 * index + 1]
+            if "=" in text or "\\" in text:
+                value = escaped(text, longest)
+                out[2 * index : 2 * index + 2] = (out[2 * index], value) if value else ("", "")
     return "".join(out)
 
 
@@ -68,7 +77,7 @@ def _escaped_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes
     out: list[str] = []
     for key, text, longest in zip(keys, texts, longest_bytes, strict=True):
         if text:
-            value = text if _fits(text, longest) and _are_plain(text) else escaped(text, longest)
+            value = text if _fits(text, longest) and _is_plain(text) else escaped(text, longest)
             if value:
                 out += (key, value)
     return out
@@ -78,12 +87,15 @@ def _fits(text: str, longest_bytes: int) -> bool:
     return 4 * len(text) <= longest_bytes or (len(text) <= longest_bytes and text.isascii())
 
 
-def _are_plain(texts: str) -> bool:
-    """Whether texts, with a space between, can be written as they are: nothing to escape, drop or strip."""
+def _is_plain(text: str) -> bool:
+    """Whether a text can be written as it is: nothing to escape, drop or strip."""
+    return _are_tidy(text) and "=" not in text and "\\" not in text
+
+
+def _are_tidy(texts: str) -> bool:
+    """Whether in texts, with a space between, is nothing to drop or to strip."""
     return (
         texts.isprintable()
-        and "=" not in texts
-        and "\\" not in texts
         and "  " not in texts  # a space at the end of one, unless it is the first or the last
         and texts[:1] != " "
         and texts[-1:] != " "
