@@ -16,6 +16,7 @@ from types import FrameType
 
 from pipelines import exit_codes
 from pipelines.local.children import Children, StreamOfChild
+from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
 from transforms.dead_letters import keep_unconfirmed
@@ -47,6 +48,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     except (StoreInUse, StoreUnusable) as error:
         _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
+    end_bundles_at_once()
     BUDGETS.load(job.storage.checkpoint_dir)
     previous = on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
