@@ -35,7 +35,7 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_ID_PART = 64
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class Place(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Where a device was, as Duo guesses from its address; "-" means unknown."""
 
     city: str | None = None
@@ -116,6 +116,7 @@ def event_class(*parts: str | None) -> str:
     return ".".join(_NOT_IN_ID.sub("_", (part or "unknown")[:_LONGEST_ID_PART]) for part in kept)
 
 
+@lru_cache(maxsize=1024)  # few browsers and places make up a log
 def words(*parts: str | None) -> str | None:
     """The parts that are there, with a space between; None where none is."""
     return " ".join([part for part in parts if part]) or None
@@ -126,6 +127,7 @@ def listed(texts: Iterable[str] | None, separator: str = ",") -> str | None:
     return separator.join([text for text in texts if text]) or None if texts else None
 
 
+@lru_cache(maxsize=1024)
 def place_text(place: Place | None) -> str | None:
     """``Ann Arbor, Michigan, United States``; None where Duo does not know it."""
     if place is None:

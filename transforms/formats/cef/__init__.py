@@ -29,7 +29,7 @@ class Profile:
     vendor: str
     product: str
     class_and_name: Callable[[EventFacts], tuple[str, str]]
-    extension: Callable[[DuoEvent, EventFacts], str]
+    extension: Callable[[DuoEvent, EventFacts], list[str]]
 
 
 PROFILES = {
@@ -50,6 +50,8 @@ def make(settings: Format) -> _Formatter:
 class _Formatter:
     def __init__(self, profile: Profile, header: syslog_header.HeaderWriter | None) -> None:
         self._profile = profile
+        self._class_and_name = profile.class_and_name
+        self._extension = profile.extension
         self._header = header
         # Few kinds of event make up a log; the bound is for the day on which Duo invents names without end.
         self._opening = lru_cache(maxsize=1024)(self._make_opening)
@@ -60,12 +62,15 @@ class _Formatter:
         if log_type is None:
             raise Undeliverable(f"There is no log type {name!r}.", reason="unknown_log_type")
         facts = log_type.facts(event)
-        # The space between header and extension belongs to neither: the first pair must follow the last pipe at once.
-        extension = self._profile.extension(event, facts)[1:]
-        message = f"{self._opening(*self._profile.class_and_name(facts), facts.severity)}{extension}"
+        opening = self._opening(*self._class_and_name(facts), facts.severity)
         if self._header is not None:
-            message = self._header(facts.time_ms, syslog_header.syslog_severity(facts), name) + message
-        return message.encode()
+            opening = self._header(facts.time_ms, syslog_header.syslog_severity(facts), name) + opening
+        parts = self._extension(event, facts)
+        # The space between header and extension belongs to neither: the first pair must follow the last pipe at once.
+        if not parts:
+            return opening.encode()
+        parts[0] = opening + parts[0][1:]
+        return "".join(parts).encode()
 
     def _make_opening(self, event_class: str, title: str, severity: int) -> str:
         profile = self._profile

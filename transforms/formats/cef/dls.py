@@ -39,8 +39,8 @@ def class_and_name(facts: EventFacts) -> tuple[str, str]:
     return standard.class_and_name(facts)
 
 
-def extension(event: DuoEvent, facts: EventFacts) -> str:
-    """All key-value pairs, each with a space in front."""
+def extension(event: DuoEvent, facts: EventFacts) -> list[str]:
+    """All keys and values in turn, each key with a space in front."""
     writer = _EXTENSIONS.get(facts.category)
     if writer is None:
         return standard.extension(event, facts)
@@ -52,7 +52,7 @@ def extension(event: DuoEvent, facts: EventFacts) -> str:
     )
 
 
-def _auth(facts: EventFacts) -> str:
+def _auth(facts: EventFacts) -> list[str]:
     texts = dict(facts.texts)
     src, src_v6 = encoder.source_address(facts.src_ip)
     return encoder.write(
@@ -71,7 +71,7 @@ def _auth(facts: EventFacts) -> str:
     )
 
 
-def _telephony(facts: EventFacts) -> str:
+def _telephony(facts: EventFacts) -> list[str]:
     texts = dict(facts.texts)
     return encoder.write(
         (
@@ -85,7 +85,7 @@ def _telephony(facts: EventFacts) -> str:
     )
 
 
-def _activity(facts: EventFacts) -> str:
+def _activity(facts: EventFacts) -> list[str]:
     texts = dict(facts.texts)
     src, src_v6 = encoder.source_address(facts.src_ip)
     return encoder.write(
@@ -103,7 +103,7 @@ def _activity(facts: EventFacts) -> str:
     )
 
 
-_EXTENSIONS: dict[str, Callable[[EventFacts], str]] = {
+_EXTENSIONS: dict[str, Callable[[EventFacts], list[str]]] = {
     "authentication": _auth,
     "telephony": _telephony,
     "activity": _activity,

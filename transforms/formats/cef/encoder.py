@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 Field = tuple[str, str | None, int]
 """Key with ``=`` and the space in front, text or None, longest value in bytes."""
@@ -41,41 +42,58 @@ _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9 ._-]")
 _MAX_LONG = 2**63 - 1
 
 
-def write(fields: Sequence[Field]) -> str:
-    """The fields that have a value, in their order, each with a space in front."""
+class Layout(NamedTuple):
+    """Keys with what their values may be: longest in bytes, and how many characters are that for certain."""
+
+    keys: tuple[str, ...]
+    longest_bytes: tuple[int, ...]
+    sure_chars: tuple[int, ...]
+
+
+def lay_out(keys: Iterable[str], longest_bytes: Iterable[int]) -> Layout:
+    """A layout; to be kept where the same keys are written again and again."""
+    longest_bytes = tuple(longest_bytes)
+    # No character has more than four bytes: of most values the number of characters says enough.
+    return Layout(tuple(keys), longest_bytes, tuple(longest // 4 for longest in longest_bytes))
+
+
+def write(fields: Sequence[Field]) -> list[str]:
+    """The fields that have a value, in their order: key and value in turn, each key with a space in front."""
     keys, texts, longest_bytes = zip(*fields, strict=True)
-    return write_row(keys, texts, longest_bytes)
+    return write_row(lay_out(keys, longest_bytes), texts)
 
 
-def write_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes: Sequence[int]) -> str:
-    """As ``write``, for whoever has keys and lengths ready: no field is made only to be taken apart."""
+def write_row(layout: Layout, texts: Sequence[str | None]) -> list[str]:
+    """As ``write``, for whoever has a layout ready: no field is made only to be taken apart."""
     out: list[str] = []
     fit = True
-    for key, text, longest in zip(keys, texts, longest_bytes, strict=True):
+    for key, text, sure in zip(layout.keys, texts, layout.sure_chars, strict=True):
         if text:
             out.append(key)
             out.append(text)
-            # No character has more than four bytes: of most values the number of characters says enough.
-            if 4 * len(text) > longest and not _fits(text, longest):
+            if len(text) > sure and not _fits(text, 4 * sure):
                 fit = False
     # To look at all values at once costs half of looking at each. Four rows in five need no escape at all, most others have a
     # domain's backslash or a "=" in one or two values.
     together = " ".join(out[1::2])
     if not (fit and _are_tidy(together)):
-        out = _escaped_row(keys, texts, longest_bytes)
-    elif "=" in together or "\\" in together:
-        longest_of = [longest for text, longest in zip(texts, longest_bytes, strict=True) if text]
-        for index, longest in enumerate(longest_of):
-            text = out[2 * index + 1]
-            if "=" in text or "\\" in text:
-                value = escaped(text, longest)
-                out[2 * index : 2 * index + 2] = (out[2 * index], value) if value else ("", "")
-    return "".join(out)
+        return _escaped_row(layout, texts)
+    if "=" in together or "\\" in together:
+        _escape_some(out, [longest for text, longest in zip(texts, layout.longest_bytes, strict=True) if text])
+    return out
 
 
-def _escaped_row(keys: Sequence[str], texts: Sequence[str | None], longest_bytes: Sequence[int]) -> list[str]:
+def _escape_some(out: list[str], longest_bytes: list[int]) -> None:
+    for index in reversed(range(len(longest_bytes))):
+        text = out[2 * index + 1]
+        if "=" in text or "\\" in text:
+            value = escaped(text, longest_bytes[index])
+            out[2 * index : 2 * index + 2] = (out[2 * index], value) if value else ()
+
+
+def _escaped_row(layout: Layout, texts: Sequence[str | None]) -> list[str]:
     out: list[str] = []
-    for key, text, longest in zip(keys, texts, longest_bytes, strict=True):
+    for key, text, longest in zip(layout.keys, texts, layout.longest_bytes, strict=True):
         if text:
             value = text if _fits(text, longest) and _is_plain(text) else escaped(text, longest)
             if value:

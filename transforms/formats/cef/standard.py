@@ -11,8 +11,6 @@ value stays empty, the others do not move up: ``cs2`` of a log means the same in
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from transforms.events import DuoEvent, EventFacts
 from transforms.formats.cef import encoder
 
@@ -48,12 +46,7 @@ _NUMBER_SLOTS = ("cn1", "cn2", "cn3")
 _TIME_SLOTS = ("deviceCustomDate1", "deviceCustomDate2")
 
 
-class _Layout(NamedTuple):
-    keys: tuple[str, ...]
-    longest_bytes: tuple[int, ...]
-
-
-_LAYOUTS: dict[str, _Layout] = {}
+_LAYOUTS: dict[str, encoder.Layout] = {}
 
 
 def class_and_name(facts: EventFacts) -> tuple[str, str]:
@@ -61,8 +54,8 @@ def class_and_name(facts: EventFacts) -> tuple[str, str]:
     return facts.event_class, facts.title
 
 
-def extension(event: DuoEvent, facts: EventFacts) -> str:
-    """All key-value pairs, each with a space in front."""
+def extension(event: DuoEvent, facts: EventFacts) -> list[str]:
+    """All keys and values in turn, each key with a space in front."""
     layout = _LAYOUTS.get(event.stream.log_type) or _lay_out(event.stream.log_type, facts)
     src, src_v6 = encoder.source_address(facts.src_ip)
     # In the order of the layout.
@@ -85,22 +78,25 @@ def extension(event: DuoEvent, facts: EventFacts) -> str:
         facts.message,
         facts.url,
         *[text for _, text in facts.texts[: len(_TEXT_SLOTS)]],
-        *[encoder.whole_number(number) for _, number in facts.numbers[: len(_NUMBER_SLOTS)]],
-        *[encoder.whole_number(time_ms) for _, time_ms in facts.times_ms[: len(_TIME_SLOTS)]],
+        *(_whole_numbers(facts) if facts.numbers or facts.times_ms else ()),
         event.stream.api_host,
         facts.tenant,
     ]
-    return encoder.write_row(layout.keys, values, layout.longest_bytes)
+    return encoder.write_row(layout, values)
 
 
-def _lay_out(log_type: str, facts: EventFacts) -> _Layout:
+def _whole_numbers(facts: EventFacts) -> list[str | None]:
+    labelled_numbers = *facts.numbers[: len(_NUMBER_SLOTS)], *facts.times_ms[: len(_TIME_SLOTS)]
+    return [encoder.whole_number(number) for _, number in labelled_numbers]
+
+
+def _lay_out(log_type: str, facts: EventFacts) -> encoder.Layout:
     """Keys and lengths of a log type, whose further texts, numbers and times have the same labels in every event."""
     texts = [(labelled(slot, label), size) for (slot, size), (label, _) in zip(_TEXT_SLOTS, facts.texts, strict=False)]
     numbers = [labelled(slot, label) for slot, (label, _) in zip(_NUMBER_SLOTS, facts.numbers, strict=False)]
     times = [labelled(slot, label) for slot, (label, _) in zip(_TIME_SLOTS, facts.times_ms, strict=False)]
     slots = [*texts, *((key, encoder.CUSTOM_STRING) for key in numbers + times)]
-    keys, longest_bytes = zip(*_FIRST, *slots, *_LAST, strict=True)
-    _LAYOUTS[log_type] = layout = _Layout(keys, longest_bytes)
+    _LAYOUTS[log_type] = layout = encoder.lay_out(*zip(*_FIRST, *slots, *_LAST, strict=True))
     return layout
 
 
