@@ -124,10 +124,14 @@ def unknown_flags(flags: list[str]) -> list[str]:
 
 
 def _keeps_streams_back(flags: list[str]) -> bool:
-    return any(
-        f"{flag}={value}".lower().startswith(f"{_FINISH_FIRST}=false")
-        for flag, value in zip(flags, [*flags[1:], ""], strict=True)
-    )
+    return any(value.lower() == "false" for value in _values_of(_FINISH_FIRST, flags))
+
+
+def _values_of(name: str, flags: list[str]) -> list[str]:
+    """What is given with a flag, each time that it is; for one without a value that is whatever stands behind it."""
+    behind = zip(flags, [*flags[1:], ""], strict=True)
+    split = [(*flag.partition("="), following) for flag, following in behind]
+    return [value if equals else following for flag, equals, value, following in split if flag == name]
 
 
 def complete_flags(flags: list[str]) -> list[str]:
@@ -163,11 +167,8 @@ def for_runner(job: Job, flags: list[str]) -> Job:
 
 
 def _checkpoint_timeout_secs(flags: list[str]) -> float:
-    for number, flag in enumerate(flags):
-        name, equals, value = flag.partition("=")
-        if name == "--checkpoint_timeout_millis":
-            value = value if equals else flags[number + 1]
-            return float(value) / 1000
+    for value in _values_of("--checkpoint_timeout_millis", flags):
+        return float(value) / 1000
     return _FLINK_CHECKPOINT_TIMEOUT_SECS
 
 

@@ -60,7 +60,6 @@ class PageFeed:
         self._due = 0.0  # monotonic time before which there is nothing to do
         self._caught_up = False
         self._fatal: WontHeal | None = None
-        self._answered = False
         self._finished = False
         self._closed = False
         self._held = False
@@ -279,7 +278,6 @@ class PageFeed:
     def _add(self, epoch: int, step: Step) -> None:
         self._budget.succeeded()
         with self._changed:
-            self._answered = True
             self.counts["pages"] += 1
             self.counts["rows"] += len(step.rows)
             self.counts["rows_left_out"] += step.skipped
@@ -303,7 +301,7 @@ class PageFeed:
                 self._pages.fetch_at = without_page_cursor(call.cursor)
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
-            if isinstance(error, WontHeal) and not self._answered:
+            if isinstance(error, WontHeal) and not self._trouble.answered:
                 self._fatal = error
             self._rest(self._trouble.failed(error), caught_up=False)
 

@@ -42,7 +42,7 @@ class Trouble:
         self._counts = counts
         self._kind: str | None = None  # what was told last; None while all is well
         self._failures = 0  # in a row
-        self._answered = False
+        self.answered = False  # some call was, since the feed began
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Trouble:
         """A call was answered."""
         if self._kind is not None:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
-        self._answered = True
+        self.answered = True
         self._kind, self._failures = None, 0
 
     def _sort(self, error: Exception) -> tuple[str, float]:
@@ -100,7 +100,7 @@ class Trouble:
         if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these
         if isinstance(error, WontHeal) and level == logging.WARNING:
-            level = logging.ERROR if self._answered else logging.DEBUG
+            level = logging.ERROR if self.answered else logging.DEBUG
         self._kind = kind
         _LOGGER.log(
             level, "%s: %s Trying again in %.0f s (failure %d in a row).", self._stream, error, wait_secs, self._failures
