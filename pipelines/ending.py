@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 
 from transforms.destinations import registry
+from transforms.errors import DuoLogSyncError
 from transforms.lifecycle import STOP
 from transforms.receipts import RECEIPTS
 
@@ -24,8 +25,9 @@ def close_destinations() -> bool:
     unread = registry.close_all(min(_LONGEST_SECS, STOP.left_secs + 1.0))
     try:
         RECEIPTS.keep_safe()
-    except OSError as error:
+    except (OSError, DuoLogSyncError) as error:
         _LOGGER.error("The checkpoints could not be brought up to date: %s. The next start repeats some events.", error)
+    RECEIPTS.clear()  # the senders that gave them are no more
     messages: Counter[str] = Counter()
     for some in unread:
         messages[some.destination.name] += len(some.messages)

@@ -42,6 +42,7 @@ from transforms.events import Stream
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
 _LOCK_SECS = 0.5
+_NULL = msgspec.Raw(b"null")
 FORGOTTEN_KEPT = 3
 
 
@@ -63,7 +64,7 @@ class Record(msgspec.Struct, frozen=True):
       cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the stream's first checkpoint.
-      safe: the position that is safe, likewise; None where that is the delivered one.
+      safe: the position that is safe, likewise; ``null`` where that is the delivered one.
     """
 
     v: int
@@ -71,7 +72,7 @@ class Record(msgspec.Struct, frozen=True):
     cursor: msgspec.Raw
     committed_ms: int
     delivered: int = 0
-    safe: msgspec.Raw | None = None
+    safe: msgspec.Raw = _NULL
 
 
 class Positions(NamedTuple):
@@ -89,8 +90,8 @@ class CheckpointStore:
         self.directory = Path(directory)
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._last: dict[Stream, Positions] = {}
-        self._unwritten: set[Stream] = set()
+        self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
+        self._unwritten: set[str] = set()
         self._lock_fd: int | None = None
 
     def open(self) -> None:
@@ -120,7 +121,8 @@ class CheckpointStore:
         self._lock_fd = descriptor
 
     def unlock(self) -> None:
-        """Gives the directory free again; ending the process does it too."""
+        """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
+        self._last.clear()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
@@ -130,11 +132,11 @@ class CheckpointStore:
         delivered; in another one, behind what is safe. Unreadable files: see the module's contract.
         """
         with self._lock_of(stream):
-            known = self._last.get(stream)
+            known = self._last.get(self.file_name(stream))
             if known is None:
                 known = self._read_best(stream)
                 if known is not None:
-                    self._last[stream] = known = _begin_anew(stream, known)
+                    self._last[self.file_name(stream)] = known = _begin_anew(stream, known)
             return known.cursor if known else None
 
     def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
@@ -154,7 +156,7 @@ class CheckpointStore:
             else:
                 last = _later(known.cursor, cursor)
                 fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
-                if fresh[::2] == known[::2] and stream not in self._unwritten:
+                if fresh[::2] == known[::2] and self.file_name(stream) not in self._unwritten:
                     return False
             self._record(stream, fresh)
             return True
@@ -169,7 +171,7 @@ class CheckpointStore:
     def forget(self, stream: Stream) -> None:
         """Moves a stream's record aside, so that it begins anew."""
         with self._lock_of(stream):
-            self._last.pop(stream, None)
+            self._last.pop(self.file_name(stream), None)
             path = self._path(stream)
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
@@ -177,11 +179,6 @@ class CheckpointStore:
                 for old in sorted(self.directory.glob(f"{record.name}.forgotten-*"))[:-FORGOTTEN_KEPT]:
                     with suppress(OSError):  # one too many does no harm
                         old.unlink()
-
-    def let_go(self, stream: Stream) -> None:
-        """Nobody commits for this stream any more: whoever asks next reads its file."""
-        with self._lock_of(stream):
-            self._last.pop(stream, None)
 
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
@@ -192,19 +189,19 @@ class CheckpointStore:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def _known(self, stream: Stream) -> Positions | None:
-        known = self._last.get(stream)
+        known = self._last.get(self.file_name(stream))
         if known is None and (read := self._read_best(stream)) is not None:
             known = _begin_anew(stream, read)
         return known
 
     def _record(self, stream: Stream, known: Positions) -> None:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
-        self._last[stream] = known
-        self._unwritten.add(stream)
-        safe = None if known.safe.seq >= known.cursor.seq else msgspec.Raw(known.safe.to_json())
+        self._last[self.file_name(stream)] = known
+        self._unwritten.add(self.file_name(stream))
+        safe = _NULL if known.safe.seq >= known.cursor.seq else msgspec.Raw(known.safe.to_json())
         cursor = msgspec.Raw(known.cursor.to_json())
         self._keep(stream, encode_record(Record(_VERSION, stream, cursor, int(time.time() * 1000), known.delivered, safe)))
-        self._unwritten.discard(stream)
+        self._unwritten.discard(self.file_name(stream))
 
     def _lock_of(self, stream: Stream) -> threading.Lock:
         """Each stream's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
@@ -332,9 +329,7 @@ def _checksum(body: bytes) -> bytes:
 def readable_record(content: bytes) -> Record:
     """The same, and its cursors can be read, too: whoever looks at all records need not expect one that it cannot use."""
     record = decode_record(content)
-    for cursor in (record.cursor, record.safe):
-        if cursor is not None:
-            Cursor.from_json(bytes(cursor))
+    _positions(record)
     return record
 
 
@@ -345,9 +340,13 @@ def read_positions(content: bytes, stream: Stream) -> Positions:
         raise CursorUnreadable(
             f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
         )
+    return _positions(record)
+
+
+def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
-    safe = cursor if record.safe is None else Cursor.from_json(bytes(record.safe))
-    return Positions(cursor, record.delivered, safe)
+    safe = bytes(record.safe)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
 
 
 def _earlier(one: Cursor, other: Cursor) -> Cursor:

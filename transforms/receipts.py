@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from transforms.duo.cursor import Cursor
+from transforms.errors import DuoLogSyncError
 from transforms.records import Stream
 
 # More cursors than these are thinned out: the safe position then moves in larger steps.
@@ -50,6 +51,7 @@ class _Account:
     """Of one stream: the safe position, receipts since the last cursor, and cursors that wait, each with its receipts."""
 
     safe: Cursor
+    kept: Cursor | None = None  # the last one that ``keep`` has taken
     fresh: dict[str, Receipt] = field(default_factory=dict)
     waiting: deque[tuple[Cursor, tuple[Receipt, ...]]] = field(default_factory=deque)
     keep: Callable[[Cursor], None] | None = None
@@ -60,18 +62,18 @@ class Receipts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._accounts: dict[Stream, _Account] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}  # not by API host: a child may move to another
 
     def begin(self, stream: Stream, cursor: Cursor) -> None:
         """The stream is read from here on: everything before it is safe, unless this process delivered it."""
         with self._lock:
-            if stream not in self._accounts:
-                self._accounts[stream] = _Account(cursor)
+            if _key(stream) not in self._accounts:
+                self._accounts[_key(stream)] = _Account(cursor, kept=cursor)
 
     def confirmed(self, stream: Stream, destination: str, receipt: Receipt) -> None:
         """A destination confirmed a bundle of the stream."""
         with self._lock:
-            account = self._accounts.get(stream)
+            account = self._accounts.get(_key(stream))
             if account is None:
                 return  # not read by a reader of ours: nobody has a position of it
             before = account.fresh.get(destination)
@@ -85,7 +87,7 @@ class Receipts:
           keep: writes a safe position into the stream's checkpoint, later, when nobody else does.
         """
         with self._lock:
-            account = self._accounts.setdefault(stream, _Account(cursor))
+            account = self._accounts.setdefault(_key(stream), _Account(cursor))
             account.keep = keep
             receipts, account.fresh = tuple(account.fresh.values()), {}
             if not account.waiting or cursor.seq > account.waiting[-1][0].seq:
@@ -100,17 +102,25 @@ class Receipts:
             return account.safe
 
     def keep_safe(self) -> None:
-        """Writes what has become safe into the checkpoints, for streams that nobody else looks after. Raises OSError."""
-        with self._lock:
-            moved = [account for account in self._accounts.values() if _settle(account) and account.keep is not None]
-        for account in moved:
-            if account.keep is not None:
-                account.keep(account.safe)
+        """Writes what has become safe into the checkpoints, for streams that nobody else looks after.
 
-    def forget(self, stream: Stream) -> None:
-        """Nobody delivers for this stream any more."""
+        Raises the last of their errors where some could not be written; they are written the next time.
+        """
+        trouble: Exception | None = None
         with self._lock:
-            self._accounts.pop(stream, None)
+            accounts = list(self._accounts.values())
+        for account in accounts:
+            with self._lock:
+                _settle(account)
+                safe, keep = account.safe, account.keep
+            if keep is not None and safe is not account.kept:
+                try:
+                    keep(safe)
+                    account.kept = safe
+                except (OSError, DuoLogSyncError) as error:
+                    trouble = error
+        if trouble is not None:
+            raise trouble
 
     def clear(self) -> None:
         """For tests: as in a new process."""
@@ -130,12 +140,14 @@ class _Both:
         return self.one.read and self.other.read
 
 
-def _settle(account: _Account) -> bool:
-    """Moves the safe position behind the cursors whose receipts are all read; whether it moved."""
-    before = account.safe
+def _key(stream: Stream) -> tuple[str, str]:
+    return stream.account, stream.log_type
+
+
+def _settle(account: _Account) -> None:
+    """Moves the safe position behind the cursors whose receipts are all read."""
     while account.waiting and all(receipt.read for receipt in account.waiting[0][1]):
         account.safe = account.waiting.popleft()[0]
-    return account.safe is not before
 
 
 def _thin_out(account: _Account) -> None:

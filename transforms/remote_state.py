@@ -49,11 +49,11 @@ class RemoteCheckpointStore(CheckpointStore):
         _LOGGER.warning("%s cannot be locked: make sure that nothing else runs on it.", self._url)
 
     def unlock(self) -> None:
-        pass
+        self._last.clear()
 
     def forget(self, stream: Stream) -> None:
         with self._lock_of(stream):
-            self._last.pop(stream, None)
+            self._last.pop(self.file_name(stream), None)
             place = self._place(stream)
             if _exists(place):
                 self._move_aside(place, "forgotten")

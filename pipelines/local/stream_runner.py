@@ -146,9 +146,8 @@ class StreamRunner:
         feed.hold(False)
 
     def _let_go(self) -> None:
-        """Nobody reads this stream any more: its feed ends. If it comes back, its checkpoint is read anew."""
+        """Nobody reads this stream any more: its feed ends."""
         close_feed(self._account, self._log_type, self._job.reading)
-        store_at(self._job.storage.checkpoint_dir).let_go(self.stream)
         registry.leave(self.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
