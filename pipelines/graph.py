@@ -73,7 +73,9 @@ def _send(
 ) -> None:
     what = f"{log_type} for {destination.name}"
     formatted = events | f"Format {what}" >> beam.ParDo(FormatEvents(destination, only)).with_outputs(DEAD, main=_MAIN)
-    sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(SendToDestination(destination, endless=endless)).with_outputs(DEAD)
+    caretaker_dir = job.storage.dead_letter_dir if endless else None
+    sink = SendToDestination(destination, caretaker_dir=caretaker_dir)
+    sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(sink).with_outputs(DEAD)
     # Two writers instead of one behind a Flatten: the in-process runner would run that in a later bundle, after the commit.
     formatted[DEAD] | f"Keep unformattable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))
     sent[DEAD] | f"Keep undeliverable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))

@@ -25,12 +25,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
 from pipelines.dataflow import wrong_on_dataflow
+from pipelines.ending import close_destinations
 from pipelines.graph import build
 from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
 from transforms.allocator import give_memory_back
-from transforms.dead_letters import keep_unconfirmed
-from transforms.destinations import registry
 from transforms.duo.feed import stream_of
 from transforms.duo.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
@@ -266,7 +265,7 @@ def _follow(result: Any, job: Job, *, owns_workers: bool) -> int:
     if not owns_workers:
         _LOGGER.info("The job goes on in the cluster. End it there, with a savepoint if it is to be continued.")
         return exit_codes.OK
-    return _end_in_order(result, job)
+    return _end_in_order(result)
 
 
 def _wait(result: Any) -> Exception | None:
@@ -286,7 +285,7 @@ def _job_ended(job: Job, error: Exception | None) -> int:
     return exit_codes.DELIVERY if isinstance(cause, (BadDestination, DeliveryTimeout)) else exit_codes.INTERNAL
 
 
-def _end_in_order(result: Any, job: Job) -> int:
+def _end_in_order(result: Any) -> int:
     """Delivers and commits what was read, then ends the job. For runners whose workers live in this process."""
     while pages_under_way() and STOP.left_secs > 0:
         time.sleep(0.05)
@@ -296,15 +295,12 @@ def _end_in_order(result: Any, job: Job) -> int:
     except Exception as error:  # the job may be over by now, or its server gone: there is nothing to end then
         _LOGGER.debug("The job could not be cancelled.", exc_info=error)
     close_feeds()
-    try:
-        keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), job.storage.dead_letter_dir)
-    except RetryLater as error:
-        _LOGGER.error("%s", error)
+    all_read = close_destinations()
     if left:
         _LOGGER.warning(
             "The grace period was over before everything was delivered; what was not is read again at the next start."
         )
-    return exit_codes.DELIVERY if left else exit_codes.OK
+    return exit_codes.DELIVERY if left or not all_read else exit_codes.OK
 
 
 def _last_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ import trustme
 from pipelines.demo.simulator import DuoSimulator
 from transforms.duo.budgets import BUDGETS
 from transforms.lifecycle import STOP
+from transforms.receipts import RECEIPTS
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
 
@@ -65,6 +66,13 @@ def account(simulator: DuoSimulator, authority: Authority, skey: str, tmp_path: 
 def nobody_asked_to_stop() -> Iterator[None]:
     yield
     STOP.reset()
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_delivered_yet() -> Iterator[None]:
+    RECEIPTS.clear()
+    yield
+    RECEIPTS.clear()
 
 
 @pytest.fixture(autouse=True)

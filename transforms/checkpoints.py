@@ -1,10 +1,14 @@
-"""The checkpoint store: the last delivered cursor of every stream, from which a fresh launch (and every local pass) resumes.
+"""The checkpoint store: how far every stream is delivered, and how far that is safe; a fresh launch resumes here.
 
 Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner
 has no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
 
+Two positions. *Delivered* is where this process goes on. *Safe* is what the receivers must have read, or as far as dead letters
+hold it (``transforms.receipts``): another process begins there. After an end in good order they are the same.
+
 Contract:
-  * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700.
+  * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700. It ends with a checksum of
+    what is before it: a time in which one bit is wrong looks like any other, and would skip or repeat months.
   * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
     ``….json.previous``.
   * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
@@ -18,6 +22,7 @@ Contract:
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -26,6 +31,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +42,7 @@ from transforms.events import Stream
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
 _LOCK_SECS = 0.5
+_NULL = msgspec.Raw(b"null")
 FORGOTTEN_KEPT = 3
 
 
@@ -57,6 +64,7 @@ class Record(msgspec.Struct, frozen=True):
       cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the stream's first checkpoint.
+      safe: the position that is safe, likewise; ``null`` where that is the delivered one.
     """
 
     v: int
@@ -64,6 +72,15 @@ class Record(msgspec.Struct, frozen=True):
     cursor: msgspec.Raw
     committed_ms: int
     delivered: int = 0
+    safe: msgspec.Raw = _NULL
+
+
+class Positions(NamedTuple):
+    """What the store knows of a stream: what is delivered, how many events that were, and what of it is safe."""
+
+    cursor: Cursor
+    delivered: int
+    safe: Cursor
 
 
 class CheckpointStore:
@@ -73,8 +90,8 @@ class CheckpointStore:
         self.directory = Path(directory)
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._last: dict[Stream, tuple[Cursor, int]] = {}
-        self._unwritten: set[Stream] = set()
+        self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
+        self._unwritten: set[str] = set()
         self._lock_fd: int | None = None
 
     def open(self) -> None:
@@ -104,45 +121,57 @@ class CheckpointStore:
         self._lock_fd = descriptor
 
     def unlock(self) -> None:
-        """Gives the directory free again; ending the process does it too."""
+        """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
+        self._last.clear()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
     def load(self, stream: Stream) -> Cursor | None:
-        """The last delivered cursor; None where the stream has none. Unreadable files: see the module's contract."""
+        """Where the stream goes on; None where it has no record. In the process that delivers it, that is behind what was
+        delivered; in another one, behind what is safe. Unreadable files: see the module's contract.
+        """
         with self._lock_of(stream):
-            known = self._last.get(stream)
+            known = self._last.get(self.file_name(stream))
             if known is None:
                 known = self._read_best(stream)
                 if known is not None:
-                    self._last[stream] = known
-            return known[0] if known else None
+                    self._last[self.file_name(stream)] = known = _begin_anew(stream, known)
+            return known.cursor if known else None
 
-    def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0) -> bool:
-        """Records that everything before the cursor is delivered; False where a later one is recorded already.
+    def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
+        """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
+
+        Args:
+          delivered: events, since the last commit.
+          safe: what of it is safe; None for all. It is never moved back.
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
         with self._lock_of(stream):
-            known = self._last.get(stream) or self._read_best(stream)
-            total = (known[1] if known else 0) + delivered
-            if known is not None and cursor.seq <= known[0].seq:
-                if stream not in self._unwritten:
+            known = self._known(stream)
+            safe = cursor if safe is None else safe
+            if known is None:
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor))
+            else:
+                last = _later(known.cursor, cursor)
+                fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
+                if fresh[::2] == known[::2] and self.file_name(stream) not in self._unwritten:
                     return False
-                cursor, total = known
-            # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
-            self._last[stream] = (cursor, total)
-            self._unwritten.add(stream)
-            record = Record(_VERSION, stream, msgspec.Raw(cursor.to_json()), int(time.time() * 1000), total)
-            self._keep(stream, msgspec.json.encode(record))
-            self._unwritten.discard(stream)
+            self._record(stream, fresh)
             return True
+
+    def make_safe(self, stream: Stream, safe: Cursor) -> None:
+        """Records that everything before this cursor is safe, as far as it is delivered. Raises OSError."""
+        with self._lock_of(stream):
+            known = self._known(stream)
+            if known is not None and known.safe.seq < safe.seq:
+                self._record(stream, known._replace(safe=_earlier(safe, known.cursor)))
 
     def forget(self, stream: Stream) -> None:
         """Moves a stream's record aside, so that it begins anew."""
         with self._lock_of(stream):
-            self._last.pop(stream, None)
+            self._last.pop(self.file_name(stream), None)
             path = self._path(stream)
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
@@ -151,11 +180,6 @@ class CheckpointStore:
                     with suppress(OSError):  # one too many does no harm
                         old.unlink()
 
-    def let_go(self, stream: Stream) -> None:
-        """Nobody commits for this stream any more: whoever asks next reads its file."""
-        with self._lock_of(stream):
-            self._last.pop(stream, None)
-
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
@@ -163,6 +187,21 @@ class CheckpointStore:
                 yield readable_record(path.read_bytes())
 
     # --- files -------------------------------------------------------------------------------------------------------
+
+    def _known(self, stream: Stream) -> Positions | None:
+        known = self._last.get(self.file_name(stream))
+        if known is None and (read := self._read_best(stream)) is not None:
+            known = _begin_anew(stream, read)
+        return known
+
+    def _record(self, stream: Stream, known: Positions) -> None:
+        # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
+        self._last[self.file_name(stream)] = known
+        self._unwritten.add(self.file_name(stream))
+        safe = _NULL if known.safe.seq >= known.cursor.seq else msgspec.Raw(known.safe.to_json())
+        cursor = msgspec.Raw(known.cursor.to_json())
+        self._keep(stream, encode_record(Record(_VERSION, stream, cursor, int(time.time() * 1000), known.delivered, safe)))
+        self._unwritten.discard(self.file_name(stream))
 
     def _lock_of(self, stream: Stream) -> threading.Lock:
         """Each stream's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
@@ -180,12 +219,12 @@ class CheckpointStore:
     def _keep(self, stream: Stream, content: bytes) -> None:
         self._write(self._path(stream), content)
 
-    def _read_best(self, stream: Stream) -> tuple[Cursor, int] | None:
+    def _read_best(self, stream: Stream) -> Positions | None:
         path = self._path(stream)
         previous = path.with_name(path.name + ".previous")
         for candidate in (path, previous):
             try:
-                return read_cursor(candidate.read_bytes(), stream)
+                return read_positions(candidate.read_bytes(), stream)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -244,6 +283,7 @@ class CheckpointStore:
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
 _decode_record = msgspec.json.Decoder(Record).decode
+_encode_record = msgspec.json.Encoder().encode
 
 
 def _locked_within(descriptor: int, secs: float) -> bool:
@@ -260,10 +300,19 @@ def _locked_within(descriptor: int, secs: float) -> bool:
             return True
 
 
+def encode_record(record: Record) -> bytes:
+    """The record as a file holds it: one JSON object, whose last member is a checksum of the bytes before it."""
+    body = _encode_record(record)[:-1]
+    return b'%b,"sum":"%b"}' % (body, _checksum(body))
+
+
 def decode_record(content: bytes) -> Record:
     """The record that a file holds. Raises CursorUnreadable."""
     if not content.strip():
         raise CursorUnreadable("The file is empty.")
+    body, found, checksum = content.rstrip().rpartition(b',"sum":"')
+    if not found or checksum != _checksum(body) + b'"}':
+        raise CursorUnreadable("Not a checkpoint record as this program wrote it: its checksum is missing or wrong.")
     try:
         record = _decode_record(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -273,21 +322,50 @@ def decode_record(content: bytes) -> Record:
     return record
 
 
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode("ascii")
+
+
 def readable_record(content: bytes) -> Record:
-    """The same, and its cursor can be read, too: whoever looks at all records need not expect one that it cannot use."""
+    """The same, and its cursors can be read, too: whoever looks at all records need not expect one that it cannot use."""
     record = decode_record(content)
-    Cursor.from_json(bytes(record.cursor))
+    _positions(record)
     return record
 
 
-def read_cursor(content: bytes, stream: Stream) -> tuple[Cursor, int]:
-    """The cursor and the number of delivered events in a stream's record. Raises CursorUnreadable."""
+def read_positions(content: bytes, stream: Stream) -> Positions:
+    """What a stream's record says. Raises CursorUnreadable."""
     record = decode_record(content)
     if not _same(record.stream, stream):
         raise CursorUnreadable(
             f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
         )
-    return Cursor.from_json(bytes(record.cursor)), record.delivered
+    return _positions(record)
+
+
+def _positions(record: Record) -> Positions:
+    cursor = Cursor.from_json(bytes(record.cursor))
+    safe = bytes(record.safe)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
+
+
+def _earlier(one: Cursor, other: Cursor) -> Cursor:
+    return one if one.seq < other.seq else other
+
+
+def _later(one: Cursor, other: Cursor) -> Cursor:
+    return other if other.seq > one.seq else one
+
+
+def _begin_anew(stream: Stream, known: Positions) -> Positions:
+    """What was recorded by another process, as this one goes on from it."""
+    if known.safe.seq < known.cursor.seq:
+        _LOGGER.warning(
+            "%s: the last run did not end in good order. What it delivered since %s may not have been read by its destination: "
+            "that is read and sent again.",
+            stream, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
+        )  # fmt: skip
+    return known._replace(cursor=known.safe)
 
 
 def _same(one: Stream, other: Stream) -> bool:

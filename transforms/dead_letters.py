@@ -59,7 +59,7 @@ SCHEMA: dict[str, Any] = {
     ],
 }
 _BYTES = {"raw", "message"}
-UNCONFIRMED_AT_EXIT = "unconfirmed_at_exit"
+MAYBE_UNREAD = "maybe_unread"
 
 _ROTATE_BYTES = 64 * 1024 * 1024
 _HOLD_AT_MOST = 1000  # letters in memory before they are written out in mid-bundle
@@ -239,8 +239,8 @@ def _made(directory: str) -> DeadLetterFiles:
     return RemoteDeadLetterFiles(directory)
 
 
-class Unconfirmed(Protocol):
-    """Messages of one stream that a destination may never have read, as ``registry.close_all`` returns them."""
+class Unread(Protocol):
+    """Messages of one stream that a destination may never have read, as ``registry`` hands them over."""
 
     @property
     def destination(self) -> Destination: ...
@@ -252,21 +252,21 @@ class Unconfirmed(Protocol):
     def messages(self) -> list[bytes]: ...
 
 
-def keep_unconfirmed(unconfirmed: Iterable[Unconfirmed], directory: str) -> None:
-    """Keeps what could not be sent again before the end of the program. Raises RetryLater where it cannot be written."""
+def keep_unread(directory: str, unread: Iterable[Unread]) -> None:
+    """Keeps messages of which it will never be known whether they were read. Raises RetryLater where that cannot be."""
     letters = [
         DeadLetter(
             **_about(some.stream, some.destination),
-            reason=UNCONFIRMED_AT_EXIT,
+            reason=MAYBE_UNREAD,
             detail="Acknowledged by the receiver's system, but its connection was lost and it may not have been read.",
             message=message,
         )
-        for some in unconfirmed
+        for some in unread
         for message in some.messages
     ]
     if letters:
         files_in(directory).write(letters)
-        report(Counter({UNCONFIRMED_AT_EXIT: len(letters)}), directory)
+        report(Counter({MAYBE_UNREAD: len(letters)}), directory)
 
 
 class WriteDeadLetters(beam.DoFn):

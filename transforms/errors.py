@@ -2,8 +2,9 @@
 
     DuoLogSyncError
     ├── RetryLater           wait, then do the same again (429, 5xx, network, malformed answer, clock skew)
-    │   └── DeliveryTimeout  a destination stayed away for longer than its delivery timeout: fail the bundle, the runner
-    │                        reads it again from the checkpoint
+    │   ├── DeliveryTimeout  a destination stayed away for longer than its delivery timeout: fail the bundle, the runner
+    │   │                    reads it again from the checkpoint
+    │   └── BundleReplaced   the runner has given this bundle up and begun another one of the same stream: leave it
     ├── StreamUnavailable    this stream only: suspend it and try rarely (403, 404, missing edition)
     ├── Undeliverable        this event only: to the dead letters with its reason, and go on
     ├── WontHeal             stop: only a person can mend it, and going on would not help
@@ -40,6 +41,13 @@ class DeliveryTimeout(RetryLater):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind="delivery_timeout")
+
+
+class BundleReplaced(RetryLater):
+    """Another bundle of the same stream has the sender now; what this one has not confirmed is that one's to send."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind="bundle_replaced")
 
 
 class StreamUnavailable(DuoLogSyncError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.errors import Stopping
 
 
@@ -43,17 +44,17 @@ class StopFlag:
         """Waits until asked to end, or so many seconds; True when asked. For what should end at once."""
         return self._requested.wait(secs)
 
-    def sleep_in_grace(self, secs: float) -> None:
+    def sleep_in_grace(self, secs: float, clock: Clock = SYSTEM_CLOCK) -> None:
         """Sleeps, but no longer than the grace period. Raises Stopping where it is over. For what may finish its work."""
-        end = time.monotonic() + secs
+        end = clock.monotonic_secs() + secs
         while True:
             if self.expired:
                 raise Stopping("The grace period for ending is over.")
-            left = end - time.monotonic()
+            left = end - clock.monotonic_secs()
             if left <= 0:
                 return
             # A request that comes while sleeping shortens the sleep: wake up often enough to notice it.
-            time.sleep(min(left, 0.2))
+            clock.sleep(min(left, 0.2))
 
     def reset(self) -> None:
         """Forgets a request. For tests and for programs that embed the supervisor."""

@@ -26,9 +26,9 @@ import fastavro
 import msgspec
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Record, read_cursor, readable_record
+from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Positions, Record, read_positions, readable_record
 from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, file_safe_stream
-from transforms.duo.cursor import Cursor, CursorUnreadable
+from transforms.duo.cursor import CursorUnreadable
 from transforms.errors import RetryLater
 from transforms.events import Stream
 
@@ -49,11 +49,11 @@ class RemoteCheckpointStore(CheckpointStore):
         _LOGGER.warning("%s cannot be locked: make sure that nothing else runs on it.", self._url)
 
     def unlock(self) -> None:
-        pass
+        self._last.clear()
 
     def forget(self, stream: Stream) -> None:
         with self._lock_of(stream):
-            self._last.pop(stream, None)
+            self._last.pop(self.file_name(stream), None)
             place = self._place(stream)
             if _exists(place):
                 self._move_aside(place, "forgotten")
@@ -74,7 +74,7 @@ class RemoteCheckpointStore(CheckpointStore):
     def _place(self, stream: Stream) -> str:
         return f"{self._url}/{self.file_name(stream)}"
 
-    def _read_best(self, stream: Stream) -> tuple[Cursor, int] | None:
+    def _read_best(self, stream: Stream) -> Positions | None:
         place = self._place(stream)
         try:
             content = _read(place) if _exists(place) else None
@@ -83,7 +83,7 @@ class RemoteCheckpointStore(CheckpointStore):
         if content is None:
             return None
         try:
-            return read_cursor(content, stream)
+            return read_positions(content, stream)
         except CursorUnreadable as error:
             _LOGGER.error(
                 "The checkpoint of %s was not usable and is kept as %s: %s The stream begins at its full look-back and repeats "

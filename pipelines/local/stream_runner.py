@@ -15,7 +15,7 @@ import logging
 import random
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -25,6 +25,7 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from pipelines.graph import build, one_stream
 from transforms.checkpoints import store_at
+from transforms.dead_letters import keep_unread
 from transforms.destinations import registry
 from transforms.duo.feed import PageFeed, stream_of
 from transforms.duo.feed_registry import close_feed, feed_of
@@ -33,6 +34,7 @@ from transforms.duo.source import Passes
 from transforms.errors import RetryLater, Stopping, WontHeal
 from transforms.lifecycle import FAILURES, STOP
 from transforms.pass_slots import SLOTS
+from transforms.receipts import RECEIPTS
 from transforms.settings import Account, Job
 
 _LOGGER = logging.getLogger(__name__)
@@ -144,9 +146,8 @@ class StreamRunner:
         feed.hold(False)
 
     def _let_go(self) -> None:
-        """Nobody reads this stream any more: its feed ends. If it comes back, its checkpoint is read anew."""
+        """Nobody reads this stream any more: its feed ends."""
         close_feed(self._account, self._log_type, self._job.reading)
-        store_at(self._job.storage.checkpoint_dir).let_go(self.stream)
         registry.leave(self.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
@@ -193,6 +194,7 @@ class StreamRunner:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
         self.fatal = None
         registry.check(self.stream)
+        registry.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
         cursor = feed.settled_cursor
         if cursor is None:
             return
@@ -203,8 +205,9 @@ class StreamRunner:
                 self.stream, feed.counts["rows"], self._job.reading.poll_interval_secs,
             )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
+        safe = RECEIPTS.delivered(self.stream, cursor, partial(store.make_safe, self.stream))
         try:
-            if store.commit(self.stream, cursor):
+            if store.commit(self.stream, cursor, safe=safe):
                 feed.settle(cursor)
             self._store_trouble = None
         except OSError as error:

@@ -15,13 +15,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from pipelines import exit_codes
+from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
-from transforms.dead_letters import keep_unconfirmed
 from transforms.destinations import TRANSPORTS, registry
-from transforms.destinations.stream_delivery import StreamSender
 from transforms.duo.budgets import BUDGETS
 from transforms.duo.feed import stream_of
 from transforms.duo.feed_registry import close_feeds
@@ -73,6 +72,7 @@ class _Supervisor:
         self._bad_destinations: dict[str, WontHeal] = {}
         self._begun: set[str] = set()
         self._mutex = threading.Lock()
+        self._all_read = True
 
     def start(self) -> None:
         for destination in self._job.destinations:
@@ -103,10 +103,7 @@ class _Supervisor:
             runner.join(STOP.left_secs + 1.0)
         close_feeds()
         BUDGETS.save(at_once=True)
-        try:
-            keep_unconfirmed(registry.close_all(min(5.0, STOP.left_secs + 1.0)), self._job.storage.dead_letter_dir)
-        except RetryLater as error:
-            _LOGGER.error("%s", error)
+        self._all_read = close_destinations()
         if any(runner.alive or runner.cut_short for runner in runners):
             _LOGGER.warning(
                 "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
@@ -128,14 +125,13 @@ class _Supervisor:
                 return exit_codes.STATE
             return exit_codes.INTERNAL
         cut_short = any(runner.cut_short or runner.alive for runner in self._runners)
-        return exit_codes.DELIVERY if cut_short else exit_codes.OK
+        return exit_codes.DELIVERY if cut_short or not self._all_read else exit_codes.OK
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
         sender = TRANSPORTS[destination.transport](destination)
         try:
-            if isinstance(sender, StreamSender):
-                sender.test_connection()
+            sender.test_connection()
         except RetryLater:
             pass  # away for now: the streams wait for it
         except WontHeal as error:

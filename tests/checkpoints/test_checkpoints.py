@@ -11,14 +11,15 @@ import time
 import pytest
 
 from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable, decode_record
-from transforms.duo.cursor import Cursor
+from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.events import Stream
 
 STREAM = Stream("main", "auth", "api-0a1b2c3d.duosecurity.com")
 # Written by release 1.0.0; later releases must go on reading it.
 FROZEN = (
     b'{"v":1,"stream":{"account":"main","log_type":"auth","api_host":"api-0a1b2c3d.duosecurity.com","account_id":null},'
-    b'"cursor":{"v":1,"seq":3,"min":1700000000000},"committed_ms":1700000000999,"delivered":12}'
+    b'"cursor":{"v":1,"seq":3,"min":1700000000000},"committed_ms":1700000000999,"delivered":12,"safe":null,'
+    b'"sum":"4bd193912b782a5d"}'
 )
 
 
@@ -82,7 +83,7 @@ def test_the_record_keeps_its_shape(store):
 
     written = json.loads(path_of(store).read_bytes())
     frozen = json.loads(FROZEN)
-    assert {**written, "committed_ms": 0} == {**frozen, "committed_ms": 0}
+    assert {**written, "committed_ms": 0, "sum": ""} == {**frozen, "committed_ms": 0, "sum": ""}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,71 @@ class TestARecordThatCannotBeUsed:
 
         assert store.load(STREAM) is None
         assert "full look-back" in caplog.text
+
+
+def test_no_bit_of_a_record_can_flip_unnoticed(store):
+    for bit in range(8 * len(FROZEN)):
+        flipped = bytearray(FROZEN)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CursorUnreadable):
+            decode_record(bytes(flipped))
+
+
+def test_a_record_without_a_checksum_is_not_believed(store):
+    body, _, _ = FROZEN.rpartition(b',"sum"')
+
+    with pytest.raises(CursorUnreadable, match="checksum"):
+        decode_record(body + b"}")
+
+
+class TestTheSafePosition:
+    """What is delivered and may not have been read is delivered again by another process, and by this one not."""
+
+    def test_is_where_another_process_goes_on(self, store, caplog):
+        store.commit(STREAM, Cursor(5, seq=1))
+        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(6, seq=2))
+
+        assert store.load(STREAM) == Cursor(7, seq=3)
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert "may not have been read" in caplog.text
+
+    def test_is_the_delivered_one_where_nothing_else_is_said(self, store):
+        store.commit(STREAM, Cursor(7, seq=3))
+
+        assert json.loads(path_of(store).read_bytes())["safe"] is None
+
+    def test_follows_alone(self, store):
+        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+        store.make_safe(STREAM, Cursor(6, seq=2))
+
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+
+    def test_never_goes_back(self, store):
+        store.commit(STREAM, Cursor(6, seq=2))
+        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+        store.make_safe(STREAM, Cursor(5, seq=1))
+
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+
+    def test_is_never_ahead_of_the_delivered_one(self, store):
+        store.commit(STREAM, Cursor(6, seq=2), safe=Cursor(9, seq=9))
+        store.make_safe(STREAM, Cursor(9, seq=9))
+
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+
+    def test_counts_for_the_process_that_went_on_from_it(self, store):
+        store.commit(STREAM, Cursor(9, seq=9), safe=Cursor(5, seq=1))
+        after = CheckpointStore(store.directory)
+        after.load(STREAM)
+
+        assert after.commit(STREAM, Cursor(6, seq=2))
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+
+    def test_moves_where_the_delivered_one_stands(self, store):
+        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+
+        assert store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(6, seq=2))
+        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
 
 
 def test_a_crash_between_writing_and_renaming_leaves_the_old_record(store, monkeypatch):

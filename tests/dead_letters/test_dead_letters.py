@@ -27,10 +27,10 @@ from transforms.dead_letters import (
     WriteDeadLetters,
     dead_letter,
     files_in,
-    keep_unconfirmed,
+    keep_unread,
     read_dead_letters,
 )
-from transforms.destinations.registry import Unreplayed
+from transforms.destinations.registry import UnreadMessages
 from transforms.errors import RetryLater, Undeliverable
 from transforms.events import DuoEvent, Stream
 from transforms.lifecycle import FAILURES
@@ -225,16 +225,16 @@ def test_a_large_bundle_is_not_held_in_memory(tmp_path):
     assert len(read_all(tmp_path)) == 2500
 
 
-def test_messages_that_may_be_unread_at_the_end_are_kept(tmp_path, caplog):
-    keep_unconfirmed([], str(tmp_path / "none"))
+def test_messages_that_may_be_unread_are_kept(tmp_path, caplog):
+    keep_unread(str(tmp_path / "none"), [])
     assert not (tmp_path / "none").exists()
-    keep_unconfirmed([Unreplayed(destination(7), STREAM, [b"one", b"two"])], str(tmp_path))
+    keep_unread(str(tmp_path), [UnreadMessages(destination(7), STREAM, [b"one", b"two"])])
     found = read_all(tmp_path)
     assert [(f.reason, f.message, f.raw, f.account_id) for f in found] == [
-        ("unconfirmed_at_exit", b"one", b"", "DA1"),
-        ("unconfirmed_at_exit", b"two", b"", "DA1"),
+        ("maybe_unread", b"one", b"", "DA1"),
+        ("maybe_unread", b"two", b"", "DA1"),
     ]
-    assert "2 unconfirmed_at_exit" in caplog.text
+    assert "2 maybe_unread" in caplog.text
 
 
 def test_the_step_in_a_pipeline_counts_by_reason(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from transforms.destinations import health, registry
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.lifecycle import STOP
+from transforms.receipts import RECEIPTS
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,12 @@ def _new_process(monkeypatch):
     for sender in made:
         if sender._connection is not None:
             sender._connection.abandon()
+        sender._unread.endings.abandon()
     _forget()
 
 
 def _forget():
     registry.close_all(0.2)
     health.forget_all()
+    RECEIPTS.clear()
     STOP.reset()

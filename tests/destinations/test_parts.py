@@ -14,7 +14,7 @@ from tests.destinations.peers import Peer, destination, eventually, never_read, 
 from transforms.dead_letters import DEAD, DeadLetter
 from transforms.destinations import health, registry
 from transforms.destinations.framing import FRAMINGS
-from transforms.destinations.ring import Block, Ring
+from transforms.destinations.replay_buffer import Block, ReplayBuffer
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import DeliveryTimeout
 from transforms.events import DuoEvent, Stream
@@ -42,15 +42,15 @@ def test_counted_frames_are_split_as_they_were_joined(those):
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(0, 100))
-def test_the_ring_keeps_at_least_its_limit_and_at_most_a_block_more(sizes, capacity):
-    ring = Ring(unknown_bytes=10, floor_bytes=20, cap_bytes=120)
-    ring.allow_for(capacity)
+def test_the_replay_buffer_keeps_at_least_its_limit_and_at_most_a_block_more(sizes, capacity):
+    buffer = ReplayBuffer(unknown_bytes=10, floor_bytes=20, cap_bytes=120)
+    buffer.allow_for(capacity)
     for size in sizes:
-        ring.extend([Block(b"x" * size, 1)])
-    held = sum(len(block.frames) for block in ring)
-    assert held >= min(sum(sizes), ring.limit_bytes)
-    assert held < ring.limit_bytes + 50
-    assert 20 <= ring.limit_bytes <= 120
+        buffer.extend([Block(b"x" * size, 1)], now=0.0)
+    held = sum(len(block.frames) for block in buffer)
+    assert held >= min(sum(sizes), buffer.limit_bytes)
+    assert held < buffer.limit_bytes + 50
+    assert 20 <= buffer.limit_bytes <= 120
 
 
 def test_one_destination_has_one_health_and_says_little(caplog):
@@ -84,7 +84,7 @@ def test_bundles_at_the_same_time_have_senders_of_their_own():
 
     def get(number):
         barrier.wait()
-        found.append(registry.begin(destination(3), Stream("acme", f"log {number}")))
+        found.append(registry.begin(destination(3), Stream("acme", f"log {number}")).sender)
 
     threads = [threading.Thread(target=get, args=(number,)) for number in range(8)]
     [t.start() for t in threads]
@@ -96,28 +96,29 @@ def test_bundles_one_after_another_share_a_sender_whatever_their_stream():
     streams = [Stream("acme", f"log {number}") for number in range(50)]
     found = set()
     for stream in streams:
-        found.add(id(registry.begin(destination(3), stream)))
-        registry.done(destination(3), stream)
+        lease = registry.begin(destination(3), stream)
+        found.add(id(lease.sender))
+        registry.done(destination(3), lease)
     assert len(found) == 1
-    assert id(registry.begin(destination(4), streams[0])) not in found
+    assert id(registry.begin(destination(4), streams[0]).sender) not in found
 
 
 def test_a_stream_gets_the_sender_that_it_had_last_where_that_is_free():
     one, two = Stream("acme", "one"), Stream("acme", "two")
     first, second = registry.begin(destination(3), one), registry.begin(destination(3), two)
-    registry.done(destination(3), one)
-    registry.done(destination(3), two)
-    assert registry.begin(destination(3), one) is first
-    assert registry.begin(destination(3), two) is second
+    registry.done(destination(3), first)
+    registry.done(destination(3), second)
+    assert registry.begin(destination(3), one).sender is first.sender
+    assert registry.begin(destination(3), two).sender is second.sender
 
 
 def test_a_bundle_that_failed_keeps_its_sender_until_its_stream_leaves():
     one, two = Stream("acme", "one"), Stream("acme", "two")
-    failed = registry.begin(destination(3), one)
-    assert registry.begin(destination(3), two) is not failed
-    assert registry.begin(destination(3), one) is failed
+    failed = registry.begin(destination(3), one).sender
+    assert registry.begin(destination(3), two).sender is not failed
+    assert registry.begin(destination(3), one).sender is failed
     registry.leave(one)
-    assert registry.begin(destination(3), Stream("acme", "three")) is failed
+    assert registry.begin(destination(3), Stream("acme", "three")).sender is failed
 
 
 def test_what_may_be_unread_is_told_for_each_stream_of_a_shared_connection():
@@ -134,12 +135,12 @@ def test_what_may_be_unread_is_told_for_each_stream_of_a_shared_connection():
 
 def test_check_leaves_a_sender_within_a_bundle_alone():
     calls = []
-    sender = registry.begin(destination(4), STREAM)
-    sender.check = lambda: calls.append(1)
+    lease = registry.begin(destination(4), STREAM)
+    lease.sender.check = lambda: calls.append(1)
     registry.check_all()
     registry.check(STREAM)
     assert calls == []
-    registry.done(destination(4), STREAM)
+    registry.done(destination(4), lease)
     registry.check_all()
     registry.check(Stream("other", "auth"))
     assert calls == [1]

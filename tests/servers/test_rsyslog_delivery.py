@@ -153,7 +153,7 @@ def test_restarts_under_load_lose_nothing(make, kind):
     thread.join()
     sender.check()
     sender.close(10)
-    assert sender.unreplayed == []
+    assert sender.unread() == []
     eventually(lambda: not set(range(sent)) - complete(server), 10)
     assert sender.reconnects >= 2
 
@@ -175,7 +175,7 @@ def test_a_crash_loses_nothing_that_rsyslog_had_not_read(make, kind):
         deliver(sender, messages(20, start=sent))
         sent += 20
     sender.close(10)
-    assert sender.unreplayed == []
+    assert sender.unread() == []
     eventually(lambda: not set(range(sent)) - complete(server))
     assert sender.reconnects == 3
 

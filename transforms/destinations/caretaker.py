@@ -3,16 +3,20 @@
 Place in the flow: the sink starts it on its worker. Local runs look after each stream's connections themselves, between passes.
 
 Why: what a SIEM's kernel acknowledged is not yet read. If the SIEM then crashes, the sender sends it again, but only when it
-looks; the next bundle of a quiet log may be hours away, and the worker may have ended by then.
+looks; the next bundle of a quiet log may be hours away, and the worker may have ended by then. What was seen to be read is
+written into the checkpoints here, too.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
+from transforms.dead_letters import keep_unread
 from transforms.destinations import registry
 from transforms.lifecycle import STOP
+from transforms.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger(__name__)
 _EVERY_SECS = 5.0
@@ -21,18 +25,24 @@ _lock = threading.Lock()
 _thread: threading.Thread | None = None
 
 
-def look_after_connections() -> None:
-    """Starts the process's one thread; does nothing where it runs. It ends when the program is asked to end."""
+def look_after_connections(dead_letter_dir: str) -> None:
+    """Starts the process's one thread; does nothing where it runs. It ends when the program is asked to end.
+
+    Args:
+      dead_letter_dir: where is kept what may be unread and is not sent again.
+    """
     global _thread  # noqa: PLW0603 - one per process is the point
     with _lock:
         if _thread is None or not _thread.is_alive():
-            _thread = threading.Thread(target=_run, name="connections", daemon=True)
+            _thread = threading.Thread(target=_run, args=(dead_letter_dir,), name="connections", daemon=True)
             _thread.start()
 
 
-def _run() -> None:
+def _run(dead_letter_dir: str) -> None:
     while not STOP.wait(_EVERY_SECS):
         try:
             registry.check_all()
+            registry.keep_given_up(partial(keep_unread, dead_letter_dir))
+            RECEIPTS.keep_safe()
         except Exception:  # one connection's trouble must not leave all others without care
             _LOGGER.exception("An idle connection could not be looked after.")

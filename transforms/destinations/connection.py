@@ -2,8 +2,8 @@
 
 Place in the flow: ``tcp`` and ``tls`` make connections, ``stream_delivery`` uses them.
 
-Contract: a connection never blocks except in ``finish``; whoever opens one calls ``watch`` often while waiting, which raises
-when it is time to give up. Plain and TLS connections differ only in how they write, look and end.
+Contract: a connection never blocks except in ``wait_writable``; whoever opens one calls ``watch`` often while waiting, which
+raises when it is time to give up. Plain and TLS connections differ only in how they write, look and end.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10)
 
 
 class ConnectionLost(Exception):
-    """The connection is over.
+    """Nothing more can be written to the connection.
 
     Attributes:
-      maybe_unread: bytes that the peer's kernel acknowledged may never have been read by the SIEM.
+      goodbye: the receiver ended it in good order and had acknowledged all: whether it read that too shows a little later, so
+        the connection is still worth a look. Without a goodbye, what was acknowledged may never have been read.
     """
 
-    def __init__(self, cause: str, *, maybe_unread: bool) -> None:
+    def __init__(self, cause: str, *, goodbye: bool = False) -> None:
         super().__init__(cause)
-        self.maybe_unread = maybe_unread
+        self.goodbye = goodbye
 
 
 class Connection(Protocol):
@@ -56,8 +57,12 @@ class Connection(Protocol):
         """Waits until more fits, something arrived or the time is over."""
         ...
 
-    def finish(self, deadline: float) -> Peer:
-        """Says that nothing more comes and waits for the peer's own end; ALIVE when it did not come in time. Closes."""
+    def shut(self) -> bool:
+        """Says that nothing more comes; False where that did not fit yet. After that it is only asked how it ends."""
+        ...
+
+    def end(self) -> Peer:
+        """How the peer ends the connection, as far as it has arrived."""
         ...
 
     def abandon(self) -> None:
@@ -70,6 +75,7 @@ class PlainConnection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._shut = False
 
     def write(self, frames: memoryview) -> int:
         try:
@@ -77,7 +83,7 @@ class PlainConnection:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise ConnectionLost(str(error.strerror or error), maybe_unread=True) from error
+            raise ConnectionLost(str(error.strerror or error)) from error
 
     def look(self) -> None:
         peer = socket_probe.look_at_peer(self._sock)
@@ -86,10 +92,9 @@ class PlainConnection:
 
     def _ended(self, peer: Peer) -> ConnectionLost:
         if peer is Peer.RESET:
-            return ConnectionLost("the receiver reset the connection", maybe_unread=True)
-        # A kernel answers a close with unread bytes by a reset, so after a mere FIN what it had acknowledged was read. What
-        # it had not acknowledged by then makes that doubtful.
-        return ConnectionLost("the receiver closed the connection", maybe_unread=bool(self.unacknowledged_bytes()))
+            return ConnectionLost("the receiver reset the connection")
+        # What it had not acknowledged by then it never will.
+        return ConnectionLost("the receiver closed the connection", goodbye=not self.unacknowledged_bytes())
 
     def unacknowledged_bytes(self) -> int | None:
         return socket_probe.unacknowledged_bytes(self._sock)
@@ -100,22 +105,14 @@ class PlainConnection:
     def wait_writable(self, secs: float) -> None:
         poll(self._sock, select.POLLOUT | select.POLLIN, secs)
 
-    def finish(self, deadline: float) -> Peer:
-        try:
+    def shut(self) -> bool:
+        self._shut = True
+        with contextlib.suppress(OSError):  # it is over already; ``end`` says how
             self._sock.shutdown(socket.SHUT_WR)
-            return self._wait_for_end(deadline)
-        except OSError:
-            return Peer.RESET
-        finally:
-            self.abandon()
+        return True
 
-    def _wait_for_end(self, deadline: float) -> Peer:
-        while True:
-            peer = socket_probe.look_at_peer(self._sock, shut=True)
-            left = deadline - time.monotonic()
-            if peer is not Peer.ALIVE or left <= 0:
-                return peer
-            poll(self._sock, select.POLLIN, min(left, _SLICE_SECS))
+    def end(self) -> Peer:
+        return socket_probe.look_at_peer(self._sock, shut=self._shut)
 
     def abandon(self) -> None:
         self._sock.close()

@@ -24,6 +24,7 @@ class Health:
 
     def __init__(self, destination: Destination) -> None:
         self.ever_delivered = False
+        self.goodbyes_refused = 0  # in a row
         self._title = f"Destination {destination.name} ({destination.host}:{destination.port})"
         self._lock = threading.Lock()
         self._away_since: float | None = None
@@ -48,6 +49,28 @@ class Health:
     def stalled(self, cause: str) -> None:
         """It is connected and answers, but takes nothing."""
         self._trouble(cause, "is stalled: %s. Its events wait here.", "is still stalled after %.0f s: %s.")
+
+    def goodbye_answered(self) -> None:
+        """It ended a connection in good order."""
+        self.goodbyes_refused = 0
+
+    def goodbye_refused(self) -> None:
+        """It answered the end of a connection by a reset."""
+        self.goodbyes_refused += 1
+
+    def unanswered(self, secs: float) -> None:
+        """It has not ended a connection that was said goodbye to for so long: it may not be reading."""
+        _LOG.warning(
+            "%s has not ended a connection %.0f s after it was told that nothing more comes: it may not be reading. What it "
+            "was sent is kept, and sent again if it loses it.", self._title, secs,
+        )  # fmt: skip
+
+    def given_up(self, messages: int) -> None:
+        """Messages that it may not have read were sent twice, and are not sent a third time."""
+        _LOG.error(
+            "%s reset its connection twice, long after %d messages were acknowledged. Whether it read them cannot be known: "
+            "they are kept as dead letters.", self._title, messages,
+        )  # fmt: skip
 
     def _trouble(self, cause: str, first: str, again: str) -> None:
         now = time.monotonic()

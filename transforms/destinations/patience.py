@@ -3,18 +3,19 @@
 Place in the flow: ``stream_delivery`` asks it at every wait.
 
 Contract: ``watch`` is called often while waiting and raises ``Stopping`` (the grace period of a shutdown is over),
-``DeliveryTimeout`` (the destination's own limit) or ``OutOfTime`` (the time that check() or close() gave themselves).
+``BundleReplaced`` (another bundle wants the sender), ``DeliveryTimeout`` (the destination's own limit) or ``OutOfTime`` (the
+time that check() or close() gave themselves).
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from transforms.errors import DeliveryTimeout, Stopping
+from transforms.clock import SYSTEM_CLOCK, Clock
+from transforms.errors import BundleReplaced, DeliveryTimeout, Stopping
 from transforms.lifecycle import STOP
 from transforms.settings import Destination
 
@@ -30,11 +31,17 @@ class Tuning:
       silence_secs: a peer that acknowledged nothing for so long, though asked, is gone.
       stall_secs: a peer that is well but takes nothing for so long is worth a warning.
       backoff_first_secs, backoff_max_secs: bounds of the pauses between attempts to connect.
-      mend_secs: how long check() may spend on writing the ring again.
-      ring_unknown_bytes: size of the ring while the kernel does not say how much the peer takes.
-      ring_floor_bytes, ring_cap_bytes: bounds of the ring's size where it does. Kernels with a tcp_rmem of 32 MB were seen to
-        acknowledge 10 MB that nobody read; less than that in the ring is events lost when such a SIEM dies.
-      read_within_secs: when a confirmed block is let go, see ``ring``.
+      mend_secs: how long check() may spend on writing what may be unread again.
+      replay_unknown_bytes: size of the replay buffer while the kernel does not say how much the peer takes.
+      replay_floor_bytes, replay_cap_bytes: bounds of its size where it does. Kernels with a tcp_rmem of 32 MB were seen to
+        acknowledge 10 MB that nobody read; less than that in the buffer is events lost when such a SIEM dies.
+      read_within_secs: a connection that was reset after so long counts as a chance to read, see ``replay_buffer``.
+      goodbye_idle_secs, goodbye_age_secs, goodbye_bytes: a connection is ended once it is quiet for so long, so old, or has
+        carried so much. Each end costs a new connection, and makes what is repeated after a crash smaller.
+      goodbye_watch_secs: how long after a receiver's own goodbye a reset is still looked for.
+      goodbyes_at_once: so many of our goodbyes may be without an answer before the next connection is kept open instead.
+      goodbye_refused_secs, goodbyes_refused: a reset so soon after a goodbye is taken for the answer to it; after so many of
+        them in a row, no more goodbyes are said to this receiver.
     """
 
     block_bytes: int = 256 * 1024
@@ -46,10 +53,17 @@ class Tuning:
     backoff_first_secs: float = 0.5
     backoff_max_secs: float = 30.0
     mend_secs: float = 5.0
-    ring_unknown_bytes: int = 1024 * 1024
-    ring_floor_bytes: int = 256 * 1024
-    ring_cap_bytes: int = 64 * 1024 * 1024
+    replay_unknown_bytes: int = 1024 * 1024
+    replay_floor_bytes: int = 256 * 1024
+    replay_cap_bytes: int = 64 * 1024 * 1024
     read_within_secs: float = 60.0
+    goodbye_idle_secs: float = 10.0
+    goodbye_age_secs: float = 60.0
+    goodbye_bytes: int = 2 * 1024 * 1024
+    goodbye_watch_secs: float = 10.0
+    goodbyes_at_once: int = 3
+    goodbye_refused_secs: float = 2.0
+    goodbyes_refused: int = 3
 
 
 class OutOfTime(Exception):
@@ -59,7 +73,8 @@ class OutOfTime(Exception):
 class Patience:
     """The waits of one sender."""
 
-    def __init__(self, destination: Destination, tuning: Tuning) -> None:
+    def __init__(self, destination: Destination, tuning: Tuning, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._name = destination.name
         self._limit_secs = destination.delivery_timeout_secs
         self._connect_secs = destination.connect_timeout_secs
@@ -69,18 +84,24 @@ class Patience:
         self._waiting_since: float | None = None
         self._own_deadline: float | None = None
         self._closing = False
+        self._interrupted = False
 
     def begin(self) -> None:
         """A bundle starts: it has waited for nothing yet."""
         self._waiting_since = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Whoever waits shall stop waiting. Called by another thread."""
+        self._interrupted = True
 
     def closing(self) -> None:
         """From now on only the time that close() gave itself counts; the grace period may well be over."""
         self._closing = True
 
     @contextlib.contextmanager
-    def no_longer_than(self, deadline: float) -> Iterator[None]:
-        """Everything in the block ends by then, with OutOfTime if need be."""
+    def no_longer_than(self, deadline: float | None) -> Iterator[None]:
+        """Everything in the block ends by then, with OutOfTime if need be; None is no limit."""
         self._own_deadline = deadline
         try:
             yield
@@ -89,11 +110,13 @@ class Patience:
 
     def watch(self) -> None:
         """Raises where the wait must end."""
-        now = time.monotonic()
+        now = self._clock.monotonic_secs()
         if self._own_deadline is not None and now >= self._own_deadline:
             raise OutOfTime
         if self._closing:
             return
+        if self._interrupted:
+            raise BundleReplaced(f"{self._name}: another bundle of the same stream has begun.")
         if STOP.expired:
             raise Stopping(f"{self._name}: the grace period is over; what is not confirmed is read again.")
         if self._waiting_since is None:
@@ -104,13 +127,13 @@ class Patience:
     def rest(self, secs: float) -> None:
         """Sleeps; raises Stopping where the grace period is over."""
         if self._closing:
-            time.sleep(secs)
+            self._clock.sleep(secs)
         else:
-            STOP.sleep_in_grace(secs)
+            STOP.sleep_in_grace(secs, self._clock)
 
     @property
     def waited_secs(self) -> float:
-        return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
+        return 0.0 if self._waiting_since is None else self._clock.monotonic_secs() - self._waiting_since
 
     def moved(self) -> bool:
         """The peer takes bytes; True if that ends a wait. After a failure only a confirmed bundle counts as progress."""
@@ -128,7 +151,7 @@ class Patience:
         self._failures += 1
         longest = min(self._tuning.backoff_max_secs, self._tuning.backoff_first_secs * 2.0**doublings)
         pause = random.uniform(0, longest) if doublings >= 0 else 0.0
-        self._next_attempt_at = time.monotonic() + pause
+        self._next_attempt_at = self._clock.monotonic_secs() + pause
 
     def succeeded(self) -> None:
         """Something was confirmed."""
@@ -137,8 +160,8 @@ class Patience:
     @property
     def pause_secs(self) -> float:
         """What is left until the next attempt to connect may be made; 0 for nothing."""
-        return max(0.0, self._next_attempt_at - time.monotonic())
+        return max(0.0, self._next_attempt_at - self._clock.monotonic_secs())
 
     def connect_deadline(self) -> float:
-        deadline = time.monotonic() + self._connect_secs
+        deadline = self._clock.monotonic_secs() + self._connect_secs
         return deadline if self._own_deadline is None else min(deadline, self._own_deadline)

@@ -5,8 +5,8 @@ fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
 Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
 ``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that
-was used has confirmed. ``endless`` says that nobody else looks after idle connections. The pickled DoFn holds settings and
-references to secrets, no connection and no secret.
+was used has confirmed. Where nobody else looks after idle connections, ``caretaker_dir`` says where dead letters of theirs go.
+The pickled DoFn holds settings and references to secrets, no connection and no secret.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.dead_letters import DEAD, dead_letter
-from transforms.destinations import TRANSPORTS, Sender, registry
+from transforms.destinations import TRANSPORTS, registry
 from transforms.destinations.caretaker import look_after_connections
-from transforms.errors import DuoLogSyncError, Stopping, Undeliverable
+from transforms.destinations.registry import Lease
+from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliverable
 from transforms.events import DuoEvent, Stream
 from transforms.holds import HOLDS
 from transforms.lifecycle import FAILURES
+from transforms.receipts import RECEIPTS
 from transforms.settings import Destination
 
 NAMESPACE = "duologsync"
@@ -33,24 +35,24 @@ _NOTHING: tuple[TaggedOutput, ...] = ()
 class SendToDestination(beam.DoFn):
     """Sends each message; confirms at the end of the bundle."""
 
-    def __init__(self, destination: Destination, *, endless: bool = False) -> None:
+    def __init__(self, destination: Destination, *, caretaker_dir: str | None = None) -> None:
         super().__init__()
         self._destination = destination
-        self._endless = endless
+        self._caretaker_dir = caretaker_dir
         self._clear()
 
     def _clear(self) -> None:
-        self._used: dict[Stream, tuple[Sender, int]] = {}  # with how often it had connected again before this bundle
+        self._used: dict[Stream, tuple[Lease, int]] = {}  # with how often it had connected again before this bundle
         self._stream: Stream | None = None
-        self._sender: Sender | None = None
+        self._lease: Lease | None = None
         self._sent = 0
         self._sent_bytes = 0
         self._dropped: dict[str, int] = {}
 
     def setup(self) -> None:
-        if self._endless:
+        if self._caretaker_dir is not None:
             HOLDS.know(self._destination.name, self._probe)
-            look_after_connections()
+            look_after_connections(self._caretaker_dir)
 
     def start_bundle(self) -> None:
         self._clear()
@@ -58,10 +60,10 @@ class SendToDestination(beam.DoFn):
     def process(self, element: tuple[DuoEvent, bytes]) -> Sequence[TaggedOutput]:
         event, message = element
         # The events of a page share one Stream object, so a glance is enough; a lookup compares by value.
-        if event.stream is not self._stream or self._sender is None:
+        if event.stream is not self._stream or self._lease is None:
             self._turn_to(event.stream)
         try:
-            self._sender.send(message)  # type: ignore[union-attr]  # set by _turn_to
+            self._lease.send(message)  # type: ignore[union-attr]  # set by _turn_to
         except Undeliverable as never:
             self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
             return [TaggedOutput(DEAD, dead_letter(event, self._destination, never))]
@@ -73,18 +75,21 @@ class SendToDestination(beam.DoFn):
         return _NOTHING
 
     def finish_bundle(self) -> None:
-        for stream, (sender, _) in self._used.items():
+        for stream, (lease, _) in self._used.items():
             try:
-                sender.confirm()
+                receipt = lease.confirm()
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise
-            registry.done(self._destination, stream)
+            RECEIPTS.confirmed(stream, self._destination.name, receipt)
+            registry.done(self._destination, lease)
             HOLDS.delivered(stream, self._destination.name)
         self._count()
         self._clear()
 
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
+        if isinstance(error, BundleReplaced):
+            return  # what fails is nobody's bundle any more
         FAILURES.record(stream, error)
         if not isinstance(error, Stopping):
             HOLDS.hold(stream, self._destination.name, self._probe)
@@ -93,28 +98,28 @@ class SendToDestination(beam.DoFn):
         """Connects and closes again, beside the sender, which belongs to the bundles."""
         sender = TRANSPORTS[self._destination.transport](self._destination)
         try:
-            getattr(sender, "test_connection", _nothing_to_test)()
+            sender.test_connection()
         finally:
             sender.close(0.0)
 
     def _turn_to(self, stream: Stream) -> None:
         if stream not in self._used:
-            sender = registry.begin(self._destination, stream)
-            self._used[stream] = (sender, getattr(sender, "reconnects", 0))
+            try:
+                lease = registry.begin(self._destination, stream)
+            except DuoLogSyncError as error:
+                self._failed(stream, error)
+                raise
+            self._used[stream] = (lease, lease.sender.reconnects)
         self._stream = stream
-        self._sender = self._used[stream][0]
+        self._lease = self._used[stream][0]
 
     def _count(self) -> None:
         """Counters are updated once per bundle: one update costs more than sending a message."""
         _add("sent", self._sent)
         _add("sent_bytes", self._sent_bytes)
-        _add("reconnects", sum(getattr(sender, "reconnects", 0) - before for sender, before in self._used.values()))
+        _add("reconnects", sum(lease.sender.reconnects - before for lease, before in self._used.values()))
         for reason, count in self._dropped.items():
             _add(f"dropped_{reason}", count)
-
-
-def _nothing_to_test() -> None:
-    """For transports that cannot tell."""
 
 
 def _add(name: str, count: int) -> None:

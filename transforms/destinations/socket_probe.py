@@ -105,6 +105,14 @@ def peek_for_reset(sock: socket.socket) -> bool:
     return False
 
 
+def holds_bytes(sock: socket.socket) -> bool:
+    """Whether something that the peer sent waits to be read. Works beside TLS, because it takes nothing away."""
+    try:
+        return bool(socket.socket.recv(sock, 1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
 def pending_error(sock: socket.socket) -> int:
     """The errno of an error that waits on the socket, which is thereby taken off it; 0 for none."""
     try:

@@ -7,39 +7,40 @@ every byte and that neither FIN nor reset has arrived. If the connection ends be
 again on a new one, beginning with a complete frame.
 
 Acknowledged by the kernel is not read by the SIEM: what lies in the peer's receive buffer when it crashes is lost without a
-word. So the last confirmed blocks stay in a ring, as many as the peer's kernel can hold unread. After a reset or a silence they
-are written again, before anything new. After a FIN with nothing outstanding they are let go: kernels answer a close with unread
-bytes by a reset, so what was acknowledged before a FIN had been read.
+word. So what was confirmed stays in a replay buffer until it must have been read:
+- as many later bytes were acknowledged on the same connection as the peer's kernel can hold unread, or
+- the connection ended in good order. Each is ended when it is quiet or old, because nothing else shows it (``goodbyes``).
+After a reset or a silence it is written again, before anything new. A ``Receipt`` says of a bundle when it has come to that;
+the checkpoint's safe position follows it, so that what is in the buffer is sent again also where this process dies.
 
 What stays unknowable, and is not promised:
 - A SIEM that read bytes and crashed before it stored them. Only a protocol with acknowledgements of its own can tell.
-- A load balancer or proxy in between acknowledges in its own name; its FIN says nothing about the SIEM behind it.
-- A receiver whose kernel sends a FIN although bytes were unread, or that buffers more than ``ring_cap_bytes`` unread.
-- A crash of this process (kill -9, power) within the time in which the SIEM also loses what its kernel holds: the ring dies
-  with the process. At an orderly end close() waits for the peer's own end, which rsyslog and syslog-ng give after reading all.
-- Repeats: after a lost connection, up to the ring and the bundle once more. Where a delivery timeout ends the wait for a
+- A load balancer or proxy in between acknowledges and ends in its own name; that says nothing about the SIEM behind it.
+- A receiver whose kernel sends a FIN although bytes were unread and no reset for ``goodbye_watch_secs``, or that buffers more
+  than ``replay_cap_bytes`` unread.
+- Repeats: after a lost connection, up to the buffer and the bundle once more. Where a delivery timeout ends the wait for a
   stalled receiver, the blocks already on their way arrive and are read again from the checkpoint too.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.destinations.connection import Connection, ConnectionLost, Watch
 from transforms.destinations.framing import FRAMINGS
 from transforms.destinations.health import health_of
 from transforms.destinations.patience import OutOfTime, Patience, Tuning
-from transforms.destinations.ring import Block, Ring
-from transforms.destinations.socket_probe import Peer
-from transforms.errors import DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
+from transforms.destinations.replay_buffer import Block
+from transforms.destinations.unread import BlockReceipt, Unread
+from transforms.errors import BundleReplaced, DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
 from transforms.events import Stream
 from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
-_CLOSING_ROUNDS = 3  # a receiver that resets at every end must not keep us here
+_LOOK_SECS = 0.02
 
 Connect = Callable[[float, Watch], Connection]
 """(monotonic deadline, watch) → a connection that may be trusted. Raises OSError, RetryLater or WontHeal."""
@@ -49,46 +50,56 @@ class StreamSender:
     """A ``Sender`` over TCP or TLS. See the module's text for what it promises.
 
     Attributes:
-      reconnects: connections opened after the first one.
+      reconnects: connections opened because the one before them was lost.
       resent: messages that were written once more.
-      owner: whose messages follow. Streams take turns on a sender, one bundle each.
     """
 
-    def __init__(self, destination: Destination, connect: Connect, tuning: Tuning | None = None) -> None:
+    def __init__(
+        self, destination: Destination, connect: Connect, tuning: Tuning | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._destination = destination
         self._connect = connect
         self._tuning = tuning or Tuning()
+        self._clock = clock
         self._framing = FRAMINGS[destination.framing]
         self._max_bytes = destination.max_message_bytes or float("inf")
         self._block_bytes = self._tuning.block_bytes
         self._health = health_of(destination)
+        self._patience = Patience(destination, self._tuning, clock)
         self._connection: Connection | None = None
-        self._patience = Patience(destination, self._tuning)
-        self._connected_before = False
+        self._opened_at = 0.0
+        self._used_at = 0.0
+        self._lost_before = False  # the connection before the present one was lost
+        self._owner: Stream | None = None  # whose messages follow: streams take turns on a sender, one bundle each
         self._small: list[bytes] = []  # not yet a block
         self._small_bytes = 0
+        self._number = 0  # of the last block
         self._bundle: list[Block] = []  # blocks of this bundle, unconfirmed
-        self._queue: deque[Block] = deque()  # what this connection has not taken yet: ring again, then bundle
+        self._queue: deque[Block] = deque()  # what this connection has not taken yet: what is sent again, then the bundle
         self._offset = 0  # of the queue's first block
         self._begun = False  # something of the queue's first block may be on its way
-        self._again = 0  # how many blocks at the head of the queue are the ring's
-        self._ring = Ring(self._tuning.ring_unknown_bytes, self._tuning.ring_floor_bytes, self._tuning.ring_cap_bytes)
-        self._ring_in_doubt = False  # the connection that carried it died, and it was not confirmed once more
+        self._unread = Unread(self._tuning, self._health)
         self.reconnects = 0
         self.resent = 0
-        self.owner: Stream | None = None
 
     # ---- the contract ----
 
-    def begin(self) -> None:
+    def begin(self, owner: Stream | None = None) -> None:
+        self._owner = owner
         self._small = []
         self._small_bytes = 0
         self._bundle = []
         self._patience.begin()
-        # A block under way must be finished, or half a frame would stand before the next one. The ring's must go out anyway.
-        keep = max(self._again, 1 if self._begun else 0)
-        while len(self._queue) > keep:
-            self._queue.pop()
+        # A block under way must be finished, or half a frame would stand before the next one. What is sent again must go out
+        # anyway.
+        keep = set(map(id, self._unread.again))
+        first = [self._queue[0]] if self._begun else []
+        rest = list(self._queue)[len(first) :]
+        self._queue = deque(first + [block for block in rest if id(block) in keep])
+        self._look_at_endings()
+        if self._since(self._opened_at) >= self._tuning.goodbye_age_secs and self._may_say_goodbye():
+            self._say_goodbye()
+        self._queue_unread()
 
     def send(self, message: bytes) -> None:
         size = len(message)
@@ -103,51 +114,67 @@ class StreamSender:
             self._close_block()
             self._insist(acknowledged=False)
 
-    def confirm(self) -> None:
+    def confirm(self) -> BlockReceipt:
         if self._small:
             self._close_block()
         if self._bundle:
             self._insist(acknowledged=True)
             self._commit()
+            if self._unread.replay.size_bytes >= self._tuning.goodbye_bytes and self._may_say_goodbye():
+                self._say_goodbye()
+        return BlockReceipt(self._unread, self._number)
 
     def check(self) -> None:
         self._patience.begin()
         self._look()
-        if self._ring_in_doubt and not self._patience.pause_secs:
-            self._mend(time.monotonic() + self._tuning.mend_secs)
+        self._look_at_endings()
+        if self._unread.in_doubt and not self._patience.pause_secs:
+            self._mend(self._clock.monotonic_secs() + self._tuning.mend_secs)
+        if self._since(self._used_at) >= self._tuning.goodbye_idle_secs and self._may_say_goodbye():
+            self._say_goodbye()
 
     def close(self, grace_secs: float) -> None:
-        deadline = time.monotonic() + grace_secs
+        deadline = self._clock.monotonic_secs() + grace_secs
         self._patience.closing()
         self.begin()
         self._look()
-        for _ in range(_CLOSING_ROUNDS):
-            while self._ring_in_doubt and time.monotonic() < deadline:
-                self._patience.rest(max(0.0, min(self._patience.pause_secs, deadline - time.monotonic())))
+        refused_before = self._health.goodbyes_refused
+        while (left_secs := deadline - self._clock.monotonic_secs()) > 0:
+            if self._unread.in_doubt:
+                self._patience.rest(min(self._patience.pause_secs, left_secs))
                 self._mend(deadline)
-            if not self._finish(deadline):
+            elif self._connection is not None:
+                self._say_goodbye(deadline)
+            elif not len(self._unread.endings):
                 break
-        if not self._ring_in_doubt:
-            self._ring.clear()
-        elif len(self._ring):
-            _LOG.warning(
-                "Destination %s: the receiver may never have read the last %d messages before its connection was lost, "
-                "and they could not be sent again before the end.",
-                self._destination.name,
-                self._ring.messages,
-            )
+            else:
+                self._patience.rest(_LOOK_SECS)
+            self._look_at_endings()
+            if self._health.goodbyes_refused - refused_before >= self._tuning.goodbyes_refused:
+                break  # a receiver that resets at every end must not keep us here
+        if self._connection is not None:
+            self._connection.abandon()
+            self._connection = None
+        self._queue.clear()
+        self._unread.let_go()
 
-    @property
-    def unreplayed(self) -> list[bytes]:
-        """After close(): confirmed messages that the SIEM may not have read and that could not be sent again."""
-        return [message for messages in self.unreplayed_by_owner().values() for message in messages]
+    def interrupt(self) -> None:
+        self._patience.interrupt()
 
-    def unreplayed_by_owner(self) -> dict[Stream | None, list[bytes]]:
-        """The same, for each stream."""
-        left: dict[Stream | None, list[bytes]] = {}
-        for block in self._ring if self._ring_in_doubt else ():
-            left.setdefault(block.owner, []).extend(self._framing.split(block.frames))
-        return left
+    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return self._by_owner(self._unread.given_up)
+
+    def given_up_is_kept(self) -> None:
+        self._unread.given_up_is_kept()
+
+    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return self._by_owner(sorted(self._unread.blocks(), key=lambda block: block.number))
+
+    def _by_owner(self, blocks: list[Block]) -> list[tuple[Stream | None, list[bytes]]]:
+        by_owner: dict[Stream | None, list[bytes]] = {}
+        for block in blocks:
+            by_owner.setdefault(block.owner, []).extend(self._framing.split(block.frames))
+        return list(by_owner.items())
 
     @property
     def waited_secs(self) -> float:
@@ -157,14 +184,17 @@ class StreamSender:
     def test_connection(self) -> None:
         """Connects once, for the command that checks a configuration. Raises WontHeal or RetryLater."""
         try:
-            self._connect(self._patience.connect_deadline(), _do_nothing).finish(time.monotonic() + 1)
+            connection = self._connect(self._patience.connect_deadline(), _do_nothing)
+            connection.shut()
+            connection.abandon()
         except OSError as error:
             raise RetryLater(f"{self._destination.name} cannot be reached: {_cause(error)}.", kind="network") from error
 
     # ---- writing ----
 
     def _close_block(self) -> None:
-        block = Block(self._framing.join(self._small), len(self._small), self.owner)
+        self._number += 1
+        block = Block(self._framing.join(self._small), len(self._small), self._number, self._owner)
         self._small = []
         self._small_bytes = 0
         self._bundle.append(block)
@@ -216,7 +246,6 @@ class StreamSender:
         self._queue.popleft()
         self._offset = 0
         self._begun = False
-        self._again = max(0, self._again - 1)
 
     def _wait_writable(self, connection: Connection) -> None:
         self._patience.watch()
@@ -245,19 +274,17 @@ class StreamSender:
         facts = connection.facts()
         silence_ms = self._tuning.silence_secs * 1000
         if facts is not None and facts.unanswered >= 2 and facts.last_ack_ms >= silence_ms:
-            raise ConnectionLost(f"the receiver acknowledged nothing for {facts.last_ack_ms / 1000:.0f} s", maybe_unread=True)
+            raise ConnectionLost(f"the receiver acknowledged nothing for {facts.last_ack_ms / 1000:.0f} s")
         self._health.stalled(f"connected, but it took nothing for {waited:.0f} s")
 
     def _commit(self) -> None:
         facts = self._connection.facts() if self._connection is not None else None
         if facts is not None and facts.window_bytes is not None:
             # What was written just now may already fill a part of the buffer that the window no longer shows.
-            self._ring.allow_for(facts.window_bytes + sum(len(block.frames) for block in self._bundle))
-        if self._ring_in_doubt:
-            self._ring.confirmed_again()
-            self._ring_in_doubt = False
+            self._unread.replay.allow_for(facts.window_bytes + sum(len(block.frames) for block in self._bundle))
+        self._used_at = self._clock.monotonic_secs()
+        self._unread.confirmed(self._bundle, self._used_at)
         if self._bundle:
-            self._ring.extend(self._bundle)
             self._bundle = []
             self._patience.succeeded()
         self._moved()
@@ -277,78 +304,76 @@ class StreamSender:
     def _try_to_connect(self) -> None:
         try:
             self._connection = self._connect(self._patience.connect_deadline(), self._patience.watch)
-        except DeliveryTimeout:
+        except (DeliveryTimeout, BundleReplaced):
             raise
         except (OSError, RetryLater) as error:
-            raise ConnectionLost(_cause(error), maybe_unread=self._ring_in_doubt) from error
-        again = list(self._ring) if self._ring_in_doubt else []
-        self._queue = deque([*again, *self._bundle])
-        self._again = len(again)
-        self._offset = 0
-        self._begun = False
-        self.reconnects += self._connected_before
-        self._connected_before = True
+            raise ConnectionLost(_cause(error)) from error
+        self._opened_at = self._used_at = self._clock.monotonic_secs()
+        self._queue_unread()
+        self._queue.extend(self._bundle)
+        self.reconnects += self._lost_before
+        self._lost_before = False
         self._health.back(sum(block.messages for block in self._queue if block.begun))
 
+    def _queue_unread(self) -> None:
+        """What may be unread goes out before anything new. Only where the queue holds nothing of this bundle."""
+        if self._connection is not None:
+            self._queue.extend(self._unread.to_write())
+
     def _lose(self, gone: ConnectionLost | WontHeal) -> None:
-        """The connection, or an attempt to make one, has failed: what follows from it for the ring and the next attempt."""
+        """The connection, or an attempt to make one, has failed: what follows from it for what it carried."""
         connection, self._connection = self._connection, None
         idle = connection is not None and not self._bundle and not self._queue
         if connection is not None:
-            connection.abandon()
-        if isinstance(gone, ConnectionLost) and not gone.maybe_unread and not self._ring_in_doubt:
-            self._ring.clear()
-        elif not self._ring_in_doubt:
-            self._ring.doubt(self._tuning.read_within_secs)
-            self._ring_in_doubt = len(self._ring) > 0
+            self._lost_before = True
+            if isinstance(gone, ConnectionLost) and gone.goodbye:
+                self._unread.ending(connection, self._clock.monotonic_secs(), by_peer=True)
+            else:
+                connection.abandon()
+                self._unread.reset(self._clock.monotonic_secs())
         self._queue.clear()
-        self._offset = self._again = 0
+        self._offset = 0
         self._begun = False
         self._patience.failed()
-        if idle and not self._ring_in_doubt:
+        if idle and not self._unread.in_doubt:
             _LOG.debug("Destination %s: %s while idle.", self._destination.name, gone)
         elif isinstance(gone, WontHeal):
             self._health.wrong(str(gone).rstrip("."))
         else:
             self._health.away(str(gone))
 
-    # ---- the ring, outside of bundles ----
+    # ---- between bundles ----
 
-    def _mend(self, deadline: float) -> None:
-        """Tries once, within its time, to write the ring again and to see it acknowledged."""
+    def _since(self, moment: float) -> float:
+        return self._clock.monotonic_secs() - moment
+
+    def _may_say_goodbye(self) -> bool:
+        """Whether the present connection carried something worth asking for, and the receiver answers such questions."""
+        return (
+            self._connection is not None
+            and len(self._unread.replay) > 0
+            and not self._queue
+            and len(self._unread.endings) < self._tuning.goodbyes_at_once
+            and self._health.goodbyes_refused < self._tuning.goodbyes_refused
+        )
+
+    def _say_goodbye(self, deadline: float | None = None) -> None:
+        """Ends the connection in good order; with a deadline after the rest of a block under way, if that goes out by then."""
+        connection = self._connection
+        assert connection is not None
         try:
             with self._patience.no_longer_than(deadline):
-                if self._connection is None:
-                    self._try_to_connect()
-                if self._connection is not None:
-                    self._write_all(self._connection, acknowledged=True)
-                    self._commit()
-        except (ConnectionLost, WontHeal) as gone:
-            self._lose(gone)
-        except (OutOfTime, Stopping, DeliveryTimeout):
-            pass  # what is left stays in the queue, and the ring in doubt
-
-    def _finish(self, deadline: float) -> bool:
-        """Ends the connection in good order, after the rest of a block under way; True where the ring is in doubt after it."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return False
-        try:
-            with self._patience.no_longer_than(deadline):
-                if self._queue:
-                    self._write_all(connection, acknowledged=False)
-                if connection.finish(deadline) is not Peer.RESET:
-                    return False
+                self._write_all(connection, acknowledged=False)
         except OutOfTime:
-            # The receiver stalls. What it acknowledged lies in its kernel, and a close in good order leaves it there.
-            connection.abandon()
-            return False
+            return
         except (ConnectionLost, WontHeal) as gone:
-            connection.abandon()
             self._lose(gone)
         else:
-            self._lose(ConnectionLost("the receiver reset the connection at its end", maybe_unread=True))
-        return self._ring_in_doubt
+            self._connection = None
+            self._unread.ending(connection, self._clock.monotonic_secs(), by_peer=False)
+
+    def _look_at_endings(self) -> None:
+        self._unread.look(self._clock.monotonic_secs())
 
     def _look(self) -> None:
         if self._connection is not None:
@@ -356,6 +381,21 @@ class StreamSender:
                 self._connection.look()
             except (ConnectionLost, WontHeal) as gone:
                 self._lose(gone)
+
+    def _mend(self, deadline: float) -> None:
+        """Tries once, within its time, to write again what may be unread and to see it acknowledged."""
+        try:
+            with self._patience.no_longer_than(deadline):
+                if self._connection is None:
+                    self._try_to_connect()
+                if self._connection is not None:
+                    self._queue_unread()
+                    self._write_all(self._connection, acknowledged=True)
+                    self._commit()
+        except (ConnectionLost, WontHeal) as gone:
+            self._lose(gone)
+        except (OutOfTime, Stopping, DeliveryTimeout, BundleReplaced):
+            pass  # what is left stays in the queue, to be written by the next one
 
 
 def _cause(error: Exception) -> str:

@@ -6,8 +6,8 @@ Contract: secrets (a key's password) are resolved when a connection is made and 
 mend raise ``BadDestination``; the delivery decides whether the program stops for it (only before anything was ever delivered).
 
 With TLS 1.3 a server refuses a client certificate only after the client thinks the handshake is over, and first writes seem to
-succeed. So a fresh connection is trusted only after the server's session ticket came, which it sends when it is content, or
-after a short wait without an alert.
+succeed. So a fresh connection is trusted only after the server said something that was no alert, which is a session ticket that
+it sends when it is content, or after a short wait without an alert.
 """
 
 from __future__ import annotations
@@ -120,10 +120,12 @@ def _wait_for_trust(connection: TlsConnection, wrapped: ssl.SSLSocket, secs: flo
         return  # before 1.3 a server judges the client certificate within the handshake
     end = time.monotonic() + secs
     while True:
+        # What a server says first after the handshake is a ticket or an alert, and ``look`` raises where it was an alert. To
+        # look for a ticket in the session would be plainer, but each look at a session leaks one in Python's ssl module.
+        answered = socket_probe.holds_bytes(wrapped)
         connection.look()
         left = end - time.monotonic()
-        session = wrapped.session
-        if left <= 0 or (session is not None and session.has_ticket):
+        if answered or left <= 0:
             return
         watch()
         poll(wrapped, select.POLLIN, min(left, 0.2))
@@ -145,7 +147,7 @@ class TlsConnection(PlainConnection):
         except ssl.SSLError as error:
             raise self._over(error) from error
         except OSError as error:
-            raise ConnectionLost(str(error.strerror or error), maybe_unread=True) from error
+            raise ConnectionLost(str(error.strerror or error)) from error
 
     def look(self) -> None:
         if socket_probe.peek_for_reset(self._tls):
@@ -164,21 +166,22 @@ class TlsConnection(PlainConnection):
 
     def _over(self, error: ssl.SSLError) -> ConnectionLost | BadDestination:
         bad = tls_causes.alert(self._destination, error)
-        return bad or ConnectionLost(f"TLS failed: {tls_causes.reason_of(error)}", maybe_unread=True)
+        return bad or ConnectionLost(f"TLS failed: {tls_causes.reason_of(error)}")
 
-    def finish(self, deadline: float) -> Peer:
-        self._say_goodbye(deadline)
+    def shut(self) -> bool:
+        try:
+            self._tls.unwrap()  # sends close_notify
+        except ssl.SSLWantWriteError:
+            return False
+        except (OSError, ValueError):
+            pass  # sent, and the answer is not there yet; or the connection is broken, which ``end`` says
         # From here on the socket is read beside TLS: only its end matters, and many servers answer a FIN but no close_notify.
-        return super().finish(deadline)
+        return super().shut()
 
-    def _say_goodbye(self, deadline: float) -> None:
-        """Sends close_notify."""
-        while time.monotonic() < deadline:
-            try:
-                self._tls.unwrap()
-            except ssl.SSLWantWriteError:
-                poll(self._tls, select.POLLOUT, 0.2)
-            except OSError:
-                return  # sent, and the answer is not there yet; or the connection is broken, which finish() will see
-            else:
-                return
+    def end(self) -> Peer:
+        if self._shut:
+            return super().end()
+        # The receiver has said close_notify, and TLS has nothing more to say; only below it a reset can still come.
+        if socket_probe.peek_for_reset(self._tls):
+            return Peer.RESET
+        return socket_probe.how_it_ended(self._tls)

@@ -25,8 +25,10 @@ from dataclasses import dataclass
 from transforms.destinations import socket_probe
 from transforms.destinations.connection import poll
 from transforms.destinations.health import health_of
-from transforms.errors import DeliveryTimeout, RetryLater, Stopping, Undeliverable
+from transforms.errors import BundleReplaced, DeliveryTimeout, RetryLater, Stopping, Undeliverable
 from transforms.lifecycle import STOP
+from transforms.receipts import READ_AT_ONCE, Receipt
+from transforms.records import Stream
 from transforms.settings import Destination
 
 _LARGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
@@ -74,12 +76,14 @@ class UdpSender:
         self._burst = 0
         self._refusals = 0
         self._waiting_since: float | None = None
+        self._interrupted = False
         self.reconnects = 0
         self.resent = 0
 
-    def begin(self) -> None:
+    def begin(self, owner: Stream | None = None) -> None:  # noqa: ARG002  # nothing is kept that would need an owner
         self._bundle = []
         self._waiting_since = None
+        self._interrupted = False
         self._look_back()
 
     def send(self, message: bytes) -> None:
@@ -98,9 +102,9 @@ class UdpSender:
                 raise self._oversize(len(message)) from error
             self._insist(str(error.strerror or error))
 
-    def confirm(self) -> None:
+    def confirm(self) -> Receipt:
         if not self._bundle:
-            return
+            return READ_AT_ONCE
         while True:
             self._rest(self._tuning.refusal_secs)
             code = socket_probe.pending_error(self._opened())
@@ -109,6 +113,7 @@ class UdpSender:
             self._insist(os.strerror(code))
         self._before, self._bundle, self._refused = self._bundle, [], []
         self._refusals = 0
+        return READ_AT_ONCE
 
     def check(self) -> None:
         self._look_back()
@@ -117,6 +122,18 @@ class UdpSender:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+
+    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return []
+
+    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return []
+
+    def given_up_is_kept(self) -> None:
+        """Nothing is ever given up."""
 
     @property
     def waited_secs(self) -> float:
@@ -209,6 +226,8 @@ class UdpSender:
 
     def _watch(self) -> None:
         now = time.monotonic()
+        if self._interrupted:
+            raise BundleReplaced(f"{self._destination.name}: another bundle of the same stream has begun.")
         if STOP.expired:
             raise Stopping(f"{self._destination.name}: the grace period is over; what is not confirmed is read again.")
         self._waiting_since = self._waiting_since or now

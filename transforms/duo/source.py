@@ -24,6 +24,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -43,6 +44,7 @@ from transforms.events import DuoPage, DuoPageCoder, SplitPages, Stream
 from transforms.holds import HOLDS
 from transforms.lifecycle import STOP
 from transforms.pass_slots import SLOTS
+from transforms.receipts import RECEIPTS
 from transforms.settings import Account, Reading, Storage
 
 _LOGGER = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ class Passes:
 
 
 class DuoCheckpointMark(CheckpointMark):
-    """A cursor on its way through the runner; finalizing it commits the cursor, whose events are delivered by then."""
+    """A cursor on its way through the runner; finalizing it commits the cursor, whose events are delivered by then, and what of
+    them is safe."""
 
     def __init__(self, cursor: Cursor, source: DuoLogSource, rows: int = 0) -> None:
         self.cursor = cursor
@@ -74,7 +77,9 @@ class DuoCheckpointMark(CheckpointMark):
         """Idempotent and indifferent to order: the store keeps the later of two cursors."""
         source = self._source
         try:
-            store_at(source.storage.checkpoint_dir).commit(source.stream, self.cursor, self._rows)
+            store = store_at(source.storage.checkpoint_dir)
+            safe = RECEIPTS.delivered(source.stream, self.cursor, partial(store.make_safe, source.stream))
+            store.commit(source.stream, self.cursor, self._rows, safe=safe)
         except (OSError, WontHeal) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
@@ -186,6 +191,7 @@ class DuoReader(UnboundedReader):
     def start(self) -> bool:
         if self._gone or (STOP.requested and self._source.passes is None):
             return False  # the feeds are closed by now, or about to be
+        RECEIPTS.begin(self._source.stream, self._cursor)
         self._feed = self._source.feed()
         self._turn = self._feed.seek(self._cursor)
         return self.advance()

@@ -1,0 +1,39 @@
+"""The end of a run, as far as destinations are concerned: connections are closed in good order, and what that showed is kept.
+
+Place: called last by the local supervisor and by a launch whose workers live in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from transforms.destinations import registry
+from transforms.errors import DuoLogSyncError
+from transforms.lifecycle import STOP
+from transforms.receipts import RECEIPTS
+
+_LOGGER = logging.getLogger(__name__)
+_LONGEST_SECS = 10.0
+
+
+def close_destinations() -> bool:
+    """Ends every connection within what is left of the grace period; whether receivers were seen to read all of it.
+
+    What they were not seen to read stays behind the safe position of its stream: the next start sends it again.
+    """
+    unread = registry.close_all(min(_LONGEST_SECS, STOP.left_secs + 1.0))
+    try:
+        RECEIPTS.keep_safe()
+    except (OSError, DuoLogSyncError) as error:
+        _LOGGER.error("The checkpoints could not be brought up to date: %s. The next start repeats some events.", error)
+    RECEIPTS.clear()  # the senders that gave them are no more
+    messages: Counter[str] = Counter()
+    for some in unread:
+        messages[some.destination.name] += len(some.messages)
+    for name, count in messages.items():
+        _LOGGER.warning(
+            "Destination %s was not seen to read the last %d messages that it acknowledged. They are kept for the next start, "
+            "which sends them again.", name, count,
+        )  # fmt: skip
+    return not unread

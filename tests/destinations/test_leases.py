@@ -1,0 +1,93 @@
+"""Two bundles of one stream in one process: a runner gave the first one up, and its thread does not know."""
+
+import threading
+
+import pytest
+
+from tests.destinations.peers import Peer, destination, eventually, messages, never_read, read_all
+from transforms.destinations import registry
+from transforms.destinations.sink import SendToDestination
+from transforms.errors import BundleReplaced
+from transforms.events import DuoEvent, Stream
+from transforms.lifecycle import FAILURES
+
+STREAM = Stream("acme", "auth")
+
+
+def test_what_a_replaced_bundle_sends_is_refused():
+    peer = Peer()
+    there = destination(peer.port)
+    old = registry.begin(there, STREAM)
+    old.send(b"old 1")
+    new = registry.begin(there, STREAM)
+    new.send(b"new 1")
+    with pytest.raises(BundleReplaced):
+        old.send(b"old 2")
+    with pytest.raises(BundleReplaced):
+        old.confirm()
+    new.send(b"new 2")
+    new.confirm()
+    eventually(lambda: peer.received == [b"new 1", b"new 2"])
+
+
+def test_a_replaced_bundle_does_not_free_its_successors_sender():
+    there = destination(1)
+    old = registry.begin(there, STREAM)
+    new = registry.begin(there, STREAM)
+    registry.done(there, old)
+    assert registry.begin(there, Stream("acme", "other")).sender is not new.sender
+
+
+def test_a_bundle_that_waits_for_the_destination_makes_way_at_once():
+    peer = Peer(never_read, read_all, receive_buffer_bytes=8192)
+    there = destination(peer.port)
+    old = registry.begin(there, STREAM)
+    ended = []
+
+    def wait():
+        try:
+            for message in messages(30_000):
+                old.send(message)
+        except BundleReplaced as error:
+            ended.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    eventually(lambda: old.sender.waited_secs > 0.1)
+    began = threading.Thread(target=lambda: registry.begin(there, STREAM))
+    began.start()
+    waiting.join(5)
+    began.join(5)
+    assert len(ended) == 1
+    assert not began.is_alive()
+
+
+def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is_whole():
+    peer = Peer()
+    there = destination(peer.port)
+    sinks = [SendToDestination(there) for _ in range(2)]
+    begun, outcomes = threading.Barrier(2), [None, None]
+    sent = [[b"%d %05d " % (number, n) + b"x" * 300 for n in range(4000)] for number in range(2)]
+
+    def run(number):
+        sink = sinks[number]
+        try:
+            sink.start_bundle()
+            begun.wait()
+            for message in sent[number]:
+                sink.process((DuoEvent(STREAM, b"{}"), message))
+            sink.finish_bundle()
+        except BundleReplaced as error:
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+
+    (whole,) = [number for number in range(2) if outcomes[number] is None]
+    eventually(lambda: set(sent[whole]) <= set(peer.received))
+    assert set(peer.received) <= {*sent[0], *sent[1]}, "a line was mangled"
+    assert FAILURES.take(STREAM) is None

@@ -1,0 +1,256 @@
+"""What a receiver acknowledged and never read: it is sent again, or kept, whatever the order in which connections end."""
+
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from dataclasses import replace
+
+import pytest
+import trustme
+
+from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
+from transforms.dead_letters import MAYBE_UNREAD, keep_unread, read_dead_letters
+from transforms.destinations import registry, tcp, tls
+from transforms.destinations.sink import SendToDestination
+from transforms.events import DuoEvent, Stream
+from transforms.settings import Tls
+
+STREAM = Stream("acme", "auth")
+QUICK = replace(FAST, read_within_secs=0.05, goodbye_idle_secs=0.05, goodbye_refused_secs=0.1)
+PATIENT = replace(FAST, goodbye_idle_secs=60)  # says no goodbye of its own
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def meet(request, tmp_path):
+    """Makes a receiver that behaves as scripts say, and a sender to it, over each transport."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    def met(*scripts, tuning=FAST):
+        if request.param == "tcp":
+            peer = Peer(*scripts)
+            return peer, tcp.make(destination(peer.port), tuning)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        peer = Peer(*[_over_tls(context, script) for script in scripts])
+        to = destination(peer.port, "tls", tls=Tls(ca_file=str(tmp_path / "ca.pem")))
+        return peer, tls.make(to, tuning)
+
+    return met
+
+
+def _over_tls(context, script):
+    def shaken(peer, connection):
+        script(peer, context.wrap_socket(connection, server_side=True))
+
+    return shaken
+
+
+def hang_then_reset(secs: float):
+    """Takes what comes and reads nothing of it; then its process dies."""
+
+    def script(peer, connection):
+        time.sleep(secs)
+        reset(connection)
+
+    return script
+
+
+def goodbye_then_reset(secs: float):
+    """Says that it sends nothing more, reads nothing, and dies later: as a process that is shut down with a full buffer."""
+
+    def script(peer, connection):
+        time.sleep(0.1)
+        if isinstance(connection, ssl.SSLSocket):
+            connection.settimeout(0.05)
+            with contextlib.suppress(OSError):
+                connection.unwrap()
+        else:
+            connection.shutdown(socket.SHUT_WR)
+        time.sleep(secs)
+        reset(connection)
+
+    return script
+
+
+def looked_after(sender, condition) -> None:
+    eventually(lambda: sender.check() is None and condition())
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_receiver_that_hangs_and_is_reset_again_and_again_gets_everything_once_it_reads(meet, times):
+    peer, sender = meet(*[hang_then_reset(0.3)] * times, read_all, tuning=QUICK)
+    sent = messages(300)
+    deliver(sender, sent)
+    looked_after(sender, lambda: not peer.lost(sent))
+    assert sender.given_up() == []
+
+
+@pytest.mark.parametrize("between_secs", [0.0, 0.05, 1.5])
+def test_a_reset_some_time_after_a_goodbye_is_still_seen(meet, between_secs):
+    peer, sender = meet(goodbye_then_reset(between_secs), read_all)
+    sent = messages(12)
+    deliver(sender, sent)
+    looked_after(sender, lambda: not peer.lost(sent))
+
+
+def test_new_bundles_do_not_wait_while_a_goodbye_is_watched(meet):
+    peer, sender = meet(goodbye_then_reset(1.5), read_all)
+    deliver(sender, messages(12))
+    time.sleep(0.3)
+    began = time.monotonic()
+    late = messages(12, start=12)
+    deliver(sender, late)
+    eventually(lambda: not peer.lost(late))
+    assert time.monotonic() - began < 1.2, "it was not sent before the reset"
+    looked_after(sender, lambda: not peer.lost(messages(24)))
+
+
+def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet):
+    peer, sender = meet(read_all, tuning=QUICK)
+    sender.begin()
+    sender.send(b"one")
+    receipt = sender.confirm()
+    assert not receipt.read
+    looked_after(sender, lambda: receipt.read)
+    assert peer.received == [b"one"]
+
+
+def test_a_receipt_says_nothing_while_the_receiver_hangs(meet):
+    _, sender = meet(hang_then_reset(5), tuning=QUICK)
+    sender.begin()
+    sender.send(b"one")
+    receipt = sender.confirm()
+    for _ in range(20):
+        time.sleep(0.02)
+        sender.check()
+    assert not receipt.read
+    sender.close(0.2)
+    assert not receipt.read
+    assert sender.unread() == [(None, [b"one"])]
+
+
+def test_a_quiet_connection_is_ended_and_the_next_bundle_opens_another_one(meet):
+    peer, sender = meet(read_all, tuning=QUICK)
+    deliver(sender, messages(10))
+    looked_after(sender, lambda: sender.unread() == [])
+    deliver(sender, messages(10, start=10))
+    looked_after(sender, lambda: sender.unread() == [])
+    assert peer.received == messages(20)
+    assert len(peer.connections) == 2
+    assert sender.reconnects == sender.resent == 0
+
+
+def test_a_connection_that_carried_much_is_ended_at_the_end_of_its_bundle():
+    peer = Peer()
+    sender = tcp.make(destination(peer.port), replace(PATIENT, goodbye_bytes=10_000))
+    deliver(sender, messages(100))
+    looked_after(sender, lambda: sender.unread() == [])
+    deliver(sender, messages(10, start=100))
+    assert len(peer.connections) == 2
+    assert peer.torn == 0
+
+
+def test_an_old_connection_is_ended_before_the_next_bundle():
+    peer = Peer()
+    sender = tcp.make(destination(peer.port), replace(PATIENT, goodbye_age_secs=0.1))
+    deliver(sender, messages(10))
+    time.sleep(0.15)
+    deliver(sender, messages(10, start=10))
+    eventually(lambda: sorted(peer.received) == messages(20))
+    assert len(peer.connections) == 2
+
+
+def test_a_receiver_that_answers_no_goodbye_keeps_a_connection_and_gets_everything_once(caplog):
+    kept_open = []
+
+    def never_ends(peer, connection):
+        kept_open.append(connection)
+        peer.read(connection)  # to the end of what we say, and says nothing itself
+
+    peer = Peer(never_ends)
+    sender = tcp.make(destination(peer.port), replace(QUICK, goodbyes_at_once=2))
+    sent = []
+    for number in range(6):
+        bundle = messages(10, start=10 * number)
+        deliver(sender, bundle)
+        sent += bundle
+        time.sleep(0.1)
+        sender.check()
+    eventually(lambda: len(peer.connections) == 3)
+    sender.close(0.3)
+    eventually(lambda: peer.received.__len__() == 60)
+    assert peer.repeats() == 0
+    assert not peer.lost(sent)
+
+
+def test_a_receiver_that_answers_goodbyes_by_a_reset_is_soon_said_none_to():
+    def resets_at_the_end(peer, connection):
+        peer.read(connection)
+        reset(connection)
+
+    peer = Peer(resets_at_the_end)
+    sender = tcp.make(destination(peer.port), QUICK)
+    deliver(sender, messages(10))
+    for _ in range(60):
+        time.sleep(0.02)
+        sender.check()
+    assert peer.repeats() <= 10 * QUICK.goodbyes_refused
+    connections = len(peer.connections)
+    for _ in range(20):
+        time.sleep(0.02)
+        sender.check()
+    assert len(peer.connections) == connections
+
+
+def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplog):
+    def read_and_reset_later(peer, connection):
+        peer.read(connection, 2 * 4)
+        time.sleep(0.2)
+        reset(connection)
+
+    peer = Peer(read_and_reset_later)
+    there = destination(peer.port)
+    sink = SendToDestination(there)
+    sink.start_bundle()
+    sink.process((DuoEvent(STREAM, b"{}"), b"one"))
+    sink.process((DuoEvent(STREAM, b"{}"), b"two"))
+    sink.finish_bundle()
+    (entry,) = registry._FREE[there]
+    entry.sender._unread._read_within_secs = 0.01
+    kept = []
+
+    def keep(unread):
+        keep_unread(str(tmp_path), unread)
+        kept.extend(unread)
+
+    caplog.set_level(logging.ERROR)
+    eventually(lambda: registry.check(STREAM) is None and registry.keep_given_up(keep) is None and kept)
+    letters = [letter for path in tmp_path.glob("*.avro") for letter in read_dead_letters(path)]
+    assert [(letter.reason, letter.message, letter.log_type) for letter in letters] == [
+        (MAYBE_UNREAD, b"one", "auth"),
+        (MAYBE_UNREAD, b"two", "auth"),
+    ]
+    assert any("long after 2 messages were acknowledged" in record.getMessage() for record in caplog.records)
+    assert registry.close_all(0.1) == []
+
+
+def test_what_is_given_up_and_cannot_be_kept_now_is_not_forgotten():
+    peer = Peer()
+    there = destination(peer.port)
+    lease = registry.begin(there, STREAM)
+    lease.send(b"one")
+    lease.confirm()
+    registry.done(there, lease)
+    unread = lease.sender._unread
+    unread.given_up = unread.replay.take()
+
+    def fail(_unread):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        registry.keep_given_up(fail)
+    (left,) = registry.close_all(0.2)
+    assert left.messages == [b"one"]
