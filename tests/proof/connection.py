@@ -30,7 +30,7 @@ class WireConnection:
         self._simulation.operation(0.0002)
         wire = self._wire
         if self._dead():
-            raise ConnectionLost("the connection was reset", maybe_unread=True)
+            raise ConnectionLost("the connection was reset")
         taken = min(len(frames), SEND_BYTES - len(wire.unacknowledged))
         wire.unacknowledged += frames[:taken]
         wire.move()
@@ -39,9 +39,9 @@ class WireConnection:
     def look(self) -> None:
         self._simulation.check()
         if self._dead():
-            raise ConnectionLost("the receiver reset the connection", maybe_unread=True)
+            raise ConnectionLost("the receiver reset the connection")
         if self._wire.peer_ended:
-            raise ConnectionLost("the receiver closed the connection", maybe_unread=bool(self._wire.unacknowledged))
+            raise ConnectionLost("the receiver closed the connection", goodbye=not self._wire.unacknowledged)
 
     def unacknowledged_bytes(self) -> int:
         self._simulation.check()
@@ -58,18 +58,16 @@ class WireConnection:
         while self._simulation.now < end and len(self._wire.unacknowledged) >= SEND_BYTES and not self._ended():
             self._simulation.sleep(min(0.05, max(0.0, end - self._simulation.now)))
 
-    def finish(self, deadline: float) -> Peer:
+    def shut(self) -> bool:
         self._simulation.operation()
         self._say_goodbye()
-        try:
-            while not self._ended():
-                left = deadline - self._simulation.time.monotonic()
-                if left <= 0:
-                    return Peer.ALIVE
-                self._simulation.sleep(min(left, 0.05))
-            return Peer.RESET if self._dead() else Peer.CLOSED
-        finally:
-            self.abandon()
+        return True
+
+    def end(self) -> Peer:
+        self._simulation.check()
+        if self._dead():
+            return Peer.RESET
+        return Peer.CLOSED if self._wire.peer_ended else Peer.ALIVE
 
     def abandon(self) -> None:
         self._say_goodbye()

@@ -50,10 +50,11 @@ from transforms.errors import RetryLater
 from transforms.events import SplitPages
 from transforms.formats.apply import FormatEvents
 from transforms.lifecycle import FAILURES, STOP
+from transforms.receipts import RECEIPTS
 from transforms.settings import Destination, Job
 
 GRACE_SECS = 30.0
-_SINGLETONS = (lifecycle.STOP, lifecycle.FAILURES, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD)
+_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD)
 
 
 def _modules() -> list[ModuleType]:
