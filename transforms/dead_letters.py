@@ -36,7 +36,7 @@ from apache_beam.metrics import Metrics
 from transforms.avro_files import AppendedAvro, today
 from transforms.errors import DuoLogSyncError, RetryLater, Stopping
 from transforms.events import Stream
-from transforms.files import make_private_directory, open_new
+from transforms.files import make_private_directory, open_new, why_not_writable
 from transforms.holds import HOLDS
 from transforms.insistence import Insistence
 from transforms.letters import SCHEMA, DeadLetter, DeadLetterCoder, about, dead_letter, read_dead_letters
@@ -46,6 +46,7 @@ from transforms.settings import Destination
 __all__ = [
     "DEAD", "SCHEMA", "UNCONFIRMED_AT_EXIT", "DeadLetter", "DeadLetterCoder", "DeadLetterFiles", "StreamName", "Unconfirmed",
     "WriteDeadLetters", "dead_letter", "file_safe_stream", "files_in", "keep_unconfirmed", "read_dead_letters", "report",
+    "trouble_with_dead_letters",
 ]  # fmt: skip
 
 _LOG = logging.getLogger(__name__)
@@ -229,6 +230,11 @@ def _made(directory: str) -> DeadLetterFiles:
     from transforms.remote_state import RemoteDeadLetterFiles  # it imports this module
 
     return RemoteDeadLetterFiles(directory)
+
+
+def trouble_with_dead_letters(directory: str) -> OSError | None:
+    """What would keep letters from being written, as far as can be seen without writing one; nothing is known of an URL."""
+    return None if "://" in directory else why_not_writable(Path(directory))
 
 
 class Unconfirmed(Protocol):

@@ -229,8 +229,8 @@ class TestReplay:
         def send_while_another_writes(one, letters):
             monkeypatch.setattr(replay._Replay, "_send", sending)
             (taken,) = (tmp_path / "dead").glob("*.avro.replaying")
-            open_file = next(iter(files._open.values()))
-            open_file.append([msgspec.structs.asdict(added)])
+            (kept,) = files._kept.values()
+            kept.file.append([msgspec.structs.asdict(added)])
             assert taken.exists()
             return sending(one, letters)
 
