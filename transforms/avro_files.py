@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import fastavro
 import fastavro.write
 
-from transforms.files import open_new
+from transforms.files import open_new, open_to_read
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = b"Obj\x01"
@@ -97,20 +97,23 @@ class AppendedAvro:
 
 
 def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one file, up to its last whole block. Raises ValueError for a file that is not such an Avro file."""
-    with Path(path).open("rb") as file:
+    """The records of one file, up to its last whole block.
+
+    Raises ValueError for a file that is not such an Avro file, and OSError for one that cannot be read or is not ours.
+    """
+    with os.fdopen(open_to_read(Path(path)), "rb") as file:
         yield from _read(file, path, schema)
 
 
 def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         blocks = fastavro.block_reader(file, schema)
-    except (EOFError, ValueError, IndexError) as error:
+    except Exception as error:  # a damaged header shows as whatever its reader trips over
         file.seek(0)
         if _MAGIC.startswith(file.read(len(_MAGIC))):
             _LOG.warning("%s was cut short before its first record.", path)
             return
-        raise ValueError(f"{path} is not an Avro file: {error}") from error
+        raise ValueError(f"{path} is not an Avro file: {error or type(error).__name__}") from error
     while True:
         try:
             records = list(next(blocks))

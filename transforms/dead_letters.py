@@ -39,14 +39,14 @@ from transforms.events import Stream
 from transforms.files import make_private_directory, open_new, why_not_writable
 from transforms.holds import HOLDS
 from transforms.insistence import Insistence
-from transforms.letters import SCHEMA, DeadLetter, DeadLetterCoder, about, dead_letter, read_dead_letters
+from transforms.letters import SCHEMA, DeadLetter, DeadLetterCoder, about, dead_letter, failed_again, read_dead_letters
 from transforms.lifecycle import FAILURES
 from transforms.settings import Destination
 
 __all__ = [
     "DEAD", "SCHEMA", "UNCONFIRMED_AT_EXIT", "DeadLetter", "DeadLetterCoder", "DeadLetterFiles", "StreamName", "Unconfirmed",
-    "WriteDeadLetters", "dead_letter", "file_safe_stream", "files_in", "keep_unconfirmed", "read_dead_letters", "report",
-    "trouble_with_dead_letters",
+    "WriteDeadLetters", "dead_letter", "failed_again", "file_safe_stream", "files_in", "keep_unconfirmed", "read_dead_letters",
+    "report", "trouble_with_dead_letters",
 ]  # fmt: skip
 
 _LOG = logging.getLogger(__name__)

@@ -95,13 +95,22 @@ def open_lock(path: Path) -> int:
     return open_own(path, os.O_RDWR)
 
 
-def read_own(path: Path) -> bytes:
-    """The content of our own file; not of what a link leads to. Raises OSError."""
+def open_to_read(path: Path) -> int:
+    """A descriptor of our own file for reading; not of what a link leads to. Raises OSError."""
     descriptor = _open(path, os.O_RDONLY)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         _refuse_special(path, found)
         _refuse_foreign(path, found)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_own(path: Path) -> bytes:
+    """The content of our own file; not of what a link leads to. Raises OSError."""
+    with os.fdopen(open_to_read(path), "rb") as file:
         return file.read()
 
 

@@ -91,6 +91,13 @@ def dead_letter(event: DuoEvent, destination: Destination | None, error: Undeliv
     )
 
 
+def failed_again(letter: DeadLetter, destination: Destination, error: Undeliverable) -> DeadLetter:
+    """The same letter, event or message alike, after a destination could not take it once more."""
+    now = about(letter.stream, destination)
+    changed = {name: now[name] for name in ("time_ms", "destination", "format")}
+    return msgspec.structs.replace(letter, **changed, reason=error.reason, detail=str(error))
+
+
 def about(stream: Stream, destination: Destination | None) -> dict[str, Any]:
     """The fields of a letter that do not depend on what went wrong."""
     return {

@@ -17,6 +17,7 @@ from pathlib import Path
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
+from pipelines.printable import say
 from transforms.destinations import TRANSPORTS
 from transforms.duo.client import DuoClient
 from transforms.duo.cursor import Cursor
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = exit_codes.OK
     try:
         for finding in check_job(loaded.job):
-            print(finding, flush=True)
+            say(finding)
             code = code or finding.code
     finally:
         logging.disable(logging.NOTSET)
