@@ -7,7 +7,7 @@ Why a goodbye: syslog over TCP knows no acknowledgement, and what a kernel ackno
 our end of the stream with its own has read everything before it, because a read gives the end last. So a connection is ended
 whenever it is quiet, and now and then when it is not: only then is it known that all of it was read.
 
-    we said goodbye        the receiver's own end: read. A reset, or silence of its kernel: perhaps not. Neither: it hangs, and is
+    we said goodbye        the receiver's own end: read. A reset, or a silent kernel: perhaps not. Neither: it hangs, and is
                            waited for.
     the receiver did       it may have said so with bytes unread, as a process does that is shut down: its kernel answers with a
                            reset when the process is gone. Our own side stays open, or no reset would come, and is watched for
