@@ -1,9 +1,9 @@
 """``duologsync replay CONFIG``: sends dead letters again, after what kept them from being delivered was mended.
 
 Each file of the dead letter directory is formatted and sent as the configuration says now; a file whose letters were all
-delivered, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never deleted. At least once: a
-replay that is broken off sends that file's letters again. What is kept again is the same letter with the new reason: of one
-whose event is gone, the message. A file that is damaged is told and stays; the others go on.
+delivered and seen to be read, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never
+deleted. At least once: a replay that is broken off sends that file's letters again. What is kept again is the same letter with
+the new reason: of one whose event is gone, the message. A file that is damaged is told and stays; the others go on.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _TAKEN = ".replaying"
 _AGAIN = "undeliverable again"
 _HOMELESS = "without a destination"
 _UNREADABLE = "files that cannot be read"
+_UNREAD = "not seen to be read"
+_FAILURES = (_AGAIN, _HOMELESS, _UNREADABLE, _UNREAD)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         replay.close()
     say(", ".join(f"{count} {what}" for what, count in replay.counts.items()) or "There are no dead letters.")
-    return exit_codes.DELIVERY if any(replay.counts[what] for what in (_AGAIN, _HOMELESS, _UNREADABLE)) else exit_codes.OK
+    return exit_codes.DELIVERY if any(replay.counts[what] for what in _FAILURES) else exit_codes.OK
 
 
 class _Replay:
-    """One run over the files; its connections are kept from file to file."""
+    """One run over the files, each over connections of its own: their end shows whether it was read."""
 
     def __init__(self, job: Job, to: str | None) -> None:
         self.counts: Counter[str] = Counter()
@@ -106,11 +108,25 @@ class _Replay:
             self.counts["delivered"] += len(letters) - sent - len(again)
             sent = len(letters)
             letters = list(read_dead_letters(taken))
+        if not self._end_connections():
+            # Acknowledged is not read: the file is sent again by the next replay.
+            self.counts[_UNREAD] += len(letters)
+            _LOGGER.error(
+                "%s: a receiver was not seen to read what it acknowledged. The next replay sends it again.", taken.name
+            )
+            return
         taken.rename(taken.with_name(taken.name.removesuffix(_TAKEN) + ".replayed"))
 
     def close(self) -> None:
-        for sender in self._senders.values():
+        self._end_connections()
+
+    def _end_connections(self) -> bool:
+        """Ends them in good order; whether the receivers were seen to read all that they acknowledged."""
+        senders = list(self._senders.values())
+        self._senders.clear()
+        for sender in senders:
             sender.close(_CLOSE_SECS)
+        return not any(sender.unread() for sender in senders)
 
     def _send(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
         """Sends and confirms; the letters that are undeliverable once more."""
