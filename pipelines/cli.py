@@ -20,6 +20,7 @@ from typing import Any
 
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
+from pipelines.printable import say, write_whatever_comes
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -35,11 +36,12 @@ _VERBS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code."""
+    write_whatever_comes()
     words = list(sys.argv[1:] if argv is None else argv)
     words, beam_flags = _split_beam_flags(words)
     if words and words[0] not in _VERBS and not words[0].startswith("-"):
         if _is_mistyped(words[0]):
-            print(_no_such_command(words[0]), file=sys.stderr)
+            say(_no_such_command(words[0]), to=sys.stderr)
             return exit_codes.CONFIG
         words.insert(0, "run")
     verb = words[0] if words and words[0] in _VERBS else None

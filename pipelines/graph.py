@@ -77,5 +77,7 @@ def _send(
     sink = SendToDestination(destination, caretaker_dir=caretaker_dir)
     sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(sink).with_outputs(DEAD)
     # Two writers instead of one behind a Flatten: the in-process runner would run that in a later bundle, after the commit.
-    formatted[DEAD] | f"Keep unformattable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))
-    sent[DEAD] | f"Keep undeliverable {what}" >> beam.ParDo(WriteDeadLetters(job.storage.dead_letter_dir))
+    # On an endless runner a bundle that waits holds up others; a local pass may wait for as long as it takes.
+    keep = WriteDeadLetters(job.storage.dead_letter_dir, destination.delivery_timeout_secs if endless else None)
+    formatted[DEAD] | f"Keep unformattable {what}" >> beam.ParDo(keep)
+    sent[DEAD] | f"Keep undeliverable {what}" >> beam.ParDo(keep)

@@ -14,41 +14,58 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import fastavro
 import fastavro.write
 
+from transforms.files import open_new, open_to_read
+
 _LOG = logging.getLogger(__name__)
 _MAGIC = b"Obj\x01"
 
 
 class AppendedAvro:
-    """One new file, readable only by its owner. Methods raise OSError.
+    """One new file that begins with some records, readable only by its owner. Methods raise OSError.
 
     Attributes:
       path: where it is.
       day: the day on which it was begun, as ``today`` counts.
+      whole: it ends with a whole block; what is appended to one that does not could never be read.
     """
 
-    def __init__(self, path: Path, schema: dict[str, Any]) -> None:
+    def __init__(self, path: Path, schema: dict[str, Any], records: list[dict[str, Any]]) -> None:
         self.path = path
         self.day = today()
+        self.whole = True
         self._block = io.BytesIO()
         self._writer = fastavro.write.Writer(self._block, schema, codec="deflate")
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb", buffering=0)
+        self._file = os.fdopen(open_new(path, os.O_WRONLY | os.O_APPEND), "wb", buffering=0)
         try:
             self._pour()
+            if records:
+                self.append(records)
             self.sync()
             _sync_directory(path.parent)
         except BaseException:
             self.close()
+            with suppress(OSError):  # a full disk fails one attempt after the other, and each would leave an empty file
+                path.unlink()
             raise
 
     @property
     def size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it still has its name: not where it was moved or removed, alone or with its directory."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
 
     def append(self, records: list[dict[str, Any]]) -> None:
         """Writes one block. If that fails, the file ends after the block before it."""
@@ -67,7 +84,9 @@ class AppendedAvro:
             while block:
                 block = block[self._file.write(block) :]
         except OSError:
+            self.whole = False
             os.ftruncate(self._file.fileno(), good)
+            self.whole = True
             raise
 
     def sync(self) -> None:
@@ -78,20 +97,23 @@ class AppendedAvro:
 
 
 def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one file, up to its last whole block. Raises ValueError for a file that is not such an Avro file."""
-    with Path(path).open("rb") as file:
+    """The records of one file, up to its last whole block.
+
+    Raises ValueError for a file that is not such an Avro file, and OSError for one that cannot be read or is not ours.
+    """
+    with os.fdopen(open_to_read(Path(path)), "rb") as file:
         yield from _read(file, path, schema)
 
 
 def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         blocks = fastavro.block_reader(file, schema)
-    except (EOFError, ValueError, IndexError) as error:
+    except Exception as error:  # a damaged header shows as whatever its reader trips over
         file.seek(0)
         if _MAGIC.startswith(file.read(len(_MAGIC))):
             _LOG.warning("%s was cut short before its first record.", path)
             return
-        raise ValueError(f"{path} is not an Avro file: {error}") from error
+        raise ValueError(f"{path} is not an Avro file: {error or type(error).__name__}") from error
     while True:
         try:
             records = list(next(blocks))

@@ -38,6 +38,7 @@ import msgspec
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import WontHeal
 from transforms.events import Stream
+from transforms.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
@@ -97,7 +98,9 @@ class CheckpointStore:
     def open(self) -> None:
         """Makes the directory where it is missing. Raises StoreUnusable."""
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(self.directory)
+        except Unsafe as error:
+            raise StoreUnusable(f"The checkpoint directory {self.directory} is not safe: {error.strerror}.") from None
         except OSError as error:
             raise StoreUnusable(f"The checkpoint directory {self.directory} cannot be made: {error.strerror}.") from None
 
@@ -106,7 +109,7 @@ class CheckpointStore:
         self.open()
         path = self.directory / ".lock"
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_lock(path)
         except OSError as error:
             raise StoreUnusable(f"The lock {path} cannot be opened: {error.strerror}.") from None
         if not _locked_within(descriptor, _LOCK_SECS):
@@ -183,8 +186,12 @@ class CheckpointStore:
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
-            with suppress(OSError, CursorUnreadable):
-                yield readable_record(path.read_bytes())
+            try:
+                yield readable_record(read_own(path))
+            except Unsafe as error:
+                _LOGGER.warning("%s is not read: %s.", path, error.strerror)
+            except (OSError, CursorUnreadable):
+                continue
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -224,7 +231,7 @@ class CheckpointStore:
         previous = path.with_name(path.name + ".previous")
         for candidate in (path, previous):
             try:
-                return read_positions(candidate.read_bytes(), stream)
+                return read_positions(read_own(candidate), stream)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -251,9 +258,9 @@ class CheckpointStore:
         return path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
 
     def _write(self, path: Path, content: bytes) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # on a worker nobody has opened it before
+        make_private_directory(self.directory)  # on a worker nobody has opened it before
         fresh = path.with_name(f".{path.name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = open_new(fresh)
         try:
             view = memoryview(content)
             while view:

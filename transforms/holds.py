@@ -144,7 +144,7 @@ class Holds:
         if not hold.told:
             hold.told = True
             _LOGGER.warning(
-                "%s is not read on until %s takes connections; other streams go on. The next look is in %.0f s.",
+                "%s is not read on until %s can be used; other streams go on. The next look is in %.0f s.",
                 stream, destination, max(0.0, hold.not_before - now),
             )  # fmt: skip
 
@@ -167,7 +167,7 @@ class Holds:
                 _LOGGER.error("%s", error)
             found = False
         else:
-            _LOGGER.info("%s is read on: %s takes connections.", stream, destination)
+            _LOGGER.info("%s is read on: %s can be used.", stream, destination)
             found = True
         with self._lock:
             hold.probing = False

@@ -27,7 +27,7 @@ import msgspec
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Positions, Record, read_positions, readable_record
-from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, file_safe_stream
+from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, StreamName, file_safe_stream
 from transforms.duo.cursor import CursorUnreadable
 from transforms.errors import RetryLater
 from transforms.events import Stream
@@ -104,19 +104,21 @@ class RemoteCheckpointStore(CheckpointStore):
 
 
 class RemoteDeadLetterFiles(DeadLetterFiles):
-    """Dead letters in a directory of a Beam file system."""
+    """Dead letters in a directory of a Beam file system. Each write is a file of its own, so many letters share one."""
+
+    at_once = False
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._url = url.rstrip("/")
 
-    def sync(self) -> None:
+    def try_out(self) -> None:
+        """Nothing to do: to write costs a call, and the next bundle makes it anyway."""
+
+    def _sync_stream(self, stream: StreamName) -> None:
         """Nothing to do: a file is durable once it is closed."""
 
-    def _sync(self) -> None:
-        pass
-
-    def _write_stream(self, stream: tuple[str, str], letters: list[DeadLetter]) -> None:
+    def _write_stream(self, stream: StreamName, letters: list[DeadLetter]) -> None:
         place = f"{self._url}/{file_safe_stream(stream)}.{time.time_ns() // 1_000_000}-{uuid4().hex}.avro"
         try:
             _make_directory(self._url)

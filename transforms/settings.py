@@ -145,6 +145,7 @@ class Destination:
       connect_timeout_secs: for one attempt to connect, the TLS handshake included.
       delivery_timeout_secs: after this long without delivery the bundle fails and is read again; None means wait for ever
         (the local default: a blocked destination holds only its own streams).
+      max_events_per_sec: UDP only: the pace at which this process sends, see ``transforms.destinations.pace``.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Destination:
     max_message_bytes: int | None = None
     connect_timeout_secs: float = 10.0
     delivery_timeout_secs: float | None = None
+    max_events_per_sec: float = 2000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
+from pipelines.printable import say
+from transforms.files import make_private_directory, open_new, read_own
 from transforms.settings import Job
 
 
@@ -38,19 +41,23 @@ def run(arguments: argparse.Namespace) -> int:
     if loaded is None:
         return exit_codes.CONFIG
     if "://" in loaded.job.storage.checkpoint_dir:
-        print("A backfill keeps its state on this machine: name a local storage.checkpoint_dir for it.", file=sys.stderr)
+        say("A backfill keeps its state on this machine: name a local storage.checkpoint_dir for it.", to=sys.stderr)
         return exit_codes.CONFIG
     newest = time.time() - max(600.0, loaded.job.reading.lag_secs)
     end = min(arguments.end.timestamp() if arguments.end else newest, newest)
     begin = arguments.begin.timestamp()
     if begin >= end:
-        print("--from must be before --to, and at least ten minutes ago.", file=sys.stderr)
+        say("--from must be before --to, and at least ten minutes ago.", to=sys.stderr)
         return exit_codes.CONFIG
     unknown = set(arguments.log_types or ()) - {t for a in loaded.job.accounts for t in loaded.job.log_types_of(a.name)}
     if unknown:
-        print(f"No route of the configuration takes {', '.join(sorted(unknown))}.", file=sys.stderr)
+        say(f"No route of the configuration takes {', '.join(sorted(unknown))}.", to=sys.stderr)
         return exit_codes.CONFIG
-    job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
+    try:
+        job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
+    except OSError as error:
+        say(f"The backfill cannot keep its state: {error.filename}: {error.strerror}.", to=sys.stderr)
+        return exit_codes.STATE
     logs.set_up(verbose=arguments.verbose, log_file=None)
     with importing():
         from pipelines.local.progress import Progress, finished_streams  # Beam takes its time to load; config errors come first
@@ -69,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         stopped.set()
         thread.join(5.0)
     if code == exit_codes.OK and finished_before and finished_before == finished_streams(job):
-        print(_already_done(job), file=sys.stderr)
+        say(_already_done(job), to=sys.stderr)
     return code
 
 
@@ -82,17 +89,19 @@ def _already_done(job: Job) -> str:
 
 
 def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None) -> Job:
-    """The same job for a stretch of the past: its own cursors, no overlap, and only some log types."""
+    """The same job for a stretch of the past: its own cursors, no overlap, and only some log types. Raises OSError."""
     name = f"{_stamp(from_ms)}-{'now' if open_end else _stamp(until_ms)}"
     directory = Path(job.storage.checkpoint_dir) / "backfill" / name
     kept_end = directory / "until"
     if open_end:
         # Started again without --to, it ends where it was to end the first time.
         try:
-            until_ms = int(kept_end.read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kept_end.write_text(str(until_ms), encoding="ascii")
+            until_ms = int(read_own(kept_end))
+        except (FileNotFoundError, ValueError):
+            make_private_directory(Path(job.storage.checkpoint_dir))
+            make_private_directory(directory)
+            with os.fdopen(open_new(kept_end), "wb") as file:
+                file.write(b"%d" % until_ms)
     routes = job.routes
     if log_types:
         narrowed = (replace(r, log_types=tuple(t for t in r.log_types if t in log_types)) for r in routes)

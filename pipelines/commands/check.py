@@ -1,7 +1,8 @@
 """``duologsync check CONFIG``: tries a configuration for real.
 
 Asks Duo for one small window of every log type of every account (keys, clock, what the edition allows) and connects to every
-destination (name, TLS, client certificate). Sends no event and writes nothing.
+destination (name, TLS, client certificate), and looks whether its directories can be written to. Sends no event and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
+from pipelines.printable import say
 from transforms.destinations import TRANSPORTS
 from transforms.duo.client import DuoClient
 from transforms.duo.cursor import Cursor
@@ -22,7 +25,8 @@ from transforms.duo.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.windows import Call
 from transforms.errors import DuoLogSyncError, RetryLater, StreamUnavailable
-from transforms.settings import Account, Destination, Job
+from transforms.files import why_not_writable
+from transforms.settings import Account, Destination, Job, Storage
 
 _WINDOW_MS = 3_600_000
 _SKEW_WARNING_SECS = 30.0
@@ -61,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = exit_codes.OK
     try:
         for finding in check_job(loaded.job):
-            print(finding, flush=True)
+            say(finding)
             code = code or finding.code
     finally:
         logging.disable(logging.NOTSET)
@@ -74,6 +78,7 @@ def check_job(job: Job) -> Iterator[Finding]:
         yield from _check_account(account, job)
     for destination in job.destinations:
         yield _check_destination(destination)
+    yield from _check_directories(job.storage)
 
 
 def _check_account(account: Account, job: Job) -> Iterator[Finding]:
@@ -156,3 +161,11 @@ def _check_destination(destination: Destination) -> Finding:
         sender.close(0.0)
     connected = "connects" if test_connection is not None else "cannot be tried: the transport has no answer"
     return Finding(True, what, connected)
+
+
+def _check_directories(storage: Storage) -> Iterator[Finding]:
+    """What keeps files from being made, found without making one; a directory that is well is not worth a line."""
+    for what, directory in (("checkpoints", storage.checkpoint_dir), ("dead letters", storage.dead_letter_dir)):
+        trouble = None if "://" in directory else why_not_writable(Path(directory))
+        if trouble is not None:
+            yield Finding(False, what, f"cannot be kept in {directory}: {trouble.strerror}.", exit_codes.STATE)

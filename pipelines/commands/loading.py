@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipelines.config import ConfigProblems, Loaded, load
+from pipelines.printable import say
 
 
 def add_config_argument(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def load_or_explain(path: Path, *, runs_here: bool = True) -> Loaded | None:
         return load(path, runs_here=runs_here)
     except ConfigProblems as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            say(problem, to=sys.stderr)
         count = len(error.problems)
-        print(f"{path}: {count} problem{'s' if count != 1 else ''}. Nothing was started.", file=sys.stderr)
+        say(f"{path}: {count} problem{'s' if count != 1 else ''}. Nothing was started.", to=sys.stderr)
         return None

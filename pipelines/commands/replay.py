@@ -1,8 +1,9 @@
 """``duologsync replay CONFIG``: sends dead letters again, after what kept them from being delivered was mended.
 
 Each file of the dead letter directory is formatted and sent as the configuration says now; a file whose letters were all
-delivered, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never deleted. At least once: a
-replay that is broken off sends that file's letters again.
+delivered and seen to be read, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never
+deleted. At least once: a replay that is broken off sends that file's letters again. What is kept again is the same letter with
+the new reason: of one whose event is gone, the message. A file that is damaged is told and stays; the others go on.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from pathlib import Path
 
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from transforms.dead_letters import DeadLetter, dead_letter, files_in, read_dead_letters
+from pipelines.printable import say
+from transforms.dead_letters import DeadLetter, failed_again, files_in, read_dead_letters, trouble_with_dead_letters
 from transforms.destinations import TRANSPORTS, Sender
 from transforms.errors import DuoLogSyncError, Undeliverable
-from transforms.events import DuoEvent, Stream
+from transforms.events import DuoEvent
 from transforms.formats import FORMATS, Formatter
 from transforms.settings import Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
 _CLOSE_SECS = 10.0
 _TAKEN = ".replaying"
+_AGAIN = "undeliverable again"
+_HOMELESS = "without a destination"
+_UNREADABLE = "files that cannot be read"
+_UNREAD = "not seen to be read"
+_FAILURES = (_AGAIN, _HOMELESS, _UNREADABLE, _UNREAD)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,29 +47,31 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.CONFIG
     logs.set_up()
     if arguments.to and arguments.to not in {d.name for d in loaded.job.destinations}:
-        print(f"The configuration has no destination '{arguments.to}'.")
+        say(f"The configuration has no destination '{arguments.to}'.")
         return exit_codes.CONFIG
     directory = loaded.job.storage.dead_letter_dir
     if "://" in directory:
-        print(f"Copy the files from {directory} into a local directory, and name that as dead_letter_dir for the replay.")
+        say(f"Copy the files from {directory} into a local directory, and name that as dead_letter_dir for the replay.")
         return exit_codes.CONFIG
+    trouble = trouble_with_dead_letters(directory) if Path(directory).exists() else None
+    if trouble is not None:
+        say(f"The dead letters in {directory} cannot be replayed: {trouble.strerror}.")
+        return exit_codes.STATE
     replay = _Replay(loaded.job, arguments.to)
     try:
         for path in sorted([*Path(directory).glob("*.avro"), *Path(directory).glob(f"*.avro{_TAKEN}")]):
-            replay.send_file(path)
+            replay.send_file_or_tell(path)
     except DuoLogSyncError as error:
         _LOGGER.error("%s", error)
         return exit_codes.DELIVERY
     finally:
         replay.close()
-    print(", ".join(f"{count} {what}" for what, count in replay.counts.items()) or "There are no dead letters.")
-    return (
-        exit_codes.DELIVERY if replay.counts["undeliverable again"] or replay.counts["without a destination"] else exit_codes.OK
-    )
+    say(", ".join(f"{count} {what}" for what, count in replay.counts.items()) or "There are no dead letters.")
+    return exit_codes.DELIVERY if any(replay.counts[what] for what in _FAILURES) else exit_codes.OK
 
 
 class _Replay:
-    """One run over the files; its connections are kept from file to file."""
+    """One run over the files, each over connections of its own: their end shows whether it was read."""
 
     def __init__(self, job: Job, to: str | None) -> None:
         self.counts: Counter[str] = Counter()
@@ -72,11 +81,21 @@ class _Replay:
         self._senders: dict[str, Sender] = {}
         self._formatters: dict[str, Formatter] = {}
 
+    def send_file_or_tell(self, path: Path) -> None:
+        """One file that is damaged, or that somebody took away meanwhile, must not keep the others back."""
+        try:
+            self.send_file(path)
+        except (OSError, ValueError) as error:
+            self.counts[_UNREADABLE] += 1
+            cause = error.strerror if isinstance(error, OSError) else error
+            _LOGGER.error("%s stays as it is, and the others go on: %s.", path, cause)
+
     def send_file(self, path: Path) -> None:
+        """Sends a file's letters and sets it aside. Raises OSError and ValueError for a file that cannot be read or renamed."""
         letters = list(read_dead_letters(path))
         homeless = [letter for letter in letters if self._destination(letter) is None]
         if homeless:
-            self.counts["without a destination"] += len(homeless)
+            self.counts[_HOMELESS] += len(homeless)
             _LOGGER.warning("%s: %d letters name no destination of this configuration; use --to.", path.name, len(homeless))
             return
         # A running copy sees that its file is gone and begins another one; what it wrote meanwhile is in this one.
@@ -89,11 +108,25 @@ class _Replay:
             self.counts["delivered"] += len(letters) - sent - len(again)
             sent = len(letters)
             letters = list(read_dead_letters(taken))
+        if not self._end_connections():
+            # Acknowledged is not read: the file is sent again by the next replay.
+            self.counts[_UNREAD] += len(letters)
+            _LOGGER.error(
+                "%s: a receiver was not seen to read what it acknowledged. The next replay sends it again.", taken.name
+            )
+            return
         taken.rename(taken.with_name(taken.name.removesuffix(_TAKEN) + ".replayed"))
 
     def close(self) -> None:
-        for sender in self._senders.values():
+        self._end_connections()
+
+    def _end_connections(self) -> bool:
+        """Ends them in good order; whether the receivers were seen to read all that they acknowledged."""
+        senders = list(self._senders.values())
+        self._senders.clear()
+        for sender in senders:
             sender.close(_CLOSE_SECS)
+        return not any(sender.unread() for sender in senders)
 
     def _send(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
         """Sends and confirms; the letters that are undeliverable once more."""
@@ -104,15 +137,25 @@ class _Replay:
             assert destination is not None
             sender = begun.get(destination.name) or self._begin(destination)
             begun[destination.name] = sender
-            event = DuoEvent(Stream(letter.account, letter.log_type, letter.api_host, letter.account_id), letter.raw)
             try:
-                sender.send(letter.message or self._formatters[destination.name].format(event))
+                sender.send(letter.message or self._formatted(letter, destination))
             except Undeliverable as error:
-                self.counts["undeliverable again"] += 1
-                again.append(dead_letter(event, destination, error))
+                self.counts[_AGAIN] += 1
+                again.append(failed_again(letter, destination, error))
         for sender in begun.values():
             sender.confirm()
         return again
+
+    def _formatted(self, letter: DeadLetter, destination: Destination) -> bytes:
+        """The event as a message. Raises Undeliverable, whatever the format trips over."""
+        try:
+            return self._formatters[destination.name].format(DuoEvent(letter.stream, letter.raw))
+        except Undeliverable:
+            raise
+        except Exception as error:
+            raise Undeliverable(
+                f"The format {destination.format.name} cannot write it: {type(error).__name__}.", reason="unformattable"
+            ) from error
 
     def _begin(self, destination: Destination) -> Sender:
         if destination.name not in self._senders:

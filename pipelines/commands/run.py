@@ -8,6 +8,7 @@ import logging
 from pipelines import __version__, exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
+from transforms.files import Unsafe
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         logs.set_up(verbose=arguments.verbose)
         _LOGGER.error("The log file %s cannot be opened: %s.", loaded.job.log_file, error.strerror)
-        return exit_codes.CONFIG
+        return exit_codes.STATE if isinstance(error, Unsafe) else exit_codes.CONFIG
     for notice in loaded.notices:
         _LOGGER.warning("%s", notice)
     _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from pipelines import exit_codes
+from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.printable import say
 from transforms.checkpoints import Record, store_at
 from transforms.duo.cursor import Cursor
 
@@ -23,14 +24,15 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
+    logs.set_up()
     directory = loaded.job.storage.checkpoint_dir
     store = store_at(directory)
     lines = list(_lines(store.records(), time.time()))
-    print(f"{'stream':<32} {'delivered up to (UTC)':<24} {'behind':>12} {'events':>12}  last commit")
+    say(f"{'stream':<32} {'delivered up to (UTC)':<24} {'behind':>12} {'events':>12}  last commit")
     for line in lines:
-        print(line)
+        say(line)
     if not lines:
-        print(f"No stream has a checkpoint in {directory} yet.")
+        say(f"No stream has a checkpoint in {directory} yet.")
     return exit_codes.OK
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.printable import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +20,9 @@ def run(arguments: argparse.Namespace) -> int:
     if loaded is None:
         return exit_codes.CONFIG
     for notice in loaded.notices:
-        print(f"Note: {notice}")
+        say(f"Note: {notice}")
     job = loaded.job
-    print(f"{arguments.config} is a valid configuration ({loaded.dialect}):")
+    say(f"{arguments.config} is a valid configuration ({loaded.dialect}):")
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
             targets = ", ".join(
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
                 for d in job.destinations_of(account.name, log_type)
             )
             who = f"{account.name}, every child account" if account.is_msp else account.name
-            print(f"  {log_type:<14} of {who:<24} → {targets}")
-    print(f"  checkpoints    in {job.storage.checkpoint_dir}")
-    print(f"  dead letters   in {job.storage.dead_letter_dir}")
+            say(f"  {log_type:<14} of {who:<24} → {targets}")
+    say(f"  checkpoints    in {job.storage.checkpoint_dir}")
+    say(f"  dead letters   in {job.storage.dead_letter_dir}")
     return exit_codes.OK

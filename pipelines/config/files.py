@@ -35,7 +35,7 @@ def inspect(job: Job, findings: Findings, translate: Translate) -> None:
         if destination.tls:
             look.at_tls(("destinations", index, "tls"), destination.tls)
     look.at_directory(("storage", "checkpoint_dir"), job.storage.checkpoint_dir)
-    look.at_directory(("storage", "dead_letter_dir"), job.storage.dead_letter_dir)
+    look.at_directory(("storage", "dead_letter_dir"), job.storage.dead_letter_dir, needed=False)
     if job.log_file:
         look.at_log_file(("log_file",), Path(job.log_file))
 
@@ -112,13 +112,16 @@ class _Look:
         key_file = tls.client_key_file or tls.client_cert_file
         self.at_words((*key, name), wrong_with_client_key(key_file, tls.client_cert_file, password))
 
-    def at_directory(self, key: KeyPath, text: str) -> None:
-        """A directory that can be written to, or be created by the program when it starts."""
+    def at_directory(self, key: KeyPath, text: str, *, needed: bool = True) -> None:
+        """A directory that can be written to, or be created by the program when it starts.
+
+        One that is not ``needed`` at once is worth a notice: a disk that is full or read-only for now should stop no service.
+        """
         if "://" in text:
             return
         path = Path(text)
-        if self.can_be_written(key, path) and _mode(path) & stat.S_IWOTH:
-            fix = "Name a directory that only this user can write to."
+        if self.can_be_written(key, path, needed=needed) and _mode(path) & stat.S_IWOTH:
+            fix = f"Run: chmod 700 {path}, or name another. The program refuses to run on it."
             self.notice(key, f"every user of this machine can write to {path}", fix)
 
     def at_log_file(self, key: KeyPath, path: Path) -> None:
@@ -132,7 +135,8 @@ class _Look:
             fix = "Name a file in a directory that only this user can write to."
             self.notice(key, f"every user of this machine can write to {path.parent}", fix)
 
-    def can_be_written(self, key: KeyPath, path: Path) -> bool:
+    def can_be_written(self, key: KeyPath, path: Path, *, needed: bool = True) -> bool:
+        tell = self.problem if needed else self.notice
         there = path
         while not _exists(there) and there != there.parent:
             there = there.parent
@@ -141,12 +145,12 @@ class _Look:
             return False
         if not there.is_dir():
             self.culprits.add(there)
-            self.problem(key, f"{path} cannot be {verb}: {there} is not a directory", "Name another directory.")
+            tell(key, f"{path} cannot be {verb}: {there} is not a directory", "Name another directory.")
             return False
         if not os.access(there, os.W_OK | os.X_OK):
             self.culprits.add(there)
             cause = "" if there == path else f": {there} cannot be written to"
-            self.problem(key, f"{path} cannot be {verb}{cause}", _ALLOW)
+            tell(key, f"{path} cannot be {verb}{cause}", _ALLOW)
             return False
         return True
 

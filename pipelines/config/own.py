@@ -175,6 +175,9 @@ def _destination(
     section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool
 ) -> Destination:
     written = _format(section.format, of_msp=of_msp)
+    if section.transport != "udp" and "max_events_per_sec" in section.model_fields_set:
+        what = f"max_events_per_sec is for udp; {section.transport} itself goes as fast as the receiver reads"
+        findings.notice((*key, "max_events_per_sec"), what, "Remove it.")
     octet = section.transport == "tls" and written.header is not None and written.header.style == "rfc5424"
     tls = _tls(section.tls, (*key, "tls"), around, findings) if section.tls else Tls()
     return Destination(
@@ -188,6 +191,7 @@ def _destination(
         max_message_bytes=section.max_message_bytes,
         connect_timeout_secs=section.connect_timeout_secs,
         delivery_timeout_secs=section.delivery_timeout_secs,
+        max_events_per_sec=section.max_events_per_sec,
     )
 
 

@@ -237,6 +237,13 @@ class DestinationSection(Section):
         description="Give up a batch after this long and read it again later; without it, wait.",
         examples=[300],
     )
+    max_events_per_sec: float = Field(
+        2000.0,
+        ge=1,
+        le=1_000_000,
+        description="udp only: the pace, all logs together. A receiver drops without a word what its buffer has no room for; "
+        "raise this where that was enlarged. A long event counts once for each 1,480 bytes.",
+    )
 
     @classmethod
     def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from pipelines.printable import printable, say
 from transforms.checkpoints import CheckpointStore
 from transforms.duo.cursor import Cursor
 from transforms.events import Stream
@@ -37,7 +38,7 @@ class Progress:
             self._repeat(stopped, _LINE_SECS, self._print_lines)
             return
         columns = (
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>5.1f}%"),
+            TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>5.1f}%"),
             TextColumn("{task.fields[events]:>12,} events {task.fields[rate]:>8,.0f}/s"),
             TimeElapsedColumn(), TimeRemainingColumn(),
         )  # fmt: skip
@@ -70,12 +71,12 @@ class Progress:
             left = (
                 f"{elapsed / gained * (1 - share):,.0f} s left" if gained > 0 and share < 1 else "done" if share >= 1 else "-"
             )
-            print(f"{name}: {share:.1%}, {events:,} events, {rate:,.0f}/s, {left}", file=sys.stderr, flush=True)
+            say(f"{name}: {share:.1%}, {events:,} events, {rate:,.0f}/s, {left}", to=sys.stderr)
 
     def _draw(self, bars: Bars, tasks: dict[str, TaskID]) -> None:
         for name, (share, events, rate) in self.state().items():
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=1.0, events=0, rate=0.0)
+                tasks[name] = bars.add_task(printable(name), total=1.0, events=0, rate=0.0)
             bars.update(tasks[name], completed=share, events=events, rate=rate)
 
 

@@ -20,12 +20,14 @@ from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
+from transforms.dead_letters import trouble_with_dead_letters
 from transforms.destinations import TRANSPORTS, registry
 from transforms.duo.budgets import BUDGETS
 from transforms.duo.feed import stream_of
 from transforms.duo.feed_registry import close_feeds
 from transforms.duo.prefetch import READ_AHEAD
 from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
+from transforms.files import Unsafe
 from transforms.lifecycle import STOP
 from transforms.pass_slots import SLOTS
 from transforms.secrets import SecretUnavailable
@@ -47,6 +49,16 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     except (StoreInUse, StoreUnusable) as error:
         _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
+    trouble = trouble_with_dead_letters(job.storage.dead_letter_dir)
+    if isinstance(trouble, Unsafe):
+        _LOGGER.error("The dead letter directory %s is not safe: %s.", job.storage.dead_letter_dir, trouble.strerror)
+        store.unlock()
+        return exit_codes.STATE
+    if trouble is not None:
+        _LOGGER.error(
+            "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
+            "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
+        )  # fmt: skip
     end_bundles_at_once()
     BUDGETS.load(job.storage.checkpoint_dir)
     previous = on_signals(lambda: STOP.request(grace_secs))

@@ -114,7 +114,7 @@ def test_each_flush_of_dead_letters_is_a_file_that_can_be_read(place):
     files = RemoteDeadLetterFiles(place)
     files.write([LETTER, LETTER])
     files.write([LETTER], sync=False)
-    files.sync()
+    files.sync([(LETTER.account, LETTER.log_type)])
     files.close()
     found = [m.path for m in FileSystems.match([f"{place}/*.avro"])[0].metadata_list]
     assert sorted(len(list(read_dead_letters(path))) for path in found) == [1, 2]

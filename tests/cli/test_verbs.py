@@ -1,7 +1,9 @@
 """The command line as a user types it: what each verb says and with which exit code it ends."""
 
 import json
+import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
 from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
+from transforms.formats import FORMATS
 
 
 def run(*words: object) -> int:
@@ -229,8 +232,8 @@ class TestReplay:
         def send_while_another_writes(one, letters):
             monkeypatch.setattr(replay._Replay, "_send", sending)
             (taken,) = (tmp_path / "dead").glob("*.avro.replaying")
-            open_file = next(iter(files._open.values()))
-            open_file.append([msgspec.structs.asdict(added)])
+            (kept,) = files._kept.values()
+            kept.file.append([msgspec.structs.asdict(added)])
             assert taken.exists()
             return sending(one, letters)
 
@@ -240,6 +243,91 @@ class TestReplay:
 
         assert receiver.wait_for(2, 10)
         assert receiver.unique_ids("auth") == {"t-1", "t-2"}
+
+    def test_a_message_whose_event_is_gone_is_kept_as_it_is_with_the_new_reason(self, config, receiver, tmp_path):
+        config.write_text(config.read_text().replace("format: json}", "format: json, max_message_bytes: 480}"))
+        alone = msgspec.structs.replace(
+            self.LETTER,
+            raw=b"",
+            message=b"m" * 500,
+            reason="unconfirmed_at_exit",
+            account_id="DA1",
+            api_host="api.example",
+        )
+        self.keep(tmp_path, alone)
+
+        for _ in range(2):
+            assert run("replay", config) == exit_codes.DELIVERY
+            (left,) = (tmp_path / "dead").glob("*.avro")
+            (again,) = read_dead_letters(left)
+            assert again == msgspec.structs.replace(
+                alone, time_ms=again.time_ms, reason="oversize", detail=again.detail, format="json"
+            )
+            assert again.time_ms > alone.time_ms
+            files_in(str(tmp_path / "dead")).close()
+        config.write_text(config.read_text().replace(", max_message_bytes: 480", ""))
+        assert run("replay", config) == exit_codes.OK
+        assert receiver.wait_for(1, 10)
+
+    def test_a_file_that_is_damaged_is_told_and_the_others_go_on(self, config, receiver, tmp_path, capsys):
+        self.keep(tmp_path, self.LETTER)
+        (good,) = (tmp_path / "dead").glob("*.avro")
+        whole = good.read_bytes()
+        (tmp_path / "dead" / "a.avro").write_bytes(b"no Avro at all")
+        (tmp_path / "dead" / "b.avro.replaying").write_bytes(whole[::-1])
+        (tmp_path / "dead" / "c.avro").mkdir()
+        (tmp_path / "dead" / "d.avro").symlink_to(config)
+        os.mkfifo(tmp_path / "dead" / "e.avro")
+        for number, at in enumerate(range(4, len(whole), 97)):  # a byte of the header, or of the block, is another
+            (tmp_path / "dead" / f"f{number}.avro").write_bytes(whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :])
+
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert receiver.wait_for(1, 10)
+        out, err = capsys.readouterr()
+        assert "files that cannot be read" in out
+        assert "a.avro stays as it is" in err
+        assert "Traceback" not in err
+        assert {path.name for path in (tmp_path / "dead").glob("[a-e].avro*")} == {
+            "a.avro", "b.avro.replaying", "c.avro", "d.avro", "e.avro"
+        }  # fmt: skip
+
+    def test_whatever_a_format_trips_over_is_a_letter_again(self, config, receiver, tmp_path, monkeypatch):
+        other = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
+        self.keep(tmp_path, self.LETTER, other)
+        make = FORMATS["json"]
+
+        class Trips:
+            def __init__(self, options):
+                self._real = make(options)
+
+            def format(self, event):
+                if b"t-1" in event.raw:
+                    raise OverflowError("date value out of range")
+                return self._real.format(event)
+
+        monkeypatch.setitem(FORMATS, "json", Trips)
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert receiver.wait_for(1, 10)
+        (left,) = (tmp_path / "dead").glob("*.avro")
+        (again,) = read_dead_letters(left)
+        assert (again.raw, again.reason) == (self.LETTER.raw, "unformattable")
+
+    def test_letters_go_over_udp_as_well(self, config, tmp_path):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
+            siem.bind(("127.0.0.1", 0))
+            siem.settimeout(10)
+            place = f"transport: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
+            config.write_text(re.sub(r"transport: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
+            self.keep(tmp_path, self.LETTER)
+            assert run("replay", config) == exit_codes.OK
+            assert siem.recv(65_536) == self.LETTER.raw
+
+    def test_letters_in_a_directory_that_others_can_write_to_are_not_believed(self, config, receiver, tmp_path, capsys):
+        self.keep(tmp_path, self.LETTER)
+        (tmp_path / "dead").chmod(0o777)
+        assert run("replay", config) == exit_codes.STATE
+        assert "Run: chmod 700" in capsys.readouterr().out
+        assert receiver.total() == 0
 
     def test_without_dead_letters_nothing_happens(self, config, capsys):
         assert run("replay", config) == exit_codes.OK

@@ -262,3 +262,14 @@ def test_json_says_whose_events_they_are_where_children_of_an_msp_are_among_them
     job = load(write(TWO_PARENTS)).job
     envelopes = {d.name: d.format.envelope for d in job.destinations}
     assert envelopes == {"both": True, "own": False, "child": True, "cef": False, "bare": False}
+
+
+def test_the_pace_of_udp_can_be_chosen_and_is_noticed_where_it_has_no_effect(write):
+    slow = replaced(OWN, "transport: tcp", "transport: udp\n    max_events_per_sec: 500")
+    loaded = load(write(slow))
+    assert loaded.job.destinations[0].max_events_per_sec == 500
+    assert loaded.notices == ()
+    (notice,) = load(write(replaced(slow, "transport: udp", "transport: tcp"))).notices
+    assert notice.key == "destinations.0.max_events_per_sec"
+    assert "is for udp" in notice.what
+    assert load(write(OWN)).job.destinations[0].max_events_per_sec == 2000

@@ -105,6 +105,7 @@ NO_PARAMETER = {
     "reading.relist_secs": "the default fits",
     "reading.overlap_max_rows": "a bound on memory that the default meets",
     "destinations.0.connect_timeout_secs": "the default fits",
+    "destinations.0.max_events_per_sec": "for udp, whose default fits any receiver",
     "destinations.0.format.header.style": "siem_header is the short form",
     "destinations.0.format.header.facility": "siem_header is the short form",
     "destinations.0.format.header.hostname": "siem_header is the short form",

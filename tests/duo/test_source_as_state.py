@@ -212,7 +212,7 @@ def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_c
     reader = endless.create_reader(None, None)
     assert not reader.start()
     assert not reader.advance()
-    assert "is not read on until siem takes connections" in caplog.text
+    assert "is not read on until siem can be used" in caplog.text
     assert "The certificate has expired." in caplog.text
 
     reachable.append(True)

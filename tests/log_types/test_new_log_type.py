@@ -52,12 +52,12 @@ def test_schema_and_sample_name_it():
 def test_its_answer_is_read_and_its_rows_are_written_in_every_format():
     out = run(
         """
-from transforms.duo.client import _read_page
+from transforms.duo.answers import read_page
 from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.settings import Format, SyslogHeader
 body = b'{"stat":"OK","response":{"entries":[{"telephony_id":"a","type":"sms"}],"metadata":{"next_offset":"7"}}}'
-answer = _read_page(body, log_types.LOG_TYPES["brand_new"])
+answer = read_page(body, log_types.LOG_TYPES["brand_new"])
 event = DuoEvent(Stream("main", "brand_new"), answer.rows[0])
 header = SyslogHeader("rfc5424")
 settings = [Format("json", envelope=True), Format("json", header), Format("cef"), Format("cef", profile="dls")]

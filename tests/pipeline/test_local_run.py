@@ -276,3 +276,26 @@ def test_a_checkpoint_that_cannot_be_written_repeats_nothing_in_this_process(job
 
     assert receiver.total() == 3_020
     assert "No space left" in caplog.text
+
+
+def test_one_odd_row_of_each_kind_in_the_middle_of_a_log_stops_none_of_the_others(job, simulator, receiver, tmp_path):
+    from tests.duo.odd_rows import odd_rows
+    from transforms.dead_letters import read_dead_letters
+
+    odd = list(odd_rows("odd", "2023-11-14T22:13:20.123+00:00").values())
+    begin_ms = now_ms() - 3_600_000
+    simulator.add("activity", 2_500, at_ms=begin_ms, spread_ms=60_000)
+    simulator.add("activity", odd, at_ms=begin_ms + 100_000)
+    simulator.add("activity", 2_500, at_ms=begin_ms + 200_000, spread_ms=60_000)
+    only = replace(
+        job,
+        destinations=(destination(receiver), destination(receiver, "cef", "cef")),
+        routes=(Route(("activity",), ("siem", "cef")),),
+    )
+    refused = 1  # the row that is no UTF-8, as JSON
+    with RunningJob(only):
+        assert receiver.wait_for(2 * (5_000 + len(odd)) - refused, 60)
+    letters = [letter for path in (tmp_path / "dead").glob("*.avro") for letter in read_dead_letters(path)]
+
+    assert [letter.reason for letter in letters] == ["not_utf8"]
+    assert letters[0].raw in odd

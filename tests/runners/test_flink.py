@@ -143,7 +143,7 @@ def test_a_destination_that_is_away_for_longer_than_the_checkpoint_timeout_holds
             away.refuse()
             away.reset_connections()
             assert away.total() < 40_000, "all was delivered before it went away; it proves nothing"
-            wait_until(lambda: "is not read on until away takes connections" in flink.log("pool"), "the stream to be held")
+            wait_until(lambda: "is not read on until away can be used" in flink.log("pool"), "the stream to be held")
             flink.wait_for("the restart of its part to be counted", lambda: flink.restarts(job) == 1)
             for _ in range(4):
                 duo.simulator.add("activity", 10)

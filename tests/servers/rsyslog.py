@@ -47,10 +47,15 @@ class Tls:
 
 @dataclass(frozen=True)
 class Listener:
-    """One input: ``tcp`` and ``udp`` for themselves, ``tls`` with files. TCP takes lines and counted octets alike."""
+    """One input: ``tcp`` and ``udp`` for themselves, ``tls`` with files. TCP takes lines and counted octets alike.
+
+    Attributes:
+      default_buffer: udp: as rsyslog comes; else one that takes whatever a test sends at once.
+    """
 
     name: str
     transport: str = "tcp"
+    default_buffer: bool = False
 
 
 class Rsyslog:
@@ -78,7 +83,7 @@ class Rsyslog:
     def _input(self, listener: Listener) -> str:
         place = f'port="{self._ports[listener.name]}" address="127.0.0.1"'
         if listener.transport == "udp":
-            return f'type="imudp" {place} rcvbufSize="16m"'
+            return f'type="imudp" {place}' + ("" if listener.default_buffer else ' rcvbufSize="16m"')
         if listener.transport == "tls":
             place += ' streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="x509/certvalid"'
         else:

@@ -7,10 +7,11 @@ Why a goodbye: syslog over TCP knows no acknowledgement, and what a kernel ackno
 our end of the stream with its own has read everything before it, because a read gives the end last. So a connection is ended
 whenever it is quiet, and now and then when it is not: only then is it known that all of it was read.
 
-    we said goodbye        the receiver's own end: read. A reset: perhaps not. Neither: it hangs, and is waited for.
+    we said goodbye        the receiver's own end: read. A reset, or a silent kernel: perhaps not. Neither: it hangs, and is
+                           waited for.
     the receiver did       it may have said so with bytes unread, as a process does that is shut down: its kernel answers with a
                            reset when the process is gone. Our own side stays open, or no reset would come, and is watched for
-                           ``watch_secs``; then all was read.
+                           ``goodbye_watch_secs``; then all was read.
 
 Contract: nothing here blocks, writes or connects. Not thread-safe; part of one sender.
 """
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from transforms.destinations.connection import Connection
+from transforms.destinations.patience import Tuning
 from transforms.destinations.replay_buffer import Block
 from transforms.destinations.socket_probe import Peer
 
@@ -49,31 +51,38 @@ class Ending:
     by_peer: bool
     said: bool = False
 
-    def outcome(self, now: float, watch_secs: float, at_once_secs: float) -> Outcome | None:
+    def outcome(self, now: float, tuning: Tuning) -> Outcome | None:
         """How it ended; None where that is not known yet. A reset at once after our goodbye is the answer to it, or chance."""
         if not self.by_peer and not self.said:
             self.said = self.connection.shut()
         peer = self.connection.end()
         if peer is Peer.RESET:
-            at_once = not self.by_peer and now - self.since < at_once_secs
+            at_once = not self.by_peer and now - self.since < tuning.goodbye_refused_secs
             return Outcome.REFUSED if at_once else Outcome.UNREAD
         if not self.by_peer and not self.said and peer is Peer.CLOSED:
             self.by_peer, self.since = True, now  # it was quicker than our goodbye
         if self.by_peer:
-            return Outcome.READ if now - self.since >= watch_secs else None
-        return Outcome.READ if peer is Peer.CLOSED else None
+            return Outcome.READ if now - self.since >= tuning.goodbye_watch_secs else None
+        if peer is Peer.CLOSED:
+            return Outcome.READ
+        facts = self.connection.facts()
+        return Outcome.UNREAD if facts is not None and facts.silent_for(tuning.silence_secs) else None
 
 
 class Endings:
     """The connections of one sender that are ending."""
 
-    def __init__(self, watch_secs: float, at_once_secs: float) -> None:
-        self._watch_secs = watch_secs
-        self._at_once_secs = at_once_secs
+    def __init__(self, tuning: Tuning) -> None:
+        self._tuning = tuning
         self._endings: list[Ending] = []
 
     def __len__(self) -> int:
         return len(self._endings)
+
+    @property
+    def unanswered(self) -> bool:
+        """A goodbye of ours waits for its answer."""
+        return any(not ending.by_peer for ending in self._endings)
 
     def blocks(self) -> Iterator[Block]:
         """What they carried, and nobody knows whether it was read."""
@@ -95,7 +104,7 @@ class Endings:
         """What has ended since the last look, with the blocks that it carried; closed and forgotten here."""
         found: list[tuple[Outcome, list[Block]]] = []
         for ending in list(self._endings):
-            outcome = ending.outcome(now, self._watch_secs, self._at_once_secs)
+            outcome = ending.outcome(now, self._tuning)
             if outcome is not None:
                 ending.connection.abandon()
                 self._endings.remove(ending)

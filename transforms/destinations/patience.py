@@ -38,6 +38,8 @@ class Tuning:
       read_within_secs: a connection that was reset after so long counts as a chance to read, see ``replay_buffer``.
       goodbye_idle_secs, goodbye_age_secs, goodbye_bytes: a connection is ended once it is quiet for so long, so old, or has
         carried so much. Each end costs a new connection, and makes what is repeated after a crash smaller.
+      goodbye_wait_secs: how long the next bundle waits for the answer to a goodbye. While the receiver still reads the
+        connection before, events on the next one may overtake what is left there.
       goodbye_watch_secs: how long after a receiver's own goodbye a reset is still looked for.
       goodbyes_at_once: so many of our goodbyes may be without an answer before the next connection is kept open instead.
       goodbye_refused_secs, goodbyes_refused: a reset so soon after a goodbye is taken for the answer to it; after so many of
@@ -60,6 +62,7 @@ class Tuning:
     goodbye_idle_secs: float = 10.0
     goodbye_age_secs: float = 60.0
     goodbye_bytes: int = 2 * 1024 * 1024
+    goodbye_wait_secs: float = 1.0
     goodbye_watch_secs: float = 10.0
     goodbyes_at_once: int = 3
     goodbye_refused_secs: float = 2.0

@@ -57,6 +57,10 @@ class TcpFacts(NamedTuple):
     last_ack_ms: int
     window_bytes: int | None
 
+    def silent_for(self, secs: float) -> bool:
+        """The peer was asked, and acknowledged nothing for so long."""
+        return self.unanswered >= 2 and self.last_ack_ms >= secs * 1000
+
 
 def unacknowledged_bytes(sock: socket.socket) -> int | None:
     """Bytes that were written and not yet acknowledged by the peer's kernel; None where this system cannot say."""

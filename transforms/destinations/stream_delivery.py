@@ -37,6 +37,7 @@ from transforms.destinations.replay_buffer import Block
 from transforms.destinations.unread import BlockReceipt, Unread
 from transforms.errors import BundleReplaced, DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
 from transforms.events import Stream
+from transforms.lifecycle import STOP
 from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class StreamSender:
         self._look_at_endings()
         if self._since(self._opened_at) >= self._tuning.goodbye_age_secs and self._may_say_goodbye():
             self._say_goodbye()
+            self._wait_for_answer()
         self._queue_unread()
 
     def send(self, message: bytes) -> None:
@@ -122,6 +124,7 @@ class StreamSender:
             self._commit()
             if self._unread.replay.size_bytes >= self._tuning.goodbye_bytes and self._may_say_goodbye():
                 self._say_goodbye()
+                self._wait_for_answer()
         return BlockReceipt(self._unread, self._number)
 
     def check(self) -> None:
@@ -272,8 +275,7 @@ class StreamSender:
         if waited < min(self._tuning.silence_secs, self._tuning.stall_secs):
             return
         facts = connection.facts()
-        silence_ms = self._tuning.silence_secs * 1000
-        if facts is not None and facts.unanswered >= 2 and facts.last_ack_ms >= silence_ms:
+        if facts is not None and facts.silent_for(self._tuning.silence_secs):
             raise ConnectionLost(f"the receiver acknowledged nothing for {facts.last_ack_ms / 1000:.0f} s")
         self._health.stalled(f"connected, but it took nothing for {waited:.0f} s")
 
@@ -371,6 +373,15 @@ class StreamSender:
         else:
             self._connection = None
             self._unread.ending(connection, self._clock.monotonic_secs(), by_peer=False)
+
+    def _wait_for_answer(self) -> None:
+        """For a moment. Never raises: what there is to wait for was delivered."""
+        end = self._clock.monotonic_secs() + self._tuning.goodbye_wait_secs
+        pause = self._tuning.ack_poll_min_secs
+        while self._unread.endings.unanswered and self._clock.monotonic_secs() < end and not STOP.expired:
+            self._clock.sleep(pause)
+            pause = min(pause * 1.5, self._tuning.ack_poll_max_secs)
+            self._look_at_endings()
 
     def _look_at_endings(self) -> None:
         self._unread.look(self._clock.monotonic_secs())

@@ -6,8 +6,8 @@ UDP promises nothing: a datagram that is dropped on the way, or because the rece
 What can be known is used: the socket is connected, so that a refusal ("nobody listens", an ICMP message) comes back as an error
 of a later call. confirm() waits a moment for it. After a refusal the bundle is sent again from its beginning, with back-off,
 the first datagram alone to see whether anybody listens; so a bundle, or two, may arrive twice. A refusal that shows before the
-first datagram of a bundle was meant for the bundle before it, which is then sent again as well. Sending pauses a moment after
-each burst, because a receiver's default buffer holds only about a hundred datagrams.
+first datagram of a bundle was meant for the bundle before it, which is then sent again as well. All that is sent, the first
+time or again, keeps to the pace of ``transforms.destinations.pace``: a receiver's buffer holds only about a hundred datagrams.
 
 Contract: as in ``transforms.destinations``; longer than a datagram can be is ``Undeliverable``, never cut.
 """
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from transforms.destinations import socket_probe
 from transforms.destinations.connection import poll
 from transforms.destinations.health import health_of
+from transforms.destinations.pace import pace_of
 from transforms.errors import BundleReplaced, DeliveryTimeout, RetryLater, Stopping, Undeliverable
 from transforms.lifecycle import STOP
 from transforms.receipts import READ_AT_ONCE, Receipt
@@ -39,13 +40,10 @@ class Tuning:
     """Times and sizes that nobody configures; tests shorten them.
 
     Attributes:
-      burst_bytes, pause_secs: a pause of this length after so many bytes.
       refusal_secs: how long confirm() waits for a refusal.
       backoff_first_secs, backoff_max_secs: bounds of the pauses after refusals.
     """
 
-    burst_bytes: int = 64 * 1024
-    pause_secs: float = 0.001
     refusal_secs: float = 0.005
     backoff_first_secs: float = 0.5
     backoff_max_secs: float = 30.0
@@ -68,12 +66,12 @@ class UdpSender:
         self._destination = destination
         self._tuning = tuning
         self._health = health_of(destination)
+        self._pace = pace_of(destination)
         self._socket: socket.socket | None = None
         self._largest = 0
         self._bundle: list[bytes] = []
         self._before: list[bytes] = []  # the bundle before: a refusal of it may still be on its way
         self._refused: list[bytes] = []  # the bundle before, once that refusal has come
-        self._burst = 0
         self._refusals = 0
         self._waiting_since: float | None = None
         self._interrupted = False
@@ -176,6 +174,8 @@ class UdpSender:
         self._largest = min(destination.max_message_bytes or _LARGEST[socket.AF_INET6], _LARGEST[family])
 
     def _send_one(self, sock: socket.socket, message: bytes) -> None:
+        if (wait_secs := self._pace.take(len(message))) > 0:
+            self._rest(wait_secs)
         while True:
             try:
                 sock.send(message)
@@ -183,10 +183,6 @@ class UdpSender:
             except BlockingIOError:
                 self._watch()
                 poll(sock, select.POLLOUT, 0.2)
-        self._burst += len(message)
-        if self._burst >= self._tuning.burst_bytes:
-            self._burst = 0
-            self._rest(self._tuning.pause_secs)
 
     def _insist(self, cause: str) -> None:
         """Sends everything that may have been refused once more, until no refusal comes while doing so."""

@@ -51,7 +51,7 @@ class Unread:
 
     def __init__(self, tuning: Tuning, health: Health) -> None:
         self.replay = ReplayBuffer(tuning.replay_unknown_bytes, tuning.replay_floor_bytes, tuning.replay_cap_bytes)
-        self.endings = Endings(tuning.goodbye_watch_secs, tuning.goodbye_refused_secs)
+        self.endings = Endings(tuning)
         self.again: list[Block] = []
         self.given_up: list[Block] = []
         self.first = 1

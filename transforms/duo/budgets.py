@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from transforms.duo.rate import Pace, RateBudget
+from transforms.files import open_new, read_own
 
 _LOGGER = logging.getLogger(__name__)
 FILE_NAME = ".rate-budgets"
@@ -134,11 +135,12 @@ _decode_file = msgspec.json.Decoder(_File).decode
 
 def _read(path: Path) -> dict[str, _Entry]:
     try:
-        file = _decode_file(path.read_bytes())
+        file = _decode_file(read_own(path))
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _LOGGER.warning("%s is not readable and not used: %s. How fast Duo may be called is learnt anew.", path, error)
+        cause = error.strerror if isinstance(error, OSError) else error
+        _LOGGER.warning("%s is not readable and not used: %s. How fast Duo may be called is learnt anew.", path, cause)
         return {}
     if file.v != _VERSION:
         _LOGGER.warning("%s has version %d and is not used: this release reads version %d.", path, file.v, _VERSION)
@@ -148,9 +150,8 @@ def _read(path: Path) -> dict[str, _Entry]:
 
 def _write(path: Path, content: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = open_new(fresh)
     try:
-        os.fchmod(descriptor, 0o600)  # also where an older file had another mode
         os.write(descriptor, content)
     finally:
         os.close(descriptor)

@@ -20,8 +20,7 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import duo_client
 import msgspec
 from duo_client.client import DEFAULT_CA_CERTS
 
+from transforms.duo.answers import malformed, read_page
 from transforms.duo.log_types.base import LogType
 from transforms.duo.paging import Answer
 from transforms.duo.windows import Call
@@ -54,16 +54,6 @@ class _Failure(msgspec.Struct):
 
 
 _decode_failure = msgspec.json.Decoder(_Failure).decode
-
-
-@cache
-def _page_decoder(rows_key: str) -> Callable[[bytes], Any]:
-    """Decodes an answer that has its rows under a key of ``response``, or, without one, as the response; rows stay raw."""
-    response: Any = list[msgspec.Raw] | None
-    if rows_key:
-        fields: list[Any] = [(rows_key, response, None), ("metadata", dict[str, Any] | None, None)]
-        response = msgspec.defstruct("Response", fields) | None
-    return msgspec.json.Decoder(msgspec.defstruct("Envelope", [("stat", str), ("response", response, None)])).decode
 
 
 class DuoClient(duo_client.Admin):
@@ -96,7 +86,7 @@ class DuoClient(duo_client.Admin):
         status, headers, body = self._call_once_more_if_stale("GET", log_type.path, params)
         if status != 200:
             raise self._failure(status, headers, body, log_type.path, log_type.ends_on)
-        return _read_page(body, log_type)
+        return read_page(body, log_type)
 
     def fetch_children(self) -> list[dict[str, Any]]:
         """The child accounts of an Accounts API parent, as Duo lists them."""
@@ -108,7 +98,7 @@ class DuoClient(duo_client.Admin):
             children = msgspec.json.decode(body)["response"]
             return [child for child in children if isinstance(child, dict) and child.get("account_id")]
         except (msgspec.DecodeError, KeyError, TypeError):
-            raise _malformed("the list of child accounts", body) from None
+            raise malformed("the list of child accounts", body) from None
 
     def close(self) -> None:
         """Ends the kept connection."""
@@ -288,49 +278,6 @@ def _params(log_type: LogType, call: Call) -> dict[str, str]:
     if call.next_offset:
         params[log_type.cursor_param] = call.next_offset
     return params
-
-
-def _read_page(body: bytes, log_type: LogType) -> Answer:
-    try:
-        envelope = _page_decoder(log_type.rows_key)(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _malformed(log_type.path, body) from None
-    response = envelope.response if envelope.stat == "OK" else None
-    rows = response if isinstance(response, list) else getattr(response, log_type.rows_key or "-", None)
-    if rows is None:
-        raise _malformed(log_type.path, body)
-    metadata = getattr(response, "metadata", None) or {}
-    # bytes() copies each row out of the body, so that one kept row does not keep a whole page in memory.
-    raw = [bytes(row) for row in rows]
-    if b"\n" in body or b"\r" in body:
-        raw = [_on_one_line(row) for row in raw]
-    return Answer(raw, _normalised_offset(metadata.get("next_offset")), _normalised_total(metadata.get("total_objects")))
-
-
-def _on_one_line(row: bytes) -> bytes:
-    """A row without line breaks: between two JSON tokens they mean nothing, inside a string JSON forbids them."""
-    if b"\n" in row or b"\r" in row:
-        return msgspec.json.format(row, indent=-1)
-    return row
-
-
-def _normalised_offset(offset: Any) -> str | None:
-    """Duo's three shapes of a cursor (list of two, text, number) as the one text that it takes back."""
-    if isinstance(offset, list):
-        return ",".join(str(part) for part in offset) or None
-    return str(offset) if offset not in (None, "") else None
-
-
-def _normalised_total(total: Any) -> int | None:
-    """Duo's two shapes of a count (number, or value with relation) as a number; None where it tells none, or only a bound."""
-    if isinstance(total, dict):
-        total = total.get("value") if total.get("relation", "eq") == "eq" else None
-    return total if isinstance(total, int) and not isinstance(total, bool) else None
-
-
-def _malformed(what: str, body: bytes) -> RetryLater:
-    kind = "HTML" if body.lstrip()[:1] == b"<" else "not the JSON of a log page"
-    return RetryLater(f"{what} answered 200 with {len(body)} bytes that are {kind}.", kind="malformed")
 
 
 def _proxy_headers(user: str | None, password: str) -> dict[str, str]:

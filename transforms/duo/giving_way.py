@@ -55,7 +55,7 @@ class LiveStream:
     def _runs(self) -> bool:
         """A running copy holds the directory's lock. Trying for a shared one does not disturb it."""
         try:
-            descriptor = os.open(self._directory / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._directory / ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return False
         try:

@@ -28,11 +28,20 @@ _MOST_STUCK_PAGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One page as Duo gave it: raw rows, its cursor, and how many rows it says the window has (None where it says nothing)."""
+    """One page as Duo gave it.
+
+    Attributes:
+      rows: raw. next_offset: Duo's page cursor.
+      total: how many rows it says the window has; None where it says nothing.
+      cursor_lost: there was a page cursor, but not one that could be read or sent.
+      odd_rows: how many of the rows are not JSON as it should be.
+    """
 
     rows: list[bytes]
     next_offset: str | None = None
     total: int | None = None
+    cursor_lost: bool = False
+    odd_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

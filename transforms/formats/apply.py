@@ -2,10 +2,16 @@
 
 Place in the flow: between ``SplitPages`` and ``SendToDestination``, fused with both. An event that the format cannot write
 becomes a dead letter with its reason; the stream goes on.
+
+Contract: no event fails its bundle here. A bundle that fails is read and sent again, and would fail again, for ever. So an
+error that a format does not raise on purpose is a dead letter, too (``format_failed``). It is a bug, and told with its
+traceback, once for each place; never with what the error says, which may quote the event.
 """
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +23,9 @@ from transforms.errors import Undeliverable
 from transforms.events import DuoEvent
 from transforms.formats import FORMATS, Formatter
 from transforms.settings import Destination
+
+_LOGGER = logging.getLogger(__name__)
+_PLACES_TOLD = 20
 
 
 class FormatEvents(beam.DoFn):
@@ -31,6 +40,7 @@ class FormatEvents(beam.DoFn):
         self._destination = destination
         self._accounts = accounts
         self._formatter: Formatter | None = None
+        self._told: set[str] = set()
 
     def setup(self) -> None:
         self._formatter = FORMATS[self._destination.format.name](self._destination.format)
@@ -43,5 +53,22 @@ class FormatEvents(beam.DoFn):
         try:
             return ((event, self._formatter.format(event)),)
         except Undeliverable as error:
-            Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
-            return (beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error)),)
+            return self._dead(event, error)
+        except Exception as error:  # see the module
+            return self._dead(event, self._bug(event, error))
+
+    def _dead(self, event: DuoEvent, error: Undeliverable) -> Sequence[Any]:
+        Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
+        return (beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error)),)
+
+    def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
+        kind = type(error).__name__
+        place = "".join(traceback.format_tb(error.__traceback__)[-3:])
+        if place not in self._told and len(self._told) < _PLACES_TOLD:
+            self._told.add(place)
+            _LOGGER.error(
+                "%s: an event could not be written as %s, for a reason that nobody expected (%s). It is a dead letter; the "
+                "stream goes on.\n%s",
+                event.stream, self._destination.format.name, kind, place,
+            )  # fmt: skip
+        return Undeliverable(f"The format failed: {kind}.", reason="format_failed")

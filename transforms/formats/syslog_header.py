@@ -3,8 +3,8 @@
 Place in the flow: a format asks for one with ``make`` when it is made, and calls it once per event.
 
 Contract: a header is printable ASCII that ends where the message begins; its time is the event's, in UTC, or now where the
-row has none. The locale and the time zone of the host never matter. No byte order mark is written: receivers keep it in the
-message, and parsers that look for ``CEF:`` or ``{`` at the start then fail.
+row has none that can be written (years 1970 to 9999). The locale and the time zone of the host never matter. No byte order mark
+is written: receivers keep it in the message, and parsers that look for ``CEF:`` or ``{`` at the start then fail.
 
     RFC 5424    <134>1 2023-11-14T22:13:20.123Z HOST APP - MSGID - MESSAGE        MSGID is the log type
     RFC 3164    <134>Nov 14 22:13:20 HOST APP: MESSAGE                            for JSON
@@ -38,6 +38,7 @@ _NOT_IN_TAG = re.compile(r"[^A-Za-z0-9_-]")
 _SEVERITIES = (6, 6, 6, 6, 5, 5, 4, 4, 3, 2, 2)
 _WARNING = 4
 _NOTICE = 5
+_END_MS = 253_402_300_800_000  # the year 10000
 
 
 class HeaderWriter(Protocol):
@@ -84,7 +85,7 @@ class _Rfc5424:
         self._last = (-1, "")
 
     def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:
-        second, ms = divmod(self._clock_ms() if time_ms is None else time_ms, 1000)
+        second, ms = divmod(_writable_ms(time_ms, self._clock_ms), 1000)
         # Events come in the order of their time, many in one second: its text is kept.
         last, text = self._last
         if second != last:
@@ -104,7 +105,7 @@ class _Rfc3164:
         self._last = (-1, "")
 
     def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:  # noqa: ARG002 # this style has no place for it
-        minute, second = divmod((self._clock_ms() if time_ms is None else time_ms) // 1000, 60)
+        minute, second = divmod(_writable_ms(time_ms, self._clock_ms) // 1000, 60)
         last, text = self._last
         if minute != last:
             at = _utc(60 * minute)
@@ -121,6 +122,13 @@ def _priorities(facility: int, version: str) -> tuple[str, ...]:
 
 def _printable(name: str) -> str:
     return _NOT_PRINTABLE.sub("_", name)
+
+
+def _writable_ms(time_ms: int | None, clock_ms: Callable[[], int]) -> int:
+    """The event's time, else now; a clock that is out of its mind is taken for the nearest time that can be written."""
+    if time_ms is not None and 0 <= time_ms < _END_MS:
+        return time_ms
+    return min(max(clock_ms(), 0), _END_MS - 1)
 
 
 def _utc(second: int) -> dt.datetime:

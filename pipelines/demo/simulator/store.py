@@ -50,7 +50,10 @@ class EventLog:
         return range(first, first + len(times_ms))
 
     def add_given(self, rows: Iterable[bytes | dict[str, Any]], at_ms: int | None) -> list[str]:
-        """Adds rows as they are, at ``at_ms`` or at the time that each row itself says; returns their ids."""
+        """Adds rows as they are, at ``at_ms`` or at the time that each row itself says; returns their ids.
+
+        With ``at_ms`` bytes need not be JSON; what stands for their id is a digest.
+        """
         parsed = [_parse(row, self.factory.log_type, at_ms) for row in rows]
         with self._lock:
             for time_ms, event_id, raw in parsed:
@@ -145,7 +148,12 @@ class EventLog:
 
 def _parse(row: bytes | dict[str, Any], log_type: str, at_ms: int | None) -> tuple[int, str, bytes]:
     raw = row if isinstance(row, bytes) else msgspec.json.encode(row)
-    fields = msgspec.json.decode(raw)
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if at_ms is None:
+            raise
+        return at_ms, digest_of(raw), raw  # an odd row: it is served as it is
     event_id = str(fields[ID_FIELDS[log_type]]) if log_type in ID_FIELDS else digest_of(raw)
     return (_time_ms(fields) if at_ms is None else at_ms), event_id, raw
 

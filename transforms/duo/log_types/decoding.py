@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from transforms.duo.loose_json import without_depth
 from transforms.errors import Undeliverable
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -26,6 +27,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 # A text where an object is usual becomes the first of these that the object has; an object where a text is usual is told by it.
 _NAMING_KEYS = ("name", "address")
 _MAX_INTEGER_DIGITS = 400
+_DEEPEST = 20
 
 
 class RowDecoder(Generic[T]):
@@ -44,19 +46,35 @@ class RowDecoder(Generic[T]):
         """The row as a struct. Raises Undeliverable (``not_an_object``)."""
         try:
             return self._decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MemoryError):
             return fit(self._row_type, load_object(raw))
 
 
 def load_object(raw: bytes) -> dict[str, Any]:
-    """A row as a plain dict; bytes that are no UTF-8 and lone surrogates become U+FFFD. Raises Undeliverable."""
+    """A row as a plain dict; bytes that are no UTF-8 and lone surrogates become U+FFFD. Raises Undeliverable.
+
+    What is nested more deeply than any field of Duo's is None.
+    """
     try:
-        row = json.loads(raw.decode("utf-8", "replace"), parse_int=_integer, strict=False)
-    except (ValueError, RecursionError):
+        row = _load(raw)
+    except RecursionError:
+        row = _load_shallow(raw)
+    except ValueError:
         row = None
     if not isinstance(row, dict):
         raise Undeliverable("The row is not a JSON object.", reason="not_an_object")
     return row
+
+
+def _load(raw: bytes) -> Any:
+    return json.loads(raw.decode("utf-8", "replace"), parse_int=_integer, strict=False)
+
+
+def _load_shallow(raw: bytes) -> Any:
+    try:
+        return _load(without_depth(raw, _DEEPEST))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _integer(digits: str) -> int | None:

@@ -44,7 +44,7 @@ class Place(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
 
 def iso_to_ms(text: str | None) -> int | None:
-    """ISO 8601 time → milliseconds since the epoch, cut, not rounded. Without an offset it is taken as UTC."""
+    """ISO 8601 time → milliseconds since the epoch, cut, not rounded; without an offset taken as UTC. See ``valid_ms``."""
     if text is None or len(text) < _SHORTEST_TIME:
         return None
     try:
@@ -54,8 +54,8 @@ def iso_to_ms(text: str | None) -> int | None:
         since = time - _EPOCH
     except (ValueError, OverflowError):
         return _iso_parts_to_ms(text)
-    ms = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
-    return ms if ms >= 0 else None
+    # A time zone can lead out of the years that can be written.
+    return valid_ms(since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000)
 
 
 def _iso_parts_to_ms(text: str) -> int | None:
@@ -67,8 +67,7 @@ def _iso_parts_to_ms(text: str) -> int | None:
         since = dt.datetime.fromisoformat(f"{day}T{clock}{offset_hours or '+00'}:{offset_minutes or '00'}") - _EPOCH
     except (ValueError, OverflowError):
         return None
-    ms = since.days * 86_400_000 + since.seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
-    return ms if ms >= 0 else None
+    return valid_ms(since.days * 86_400_000 + since.seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3]))
 
 
 def valid_ms(ms: int | None) -> int | None:
