@@ -99,7 +99,8 @@ class Disk:
         if flags & os.O_CREAT:
             self._reach(mine, space=not Path(mine).exists())
         descriptor = self._open_call(path, flags, mode, **named)
-        self._files[descriptor] = (mine, self.simulation.current.group)
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_DIRECTORY) or Path(mine).is_dir():
+            self._files[descriptor] = (mine, self.simulation.current.group)
         if flags & os.O_CREAT:
             self._open_new(mine)
         return descriptor
