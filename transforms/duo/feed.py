@@ -21,7 +21,8 @@ import time
 from collections import Counter
 
 from transforms.duo.budgets import budget_of
-from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
+from transforms.duo.client import DuoClient, PageRefused
+from transforms.duo.connections import IDLE_SECS
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
