@@ -13,6 +13,7 @@ import threading
 
 from transforms.destinations import registry
 from transforms.lifecycle import STOP
+from transforms.threads import NO_THREAD, started
 
 _LOGGER = logging.getLogger(__name__)
 _EVERY_SECS = 5.0
@@ -26,8 +27,9 @@ def look_after_connections() -> None:
     global _thread  # noqa: PLW0603 - one per process is the point
     with _lock:
         if _thread is None or not _thread.is_alive():
-            _thread = threading.Thread(target=_run, name="connections", daemon=True)
-            _thread.start()
+            _thread = started(_run, "connections")
+            if _thread is None:
+                _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
 
 
 def _run() -> None:

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duo_client
 import msgspec
@@ -50,6 +50,18 @@ _BAD_TIMESTAMP_CODES = (40104, 40105)
 
 class PageRefused(DuoLogSyncError):
     """Duo refuses the call's parameters (400): a page cursor that expired, or a window that it does not serve."""
+
+
+class PageClient(Protocol):
+    """What a feed asks of Duo; ``DuoClient`` is one."""
+
+    def fetch_page(self, log_type: LogType, call: Call) -> Answer:
+        """One page. Raises the errors of the module."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is to be asked for a while. May be used again afterwards."""
+        ...
 
 
 class _Failure(msgspec.Struct):
@@ -187,7 +199,7 @@ class DuoClient(duo_client.Admin):
         if status >= 500 or status not in (400, 401, 403, 404, 410):
             kind = "server_error" if status >= 500 else "unexpected_status"
             return RetryLater(f"{said}.", kind=kind, wait_secs=self._retry_after_secs(headers))
-        if failure.stat != "FAIL" or failure.code // 100 != status:
+        if status != 410 and not _is_duos(status, failure):  # nobody but Duo says that a log is gone
             return RetryLater(
                 f"{said} with {len(body)} bytes that are not Duo's: something between here and {self.place} answers in its "
                 "place, a proxy or a gateway.",
@@ -343,6 +355,11 @@ def _normalised_total(total: Any) -> int | None:
 def _malformed(what: str, body: bytes) -> RetryLater:
     kind = "HTML" if body.lstrip()[:1] == b"<" else "not the JSON of a log page"
     return RetryLater(f"{what} answered 200 with {len(body)} bytes that are {kind}.", kind="malformed")
+
+
+def _is_duos(status: int, failure: _Failure) -> bool:
+    """Whether a refusal is written like Duo's, whose codes begin with the status."""
+    return failure.stat == "FAIL" and failure.code // 100 == status
 
 
 def _served_at(headers: Any) -> float | None:

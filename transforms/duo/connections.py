@@ -207,7 +207,7 @@ class Connections:
         self._drop(lambda connection: place is None or connection.place == place)
 
     def tidy(self) -> None:
-        """Closes those that are old, and those that their peer has closed. Costs nothing when called more than once a second."""
+        """Closes those that are old, and those that their peer has closed. Cheap: looks once a second at most."""
         now = self._clock.monotonic_secs()
         if now - self._tidied_at >= _TIDY_SECS:
             self._tidied_at = now
