@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 
 from transforms.errors import WontHeal
 from transforms.events import Stream
+from transforms.threads import NO_THREAD, started
 
 _LOGGER = logging.getLogger(__name__)
 _FIRST_SECS = 2.0
@@ -136,8 +137,12 @@ class Holds:
             hold.looked.wait(max(0.0, deadline - time.monotonic()))
 
     def _start_look(self, stream: Stream, name: str, hold: _Hold) -> None:
-        hold.probing = True
-        threading.Thread(target=self._look, args=(stream, name, hold), name=f"look at {name}", daemon=True).start()
+        hold.probing = started(self._look, f"look at {name}", stream, name, hold) is not None
+        if not hold.probing:
+            hold.not_before = time.monotonic() + _PROBE_EVERY_SECS
+            hold.told = False
+            hold.looked.set()
+            _LOGGER.warning("%s cannot be looked at: %s. It is tried again.", name, NO_THREAD)
 
     @staticmethod
     def _tell(stream: Stream, destination: str, hold: _Hold, now: float) -> None:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from transforms import descriptors
 from transforms.errors import RetryLater, WontHeal
 
 SCHEMES = ("env", "file", "config", "gcp")
@@ -65,6 +66,8 @@ def _from_file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
+        if descriptors.ran_out(error):
+            raise descriptors.shortage(f"reading the secret file {path}") from None
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SecretUnavailable(f"The secret file {path} cannot be read: {reason}.") from None
 
@@ -77,7 +80,9 @@ def _from_config(locator: str) -> str:
         node = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         for key in keys.split("."):
             node = node[int(key)] if isinstance(node, list) else node[key]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, yaml.YAMLError) as error:
+        if descriptors.ran_out(error):
+            raise descriptors.shortage(f"reading {path}") from None
         # The cause is left out on purpose: a YAML error quotes the line it stumbled over, and that may be the secret.
         raise SecretUnavailable(f"{keys} cannot be read from {path}. Is the file still there, and readable?") from None
     return str(node).strip()

@@ -24,7 +24,8 @@ from typing import Protocol
 
 from transforms.duo.client import DuoClient
 from transforms.duo.feed import USER_AGENT
-from transforms.errors import DuoLogSyncError, WontHeal
+from transforms.duo.trouble import REFUSAL_WAITS_SECS
+from transforms.errors import BadCredentials, DuoLogSyncError, WontHeal
 from transforms.lifecycle import STOP
 from transforms.settings import Account
 
@@ -123,6 +124,7 @@ class Children:
         self._running: dict[str, tuple[Child, Sequence[StreamOfChild]]] = {}
         self._ending: dict[str, Sequence[StreamOfChild]] = {}
         self._listed = False
+        self._refusals = 0
         self._trouble: str | None = None
 
     def follow(self) -> None:
@@ -147,6 +149,7 @@ class Children:
         try:
             listing = list_children(self._parent, self._timeout_secs)
         except DuoLogSyncError as error:
+            self._refusals += isinstance(error, BadCredentials)
             return self._not_listed(error)
         except Exception as error:  # a thread that dies silently would never see a child come or go again
             _LOGGER.error("%s: an error that nobody expected.", self._parent.name, exc_info=error)
@@ -155,11 +158,19 @@ class Children:
             _LOGGER.info("%s: its children can be listed again.", self._parent.name)
         if not self._listed:
             self._tell_of(listing)
-        self._trouble, self._listed = None, True
+        self._trouble, self._listed, self._refusals = None, True, 0
         self._wanted = {child.account.name: child for child in listing.children}
         return self._relist_secs
 
     def _not_listed(self, error: DuoLogSyncError) -> float:
+        if isinstance(error, BadCredentials) and self._refusals <= len(REFUSAL_WAITS_SECS):
+            wait_secs = REFUSAL_WAITS_SECS[self._refusals - 1]
+            if self._refusals == 1:
+                _LOGGER.warning(
+                    "%s: Duo refuses the keys. They are tried again before that is believed: in %.0f s.",
+                    self._parent.name, wait_secs,
+                )  # fmt: skip
+            return wait_secs
         if isinstance(error, WontHeal) and not self._listed:
             _LOGGER.error("%s: its children cannot be listed: %s", self._parent.name, error)  # text for the user
             self.error = error

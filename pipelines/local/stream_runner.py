@@ -24,6 +24,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from pipelines.graph import build, one_stream
+from transforms import threads
 from transforms.checkpoints import store_at
 from transforms.dead_letters import keep_unread
 from transforms.destinations import registry
@@ -64,8 +65,9 @@ class StreamRunner:
         self._finishing = False
         self._thread = threading.Thread(target=self.run, name=str(self.stream), daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self) -> bool:
+        """Starts the thread; False where none can be had now, then it is asked again."""
+        return self._finishing or threads.start(self._thread)
 
     def finish(self) -> None:
         """Asks the stream to read no more, to deliver what is in hand and to end. Waits for nothing."""
@@ -76,7 +78,8 @@ class StreamRunner:
         return self._thread.is_alive()
 
     def join(self, secs: float) -> None:
-        self._thread.join(secs)
+        if self._thread.ident is not None:  # else it never started
+            self._thread.join(secs)
 
     def run(self) -> None:
         """The thread's work."""

@@ -12,6 +12,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 
 from pipelines import exit_codes
@@ -19,10 +20,12 @@ from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
+from transforms import descriptors, threads
 from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
 from transforms.dead_letters import trouble_with_dead_letters
 from transforms.destinations import TRANSPORTS, registry
 from transforms.duo.budgets import BUDGETS
+from transforms.duo.connections import CONNECTIONS
 from transforms.duo.feed import stream_of
 from transforms.duo.feed_registry import close_feeds
 from transforms.duo.prefetch import READ_AHEAD
@@ -60,6 +63,8 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
     end_bundles_at_once()
+    descriptors.raise_limit()
+    CONNECTIONS.most = descriptors.left_for_duo()
     BUDGETS.load(job.storage.checkpoint_dir)
     previous = on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
@@ -85,10 +90,13 @@ class _Supervisor:
         self._begun: set[str] = set()
         self._mutex = threading.Lock()
         self._all_read = True
+        self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
+        self._told_of_descriptors = False
 
     def start(self) -> None:
         for destination in self._job.destinations:
-            threading.Thread(target=self._probe, args=(destination,), name=f"probe {destination.name}", daemon=True).start()
+            thread = threading.Thread(target=self._probe, args=(destination,), name=f"probe {destination.name}", daemon=True)
+            self._start(partial(threads.start, thread))
         for account in self._job.accounts:
             if account.is_msp:
                 self._follow_children(account)
@@ -99,8 +107,9 @@ class _Supervisor:
         """Returns when the program is asked to end, or when every stream waits for a person."""
         while not STOP.wait(0.5):
             BUDGETS.save()
+            self._start_what_is_missing()
             with self._mutex:
-                parents_work = any(thread.is_alive() for thread in self._parent_threads)
+                parents_work = any(thread.is_alive() or thread.ident is None for thread in self._parent_threads)
                 streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
             if not streams_work and not (parents_work and not self._runners):
                 return
@@ -109,7 +118,8 @@ class _Supervisor:
         """Lets every stream finish its bundle, then closes what is shared."""
         STOP.request(grace_secs)
         for thread in self._parent_threads:  # first of all: they start streams
-            thread.join(1.0)
+            if thread.ident is not None:
+                thread.join(1.0)
         runners = list(self._runners)
         for runner in runners:
             runner.join(STOP.left_secs + 1.0)
@@ -171,8 +181,29 @@ class _Supervisor:
             self._runners += started
             self._share_room()
         for runner in started:
-            runner.start()
+            self._start(runner.start)
         return started
+
+    def _start(self, start: Callable[[], bool]) -> None:
+        """Starts a thread now, or as soon as one can be had."""
+        if start():
+            return
+        with self._mutex:
+            first = not self._missing
+            self._missing.append(start)
+        if first:
+            _LOGGER.error("Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
+
+    def _start_what_is_missing(self) -> None:
+        if not self._missing:
+            return
+        with self._mutex:
+            missing, self._missing = self._missing, []
+        still = [start for start in missing if not start()]
+        with self._mutex:
+            self._missing += still
+        if not still:
+            _LOGGER.info("The threads that were missing could be started.")
 
     def _follow_children(self, parent: Account) -> None:
         reading = self._job.reading
@@ -180,7 +211,7 @@ class _Supervisor:
         thread = threading.Thread(target=children.follow, name=f"children of {parent.name}", daemon=True)
         self._parents.append(children)
         self._parent_threads.append(thread)
-        thread.start()
+        self._start(partial(threads.start, thread))
 
     def _forget(self, ended: Sequence[StreamOfChild]) -> None:
         with self._mutex:
@@ -192,6 +223,9 @@ class _Supervisor:
         SLOTS.waiting = registry.waiting
         SLOTS.slots = _SLOTS_OF_MANY if many else _FEW_STREAMS
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
+        if CONNECTIONS.most is not None and len(self._runners) > CONNECTIONS.most and not self._told_of_descriptors:
+            self._told_of_descriptors = True
+            _LOGGER.warning("%s", descriptors.advice(len(self._runners), CONNECTIONS.most))
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:

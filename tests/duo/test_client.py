@@ -12,6 +12,7 @@ import pytest
 from pipelines.demo.simulator.paging import ENDPOINTS
 from tests.conftest import now_ms
 from transforms.duo.client import DuoClient, PageRefused
+from transforms.duo.connections import CONNECTIONS
 from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.windows import Call
@@ -59,12 +60,13 @@ def test_many_calls_share_one_connection_and_each_is_signed(client, simulator):
 
     assert [call.status for call in simulator.calls] == [200] * 5
     assert all(call.scheme for call in simulator.calls)
-    assert client._connection is not None
+    assert len(CONNECTIONS.idle_at(client.place)) == 1
 
 
 def test_a_connection_that_the_server_closed_meanwhile_costs_nothing(client, simulator):
     client.fetch_page(AUTH, whole_day())
-    client._connection.sock.shutdown(socket.SHUT_RDWR)
+    (kept,) = CONNECTIONS.idle_at(client.place)
+    kept.sock.shutdown(socket.SHUT_RDWR)
 
     assert client.fetch_page(AUTH, whole_day()).rows == []
 
@@ -241,7 +243,8 @@ def test_a_proxy_that_dies_and_comes_back_costs_nothing_but_time(account, simula
     )
     with proxy:
         client.fetch_page(AUTH, whole_day())
-    client._connection.sock.shutdown(socket.SHUT_RDWR)
+    (kept,) = CONNECTIONS.idle_at(client.place)
+    kept.sock.shutdown(socket.SHUT_RDWR)
     with pytest.raises(RetryLater, match="through the proxy"):
         client.fetch_page(AUTH, whole_day())
     with _ConnectProxy(proxy.port):

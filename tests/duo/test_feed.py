@@ -184,7 +184,8 @@ def test_an_unavailable_log_is_told_once_and_left_alone(feed, simulator, caplog,
     assert [r.levelno for r in caplog.records if "read log" in r.getMessage()] == [logging.WARNING]
 
 
-def test_wrong_keys_are_raised_to_the_reader(account, tmp_path):
+def test_wrong_keys_are_raised_to_the_reader(account, tmp_path, monkeypatch):
+    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.1, 0.2))
     (tmp_path / "wrong").write_text("b" * 40)
     feed = PageFeed(replace(account, skey=SecretRef("file", str(tmp_path / "wrong"))), "auth", FAST)
     feed.seek(start_of_day())
@@ -221,7 +222,7 @@ def test_a_pause_between_calls_is_kept(account, simulator):
 
 
 def test_a_key_that_was_changed_is_read_again(account, simulator, tmp_path, monkeypatch, eventually):
-    monkeypatch.setattr(trouble, "_UNAVAILABLE_RETRY_SECS", 0.2)
+    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.2, 0.2))
     right = (tmp_path / "skey").read_text()
     (tmp_path / "skey").write_text("b" * 40)
     feed = PageFeed(account, "auth", FAST)

@@ -17,6 +17,7 @@ from transforms.dead_letters import keep_unread
 from transforms.destinations import registry
 from transforms.lifecycle import STOP
 from transforms.receipts import RECEIPTS
+from transforms.threads import NO_THREAD, started
 
 _LOGGER = logging.getLogger(__name__)
 _EVERY_SECS = 5.0
@@ -34,8 +35,9 @@ def look_after_connections(dead_letter_dir: str) -> None:
     global _thread  # noqa: PLW0603 - one per process is the point
     with _lock:
         if _thread is None or not _thread.is_alive():
-            _thread = threading.Thread(target=_run, args=(dead_letter_dir,), name="connections", daemon=True)
-            _thread.start()
+            _thread = started(_run, "connections", dead_letter_dir)
+            if _thread is None:
+                _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
 
 
 def _run(dead_letter_dir: str) -> None:

@@ -112,7 +112,8 @@ class Budgets:
     def _restore(self, key: str, budget: RateBudget) -> None:
         entry, now = self._kept.get(key), time.time()
         if entry is not None and _believed(entry, now):
-            wait = min(max(0.0, entry.next_call_at - now), _LONGEST_WAIT_SECS)
+            # Where the clock went back since, what is left of the wait is not known; it is no more than it was.
+            wait = min(max(0.0, entry.next_call_at - max(now, entry.saved_at)), _LONGEST_WAIT_SECS)
             budget.restore(Pace(entry.interval_secs, entry.limit_secs, entry.bursts, wait))
 
 
@@ -126,7 +127,11 @@ def _entry(pace: Pace, now: float) -> _Entry:
 
 def _believed(entry: _Entry, now: float) -> bool:
     sane = 0 < entry.limit_secs <= _LONGEST_WAIT_SECS and 0 < entry.interval_secs <= _LONGEST_WAIT_SECS
-    return sane and abs(now - entry.saved_at) < _BELIEVED_SECS and entry.next_call_at - now <= _LONGEST_WAIT_SECS
+    return (
+        sane
+        and abs(now - entry.saved_at) < _BELIEVED_SECS
+        and entry.next_call_at - max(now, entry.saved_at) <= _LONGEST_WAIT_SECS
+    )
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.

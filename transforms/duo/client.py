@@ -4,16 +4,17 @@ Place in the flow: the bottom of the source. One client per stream, made on the 
 
 duo_client 5.7 signs well, but opens a TLS connection per call, has no total time limit, repeats the same signed request for a
 minute on 429, and looks at no more of a name than its DNS form. So ``_make_request``, the one place where it speaks HTTP, is
-replaced: one attempt, one kept connection, a deadline for the whole answer, a limit for its size, Python's own verification of
-chain and name against Duo's pinned CA bundle (or the user's), and a tunnel with user and password.
+replaced: one attempt, on a connection that is kept and shared (``connections``), a deadline for the whole call, a limit for the
+size of an answer, Python's own verification of chain and name against Duo's pinned CA bundle (or the user's), and a tunnel with
+user and password.
 
 Errors come sorted by what to do (``transforms.errors``): RetryLater, StreamUnavailable, BadCredentials; and ``PageRefused``
-where Duo refuses the parameters of a call. No text holds a secret.
+where Duo refuses the parameters of a call. A refusal counts as Duo's only where it is written like Duo's: what a proxy or a
+gateway answers in its place passes. No text holds a secret.
 """
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import email.utils
 import http.client
@@ -22,13 +23,16 @@ import ssl
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duo_client
 import msgspec
 from duo_client.client import DEFAULT_CA_CERTS
 
+from transforms import descriptors
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.answers import malformed, read_page
+from transforms.duo.connections import CONNECTIONS, Connections, DuoConnection, Place, ProxyRefused
 from transforms.duo.log_types.base import LogType
 from transforms.duo.paging import Answer
 from transforms.duo.windows import Call
@@ -37,9 +41,10 @@ from transforms.settings import Account
 
 # A full page is about 1.5 MB. Anything near this is not a page of logs.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-# Duo closes idle connections after about a minute: a connection this old is not worth the attempt.
-IDLE_SECS = 30.0
+# For the marks between the pieces of an answer, and for trailers.
+_BESIDE_BODY_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 256 * 1024
+_LONGEST_WAIT_SECS = 3600.0
 _BAD_TIMESTAMP_CODES = (40104, 40105)
 
 
@@ -47,7 +52,20 @@ class PageRefused(DuoLogSyncError):
     """Duo refuses the call's parameters (400): a page cursor that expired, or a window that it does not serve."""
 
 
+class PageClient(Protocol):
+    """What a feed asks of Duo; ``DuoClient`` is one."""
+
+    def fetch_page(self, log_type: LogType, call: Call) -> Answer:
+        """One page. Raises the errors of the module."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is to be asked for a while. May be used again afterwards."""
+        ...
+
+
 class _Failure(msgspec.Struct):
+    stat: str = ""
     code: int = 0
     message: str = ""
     message_detail: str | None = None
@@ -59,7 +77,15 @@ _decode_failure = msgspec.json.Decoder(_Failure).decode
 class DuoClient(duo_client.Admin):
     """Reads pages of logs of one account. Not thread-safe."""
 
-    def __init__(self, account: Account, *, user_agent: str, timeout_secs: float) -> None:
+    def __init__(
+        self,
+        account: Account,
+        *,
+        user_agent: str,
+        timeout_secs: float,
+        clock: Clock = SYSTEM_CLOCK,
+        connections: Connections = CONNECTIONS,
+    ) -> None:
         super().__init__(
             account.ikey,
             account.skey.resolve(),
@@ -70,12 +96,14 @@ class DuoClient(duo_client.Admin):
             port=account.port,
         )
         self.account_id = account.account_id
+        self.skew_secs: float | None = None
         self._account = account
         self._timeout_secs = timeout_secs
-        self._tls = _trust(account.ca_file or DEFAULT_CA_CERTS)
-        self._connection: http.client.HTTPSConnection | None = None
-        self._last_used = 0.0
-        self.skew_secs: float | None = None
+        self._clock = clock
+        self._connections = connections
+        port = self.port or http.client.HTTPS_PORT
+        self.place = Place(self.host, port, account.proxy, _trust(account.ca_file or DEFAULT_CA_CERTS))
+        self._was_kept = False  # the present call's connection had served another one
 
     def __reduce__(self) -> Any:
         raise TypeError("A DuoClient holds a secret and a connection; make it where it is used.")
@@ -101,101 +129,51 @@ class DuoClient(duo_client.Admin):
             raise malformed("the list of child accounts", body) from None
 
     def close(self) -> None:
-        """Ends the kept connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        """Nothing is to be asked for a while: closes the idle connections to this account's host. The client stays usable."""
+        self._connections.close_idle(self.place)
 
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     def _call_once_more_if_stale(self, method: str, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
-        """One signed call; a second one, signed anew, where a kept connection turned out to be closed already."""
-        kept = self._connection is not None
+        """One signed call; a second one, signed anew, where a kept connection turned out to be closed already, and where there
+        was no descriptor until idle connections were closed.
+        """
         try:
             return self._attempt(method, path, params)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
-            if not kept:
-                raise self._transport_failure(error) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._transport_failure(error) from None
+            stale = isinstance(error, (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError))
+            ran_out = descriptors.ran_out(error)
+            if ran_out:
+                self._connections.descriptors_ran_out()
+            if not ran_out and not (stale and self._was_kept):
+                raise self._transport_failure(error) from None
         try:
             return self._attempt(method, path, params)
         except (OSError, http.client.HTTPException) as error:
             raise self._transport_failure(error) from None
 
     def _attempt(self, method: str, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
-        try:
-            response, body = self.api_call(method, path, dict(params))
-        except BaseException:
-            self.close()
-            raise
+        response, body = self.api_call(method, path, dict(params))
         return response.status, response.headers, body
 
     def _make_request(
         self, method: str, uri: str, body: str | None, headers: dict[bytes, bytes]
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """duo_client's one place of HTTP: sends a signed request and gives the answer, whatever its status."""
-        deadline = time.monotonic() + self._timeout_secs
-        connection = self._connected(deadline)
-        connection.request(method, uri, body, headers)  # type: ignore[arg-type] # bytes are fine
-        response = connection.getresponse()
-        content = self._read_body(response, connection.sock, deadline)
+        with self._connections.lent(self.place, self._timeout_secs) as connection:
+            self._was_kept = connection.sock is not None
+            response = connection.call(method, uri, body, headers, time.monotonic() + self._timeout_secs)
+            content = _read_body(connection, response)
+            if response.status < 200:
+                # Nobody asked for one, and its answer is still to come.
+                connection.close()
         self._note_skew(response)
-        if response.will_close:
-            self.close()
-        self._last_used = time.monotonic()
         return response, content
 
-    def _connected(self, deadline: float) -> http.client.HTTPSConnection:
-        if self._connection is not None and time.monotonic() - self._last_used > IDLE_SECS:
-            self.close()
-        if self._connection is None:
-            self._connection = self._new_connection()
-            self._connection.timeout = max(0.1, deadline - time.monotonic())
-            self._connection.connect()
-            # Small requests should not wait for the last answer's acknowledgement.
-            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection.sock.settimeout(max(0.1, deadline - time.monotonic()))
-        return self._connection
-
-    def _new_connection(self) -> http.client.HTTPSConnection:
-        port = self.port or http.client.HTTPS_PORT
-        proxy = self._account.proxy
-        if proxy is None:
-            return http.client.HTTPSConnection(self.host, port, context=self._tls)
-        connection = http.client.HTTPSConnection(proxy.host, proxy.port, context=self._tls)
-        connection.set_tunnel(self.host, port, _proxy_headers(proxy.user, proxy.password.resolve() if proxy.password else ""))
-        return connection
-
-    def _read_body(self, response: http.client.HTTPResponse, sock: socket.socket | None, deadline: float) -> bytes:
-        """The whole body, within the deadline and the size limit, however slowly it drips."""
-        expected = response.length
-        if expected is not None and expected > MAX_ANSWER_BYTES:
-            raise http.client.HTTPException(f"an answer of {expected} bytes, over the limit of {MAX_ANSWER_BYTES}")
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := response.read1(_READ_BYTES):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                raise http.client.HTTPException(f"an answer over the limit of {MAX_ANSWER_BYTES} bytes")
-            left_secs = deadline - time.monotonic()
-            if left_secs <= 0:
-                raise TimeoutError(f"the answer was not complete after {self._timeout_secs:g} s")
-            if sock is not None:
-                sock.settimeout(left_secs)
-        # read1 leaves a complete answer open, and an open answer keeps the connection from being used again.
-        response.close()
-        if expected is not None and size != expected:
-            raise http.client.IncompleteRead(b"", expected - size)
-        return b"".join(chunks)
-
     def _note_skew(self, response: http.client.HTTPResponse) -> None:
-        try:
-            served_at = email.utils.parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except (TypeError, ValueError):
-            return
-        self.skew_secs = time.time() - served_at
+        served_at = _served_at(response.headers)
+        if served_at is not None:
+            self.skew_secs = self._clock.wall_secs() - served_at
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -206,6 +184,18 @@ class DuoClient(duo_client.Admin):
         except (msgspec.DecodeError, UnicodeDecodeError):
             failure = _Failure()
         said = f"{path} answered {status}" + (f" (code {failure.code}: {failure.message})" if failure.code else "")
+        if status == 429:
+            return RetryLater(f"{said}.", kind="rate_limited", wait_secs=self._retry_after_secs(headers))
+        if status >= 500 or status not in (400, 401, 403, 404, 410):
+            kind = "server_error" if status >= 500 else "unexpected_status"
+            return RetryLater(f"{said}.", kind=kind, wait_secs=self._retry_after_secs(headers))
+        if status != 410 and not _is_duos(status, failure):  # nobody but Duo says that a log is gone
+            return RetryLater(
+                f"{said} with {len(body)} bytes that are not Duo's: something between here and {self.place} answers in its "
+                "place, a proxy or a gateway.",
+                kind="not_duo",
+                wait_secs=self._retry_after_secs(headers),
+            )
         if status == 400:
             return PageRefused(f"{said}, {failure.message_detail or 'without saying which parameter'}")
         if status == 401:
@@ -216,13 +206,8 @@ class DuoClient(duo_client.Admin):
                 "whether the account's edition has this log.",
                 kind="forbidden",
             )
-        if status in (404, 410):
-            end = f" Its end was announced for {ends_on}." if ends_on else ""
-            return StreamUnavailable(f"{said}. Duo does not serve this log for this account.{end}", kind="not_found")
-        if status == 429:
-            return RetryLater(f"{said}.", kind="rate_limited", wait_secs=_retry_after_secs(headers))
-        kind = "server_error" if status >= 500 else "unexpected_status"
-        return RetryLater(f"{said}.", kind=kind, wait_secs=_retry_after_secs(headers))
+        end = f" Its end was announced for {ends_on}." if ends_on else ""
+        return StreamUnavailable(f"{said}. Duo does not serve this log for this account.{end}", kind="not_found")
 
     def _unauthorised(self, code: int, said: str) -> DuoLogSyncError:
         if code in _BAD_TIMESTAMP_CODES:
@@ -232,10 +217,24 @@ class DuoClient(duo_client.Admin):
             f"{said}. Check ikey, skey and api_host of account '{self._account.name}': all three belong to one application."
         )
 
+    def _retry_after_secs(self, headers: Any) -> float | None:
+        """Retry-After as seconds; it may be a number or a date, which is reckoned from the answer's own."""
+        value = headers.get("Retry-After") if headers is not None else None
+        if not value:
+            return None
+        if value.strip().isdigit():
+            return min(float(value), _LONGEST_WAIT_SECS)
+        until, now = _moment(value), _served_at(headers)
+        if until is None:
+            return None
+        return min(max(0.0, until - (self._clock.wall_secs() if now is None else now)), _LONGEST_WAIT_SECS)
+
     def _transport_failure(self, error: Exception) -> RetryLater:
-        where = f"{self.host}:{self.port or http.client.HTTPS_PORT}"
-        if self._account.proxy is not None:
-            where += f" (through the proxy {self._account.proxy.host}:{self._account.proxy.port})"
+        where = str(self.place)
+        if descriptors.ran_out(error):
+            return descriptors.shortage(f"a connection to {where}")
+        if isinstance(error, ProxyRefused):
+            return RetryLater(f"Calling {where} failed: {error}.", kind="proxy")
         if isinstance(error, ssl.SSLCertVerificationError):
             return RetryLater(
                 f"The certificate of {where} is not trusted: {error.verify_message}. Where a proxy inspects TLS, or a test "
@@ -257,9 +256,34 @@ class DuoClient(duo_client.Admin):
         return RetryLater(f"Calling {where} failed: {error or type(error).__name__}.", kind="network")
 
 
+def _read_body(connection: DuoConnection, response: http.client.HTTPResponse) -> bytes:
+    """The whole body, within the connection's deadline and the size limit, however slowly it drips."""
+    expected = response.length
+    if expected is not None and expected > MAX_ANSWER_BYTES:
+        raise http.client.HTTPException(f"an answer of {expected} bytes, over the limit of {MAX_ANSWER_BYTES}")
+    connection.allow_body(MAX_ANSWER_BYTES + _BESIDE_BODY_BYTES)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := response.read1(_READ_BYTES):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise http.client.HTTPException(f"an answer over the limit of {MAX_ANSWER_BYTES} bytes")
+    # read1 leaves a complete answer open, and an open answer keeps the connection from being used again.
+    response.close()
+    if expected is not None and size != expected:
+        raise http.client.IncompleteRead(b"", expected - size)
+    return b"".join(chunks)
+
+
 def _trust(ca_file: str) -> ssl.SSLContext:
     """One context for all clients that trust the same file, as it is now: each holds some hundred kilobytes."""
-    return _trust_as_of(ca_file, Path(ca_file).stat().st_mtime_ns)
+    try:
+        return _trust_as_of(ca_file, Path(ca_file).stat().st_mtime_ns)
+    except OSError as error:  # ssl.SSLError is one
+        if descriptors.ran_out(error):
+            raise descriptors.shortage(f"reading {ca_file}") from None
+        raise RetryLater(f"The CA file {ca_file} cannot be used: {error.strerror or error}.", kind="tls") from None
 
 
 @lru_cache(maxsize=8)
@@ -280,21 +304,18 @@ def _params(log_type: LogType, call: Call) -> dict[str, str]:
     return params
 
 
-def _proxy_headers(user: str | None, password: str) -> dict[str, str]:
-    if not user:
-        return {}
-    token = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
-    return {"Proxy-Authorization": f"Basic {token}"}
+def _is_duos(status: int, failure: _Failure) -> bool:
+    """Whether a refusal is written like Duo's, whose codes begin with the status."""
+    return failure.stat == "FAIL" and failure.code // 100 == status
 
 
-def _retry_after_secs(headers: Any) -> float | None:
-    """Retry-After as seconds; it may be a number or a date."""
-    value = headers.get("Retry-After") if headers is not None else None
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return min(float(value), 3600.0)
+def _served_at(headers: Any) -> float | None:
+    """When an answer was made, as who made it says."""
+    return _moment(headers.get("Date")) if headers is not None else None
+
+
+def _moment(text: str | None) -> float | None:
     try:
-        return min(max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time()), 3600.0)
-    except (TypeError, ValueError):
+        return email.utils.parsedate_to_datetime(text or "").timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None

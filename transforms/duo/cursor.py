@@ -100,6 +100,11 @@ class Cursor:
                 reached_ms = int(milliseconds)
         return max(reached_ms, self.mintime_ms, self.end_ms or 0)
 
+    @property
+    def is_beginning(self) -> bool:
+        """Nothing was ever read up to here: where the look-back begins is all that it says."""
+        return self.end_ms is None and self.maxtime_ms is None and self.next_offset is None
+
     def to_json(self) -> bytes:
         """Compact JSON with a fixed order of keys and digests."""
         seen = {str(minute): sorted(self.seen[minute]) for minute in sorted(self.seen)}

@@ -12,24 +12,33 @@ Contract:
     bundle that failed is repeated from memory.
   * Trouble ends nothing: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
     person must mend is raised from ``take`` once nothing is left to hand out.
+  * A feed that nobody asks for anything for two minutes rests: its thread ends, what it read ahead is let go, what was handed
+    out is kept. Whoever asks again wakes it up.
+  * Waits for a moment of the wall clock are looked at again every half a minute, because that clock can jump.
+  * ``work_once`` is one step of what the thread does, without waiting. ``own_thread=False`` leaves calling it to others.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from transforms import threads
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.budgets import budget_of
-from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
+from transforms.duo.client import DuoClient, PageClient, PageRefused
+from transforms.duo.connections import IDLE_SECS
 from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
 from transforms.duo.paging import Step, after_answer, without_page_cursor
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
+from transforms.duo.rate import RateBudget
 from transforms.duo.trouble import Trouble
-from transforms.duo.windows import Call, Finished, Wait, next_call
+from transforms.duo.windows import Call, Finished, Wait, beginning, next_call
 from transforms.errors import BadCredentials, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -38,22 +47,46 @@ from transforms.settings import Account, Reading
 _AHEAD = 2
 _GIVE_WAY_SECS = 5.0
 _LOOK_FOR_ROOM_SECS = 1.0
+_LOOK_AGAIN_SECS = 30.0
+_FORGOTTEN_SECS = 120.0
 USER_AGENT = "DuoLogSync-Beam/1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Nothing to fetch for so long; None means until something changes. For longer than a connection is worth keeping: idle."""
+
+    secs: float | None
+    idle: bool = False
 
 
 class PageFeed:
     """Reads one stream ahead. Thread-safe; the registry makes and closes it."""
 
-    def __init__(self, account: Account, log_type: str, reading: Reading) -> None:
+    def __init__(
+        self,
+        account: Account,
+        log_type: str,
+        reading: Reading,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        make_client: Callable[[], PageClient] | None = None,
+        budget: RateBudget | None = None,
+        own_thread: bool = True,
+    ) -> None:
         self.stream = stream_of(account, log_type)
         self.counts: Counter[str] = Counter()
         self._account = account
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
-        self._budget = budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
-        self._trouble = Trouble(self.stream, self._budget, self.counts)
-        self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
+        self._clock = clock
+        self._make_client = make_client or self._duo_client
+        self._client: PageClient | None = None
+        self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._trouble = Trouble(self.stream, self._budget, self.counts, clock)
+        self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
         self._changed = threading.Condition()
+        self._changes = 0  # by the reader's side, so that none is missed between two steps of work
         self._pages = PageBuffer()
         self._turn = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
@@ -63,8 +96,12 @@ class PageFeed:
         self._finished = False
         self._closed = False
         self._held = False
+        self._asked_at = clock.monotonic_secs()
+        self._forgotten = False
+        self._waits_for_room = False
         self._share = Share(READ_AHEAD)
         self._expected_bytes = FULL_PAGE_BYTES
+        self._own_thread = own_thread
         self._thread: threading.Thread | None = None
 
     # --- the reader's side -------------------------------------------------------------------------------------------
@@ -80,11 +117,11 @@ class PageFeed:
                 self._epoch += 1
                 self._due = 0.0
                 self._fatal = None
-                self._trouble.begins_at(cursor)
+                self._trouble.begins_at(cursor, self._now_ms())
             self._turn += 1
             self._count_ready()
-            self._start_thread()
-            self._changed.notify_all()
+            self._asked()
+            self._wake()
             return self._turn
 
     def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
@@ -92,12 +129,13 @@ class PageFeed:
 
         Raises WontHeal where only a person can help.
         """
-        deadline = time.monotonic() + wait_secs
+        deadline = self._clock.monotonic_secs() + wait_secs
         with self._changed:
+            self._asked()
             while not self._pages.ready and turn in (None, self._turn):
                 if self._fatal is not None:
                     raise self._fatal
-                left_secs = deadline - time.monotonic()
+                left_secs = deadline - self._clock.monotonic_secs()
                 if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
                     return None
                 self._changed.wait(left_secs)
@@ -105,12 +143,13 @@ class PageFeed:
                 return None
             fetched = self._pages.hand_out()
             self._count_ready()
-            self._changed.notify_all()
+            self._wake()
             return fetched
 
     def wait_ready(self, wait_secs: float) -> bool:
         """Waits until a page is ready (True), or so long. Raises WontHeal like ``take``."""
         with self._changed:
+            self._asked()
             if not self._pages.ready and self._fatal is None:
                 self._changed.wait(wait_secs)
             if self._pages.ready:
@@ -124,7 +163,7 @@ class PageFeed:
         with self._changed:
             self._pages.rewind()
             self._count_ready()
-            self._changed.notify_all()
+            self._wake()
 
     def delivered(self, cursor: Cursor) -> None:
         """Everything before the cursor is safe: its pages are let go."""
@@ -144,7 +183,7 @@ class PageFeed:
     @property
     def resting(self) -> bool:
         """Nothing is on its way right now: caught up, backing off, suspended or paced."""
-        return self._due > time.monotonic()
+        return self._due > self._clock.monotonic_secs()
 
     @property
     def caught_up(self) -> bool:
@@ -172,20 +211,21 @@ class PageFeed:
         where others wait for the room, and read again later. Ask again while it lasts.
         """
         with self._changed:
+            self._asked()
             if held and READ_AHEAD.scarce and self._pages.ready and not self._closed:
                 self._pages.give_up_ready()
                 self._epoch += 1
                 self._count_ready()
             if held != self._held:
                 self._held = held
-                self._changed.notify_all()
+                self._wake()
 
     def close(self) -> None:
         """Ends the thread and the connection; waits for neither."""
         with self._changed:
             self._closed = True
             self._share.withdraw()
-            self._changed.notify_all()
+            self._wake()
 
     def forget(self) -> None:
         """Lets go of everything; for a closed feed that nobody reads any more."""
@@ -197,83 +237,147 @@ class PageFeed:
         self._share.holds(self._pages.ready_bytes)
 
     def _due_within(self, secs: float) -> bool:
-        return self._due - time.monotonic() < secs
+        return self._due - self._clock.monotonic_secs() < secs
+
+    def _wake(self) -> None:
+        self._changes += 1
+        self._changed.notify_all()
+
+    def _asked(self) -> None:
+        """Somebody wants something of this feed: it must be at work. The caller holds the lock."""
+        self._asked_at = self._clock.monotonic_secs()
+        self._forgotten = False
+        if not self._own_thread or self._closed or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = threads.started(self._run, f"feed {self.stream}")
+        if self._thread is None:
+            self._trouble.no_thread()
+        else:
+            self._trouble.thread_started()
 
     # --- the fetching thread -----------------------------------------------------------------------------------------
 
-    def _start_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"feed {self.stream}", daemon=True)
-            self._thread.start()
-
     def _run(self) -> None:
-        client: DuoClient | None = None
-        while not self._closed:
-            try:
-                work = self._next_work()
-            except Exception as error:  # a thread that dies silently would stop the stream for ever
-                time.sleep(self._trouble.unexpected(error))
+        while True:
+            with self._changed:
+                changes = self._changes
+            wait_secs = self.work_once()
+            if self._waits_for_room and wait_secs and not self._closed:
+                self._share.wait(wait_secs)
                 continue
-            if work is None:
-                if not self._closed:  # then there is no room
-                    self._share.wait(_LOOK_FOR_ROOM_SECS)
-                continue
-            epoch, call = work
-            try:
-                if client is None:
-                    client = DuoClient(self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs)
-                self._fetch(client, epoch, call)
-            except Exception as error:  # a thread that dies silently would stop the stream for ever
-                self._handle(epoch, call, error)
-                if isinstance(error, BadCredentials):
-                    # The key may be a new one by the next attempt, so it is read again.
-                    _disconnect(client)
-                    client = None
-            self._share.holds(self._share.ready_bytes, answered=True)
-            if self._due - time.monotonic() > IDLE_SECS:
-                _disconnect(client)  # Duo would close it anyway, before it is used again
-        _disconnect(client)
+            with self._changed:
+                if self._closed or self._forgotten:
+                    self._thread = None  # before the lock is given up: who asks from now on starts a new one
+                    break
+                if self._changes == changes:
+                    self._changed.wait(wait_secs)
+        self._disconnect()
 
-    def _fetch(self, client: DuoClient, epoch: int, call: Call) -> None:
+    def work_once(self) -> float | None:
+        """One step of work: makes at most one call, where one is due, and waits for nothing else. Not thread-safe.
+
+        Returns the seconds until another step is of use; None where there is nothing to do until a reader asks for something.
+        """
+        try:
+            work = self._next_work()
+        except Exception as error:  # a thread that dies silently would stop the stream for ever
+            return self._trouble.unexpected(error)
+        if isinstance(work, _Pause):
+            if work.idle:
+                self._disconnect()
+            return work.secs
+        epoch, call = work
+        try:
+            if self._client is None:
+                self._client = self._make_client()
+            self._fetch(self._client, epoch, call)
+        except Exception as error:  # a thread that dies silently would stop the stream for ever
+            self._handle(epoch, call, error)
+            if isinstance(error, BadCredentials):
+                # The key may be a new one by the next attempt, so it is read again.
+                self._disconnect()
+                self._client = None
+            elif not self._due_within(IDLE_SECS):
+                self._disconnect()
+        self._share.holds(self._share.ready_bytes, answered=True)
+        return 0.0
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _duo_client(self) -> PageClient:
+        return DuoClient(
+            self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs, clock=self._clock
+        )
+
+    def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
         answer = client.fetch_page(self._log_type, call)
         self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
 
-    def _next_work(self) -> tuple[int, Call] | None:
-        """Waits until there is a page to fetch; None when closed, and where there is no room for it now."""
-        with self._changed:
-            while not self._closed:
-                now = time.monotonic()
-                if self._pages.ready >= _AHEAD or self._pages.fetch_at is None or self._held:
-                    self._share.withdraw()
-                    self._changed.wait()
-                elif self._due > now:
-                    self._share.withdraw()
-                    self._changed.wait(self._due - now)
-                else:
-                    step = next_call(self._pages.fetch_at, int(time.time() * 1000), self._reading)
-                    if isinstance(step, Finished):
-                        self._finished = True
-                        self._changed.notify_all()
-                        self._changed.wait()
-                    elif self._live is not None and self._live.is_behind():
-                        self._rest(_GIVE_WAY_SECS, caught_up=False)
-                    elif isinstance(step, Wait):
-                        self._rest(step.secs, caught_up=True)
-                    elif not self._share.reserve(self._expected_bytes):
-                        return None
-                    elif (pause := self._budget.reserve()) > 0:
-                        self._share.holds(self._share.ready_bytes, answered=True)
-                        self._rest(pause, caught_up=self._caught_up)
-                    else:
-                        self._caught_up = False
-                        return self._epoch, step
-            return None
+    def _now_ms(self) -> int:
+        """The present, as reading reckons with it."""
+        return int(self._clock.wall_secs() * 1000)
 
-    def _rest(self, secs: float, *, caught_up: bool) -> None:
-        self._due = time.monotonic() + secs
+    def _next_work(self) -> tuple[int, Call] | _Pause:
+        """The page to fetch now, or how long there is none."""
+        with self._changed:
+            self._waits_for_room = False
+            now = self._clock.monotonic_secs()
+            if self._closed:
+                return _Pause(None, idle=True)
+            if now - self._asked_at > _FORGOTTEN_SECS:
+                return self._leave_off()
+            if self._pages.ready >= _AHEAD or self._pages.fetch_at is None or self._held:
+                self._share.withdraw()
+                return _Pause(self._asked_at + _FORGOTTEN_SECS + 1 - now, idle=True)
+            if self._due > now:
+                self._share.withdraw()
+                return _Pause(min(self._due, self._asked_at + _FORGOTTEN_SECS + 1) - now)
+            now_ms = self._now_ms()
+            self._begin_earlier(now_ms)
+            step = next_call(self._pages.fetch_at, now_ms, self._reading)
+            if isinstance(step, Finished):
+                self._finished = True
+                self._changed.notify_all()
+                return _Pause(None, idle=True)
+            if self._live is not None and self._live.is_behind():
+                return self._rest(_GIVE_WAY_SECS, caught_up=False)
+            self._trouble.waits_at(self._pages.fetch_at, now_ms)
+            if isinstance(step, Wait):
+                return self._rest(min(step.secs, _LOOK_AGAIN_SECS), caught_up=True, idle=step.secs >= IDLE_SECS)
+            if not self._share.reserve(self._expected_bytes):
+                self._waits_for_room = True
+                return _Pause(_LOOK_FOR_ROOM_SECS)
+            if (pause := self._budget.reserve()) > 0:
+                self._share.holds(self._share.ready_bytes, answered=True)
+                return self._rest(pause, caught_up=self._caught_up)
+            self._caught_up = False
+            return self._epoch, step
+
+    def _begin_earlier(self, now_ms: int) -> None:
+        assert self._pages.fetch_at is not None
+        begin = beginning(self._pages.fetch_at, now_ms, self._reading)
+        if begin is not self._pages.fetch_at:
+            self._pages.fetch_at = begin
+            self._trouble.begins_earlier(begin)
+
+    def _leave_off(self) -> _Pause:
+        """Nobody reads this stream here any more, or not for long."""
+        self._forgotten = True
+        self._share.withdraw()
+        if self._pages.ready:
+            self._pages.give_up_ready()
+            self._epoch += 1
+            self._count_ready()
+        return _Pause(None, idle=True)
+
+    def _rest(self, secs: float, *, caught_up: bool, idle: bool | None = None) -> _Pause:
+        self._due = self._clock.monotonic_secs() + secs
         self._caught_up = caught_up
         self._changed.notify_all()
+        return _Pause(secs, idle=secs >= IDLE_SECS if idle is None else idle)
 
     def _add(self, epoch: int, step: Step) -> None:
         self._budget.succeeded()
@@ -301,14 +405,10 @@ class PageFeed:
                 self._pages.fetch_at = without_page_cursor(call.cursor)
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
-            if isinstance(error, WontHeal) and not self._trouble.answered:
+            wait_secs = self._trouble.failed(error)
+            if isinstance(error, WontHeal) and self._trouble.final(error) and not self._trouble.answered:
                 self._fatal = error
-            self._rest(self._trouble.failed(error), caught_up=False)
-
-
-def _disconnect(client: DuoClient | None) -> None:
-    if client is not None:
-        client.close()
+            self._rest(wait_secs, caught_up=False)
 
 
 def stream_of(account: Account, log_type: str) -> Stream:

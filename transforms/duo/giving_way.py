@@ -11,10 +11,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from pathlib import Path
 
 from transforms.checkpoints import CheckpointStore
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.cursor import Cursor
 from transforms.errors import DuoLogSyncError
 from transforms.events import Stream
@@ -28,9 +28,10 @@ _LEEWAY_SECS = 60.0
 class LiveStream:
     """The live reading of one stream, as seen from outside of its process."""
 
-    def __init__(self, directory: str, stream: Stream, reading: Reading) -> None:
+    def __init__(self, directory: str, stream: Stream, reading: Reading, clock: Clock = SYSTEM_CLOCK) -> None:
         self._directory = Path(directory)
         self._stream = stream
+        self._clock = clock
         # A live stream that keeps up is at most this far behind now.
         self._well_secs = reading.lag_secs + 2 * reading.poll_interval_secs + _LEEWAY_SECS
         self._looked_at = float("-inf")
@@ -38,9 +39,9 @@ class LiveStream:
 
     def is_behind(self) -> bool:
         """Whether a running copy has still to catch up; looked up every few seconds."""
-        if time.monotonic() - self._looked_at >= _LOOK_EVERY_SECS:
-            self._looked_at = time.monotonic()
-            behind = self._runs() and self._position_secs() < time.time() - self._well_secs
+        if self._clock.monotonic_secs() - self._looked_at >= _LOOK_EVERY_SECS:
+            self._looked_at = self._clock.monotonic_secs()
+            behind = self._runs() and self._position_secs() < self._clock.wall_secs() - self._well_secs
             if behind != self._behind:
                 self._behind = behind
                 self._tell()

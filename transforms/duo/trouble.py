@@ -16,6 +16,7 @@ import random
 import time
 from collections import Counter
 
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.client import PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.paging import Step
@@ -23,25 +24,33 @@ from transforms.duo.rate import RateBudget
 from transforms.duo.windows import days_out_of_reach
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable, WontHeal
 from transforms.events import Stream
+from transforms.threads import NO_THREAD
 
 # The feed's own: the name of a logger is part of each line of JSON, and users select by it.
 _LOGGER = logging.getLogger("transforms.duo.feed")
 _FIRST_BACKOFF_SECS = 1.0
 _LONGEST_BACKOFF_SECS = 60.0
 _UNAVAILABLE_RETRY_SECS = 900.0
+# Duo's refusal of the keys is believed when it stays. A gateway's mishap or a key that is being changed passes within that.
+REFUSAL_WAITS_SECS = (15.0, 45.0)
 _CLOCK_LEEWAY_MS = 600_000
 _EDGE_DAYS = 0.01
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 class Trouble:
     """What goes wrong with one stream. ``counts`` are the feed's."""
 
-    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str]) -> None:
+    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str], clock: Clock = SYSTEM_CLOCK) -> None:
         self._stream = stream
         self._budget = budget
         self._counts = counts
+        self._clock = clock
         self._kind: str | None = None  # what was told last; None while all is well
         self._failures = 0  # in a row
+        self._refusals = 0  # of the keys, since a call was answered
+        self._ahead = False  # the position lies in the future, and that was told
+        self._threadless = False
         self.answered = False  # some call was, since the feed began
 
     # --- errors ------------------------------------------------------------------------------------------------------
@@ -49,10 +58,19 @@ class Trouble:
     def failed(self, error: Exception) -> float:
         """A call failed: how long to leave the stream alone."""
         self._failures += 1
+        self._refusals += isinstance(error, BadCredentials)
         kind, wait_secs = self._sort(error)
         self._counts[kind] += 1
         self._tell(kind, error, wait_secs)
         return wait_secs
+
+    def final(self, error: Exception) -> bool:
+        """Whether an error that ``failed`` was told of is one that only a person can mend, and has stayed long enough."""
+        return isinstance(error, WontHeal) and not (isinstance(error, BadCredentials) and self._keys_in_doubt)
+
+    @property
+    def _keys_in_doubt(self) -> bool:
+        return self._refusals <= len(REFUSAL_WAITS_SECS)
 
     def page_cursor_refused(self, error: PageRefused) -> float:
         """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
@@ -71,7 +89,20 @@ class Trouble:
         if self._kind is not None:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
         self.answered = True
-        self._kind, self._failures = None, 0
+        self._kind, self._failures, self._refusals = None, 0, 0
+
+    def no_thread(self) -> None:
+        """The thread that reads cannot be started now."""
+        self._counts["threads_refused"] += 1
+        if not self._threadless:
+            self._threadless = True
+            _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
+
+    def thread_started(self) -> None:
+        """The thread that reads was started."""
+        if self._threadless:
+            self._threadless = False
+            _LOGGER.info("%s is read again: its thread could be started.", self._stream)
 
     def _sort(self, error: Exception) -> tuple[str, float]:
         """What kind of trouble it is, and how long to leave the stream alone."""
@@ -84,7 +115,8 @@ class Trouble:
         if isinstance(error, PageRefused):
             return "refused", _UNAVAILABLE_RETRY_SECS
         if isinstance(error, BadCredentials):
-            return "bad_credentials", _UNAVAILABLE_RETRY_SECS
+            waits = (*REFUSAL_WAITS_SECS, _UNAVAILABLE_RETRY_SECS)
+            return "bad_credentials", waits[min(self._refusals, len(waits)) - 1]
         if isinstance(error, WontHeal):
             return "wont_heal", _UNAVAILABLE_RETRY_SECS
         self.unexpected(error)
@@ -99,6 +131,10 @@ class Trouble:
         level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
         if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these
+        if isinstance(error, BadCredentials) and self._kind != kind and not self.answered:
+            _LOGGER.warning(
+                "%s: Duo refuses the keys. They are tried again before that is believed: in %.0f s.", self._stream, wait_secs
+            )
         if isinstance(error, WontHeal) and level == logging.WARNING:
             level = logging.ERROR if self.answered else logging.DEBUG
         self._kind = kind
@@ -108,15 +144,9 @@ class Trouble:
 
     # --- what a position or an answer shows --------------------------------------------------------------------------
 
-    def begins_at(self, cursor: Cursor) -> None:
+    def begins_at(self, cursor: Cursor, now_ms: int) -> None:
         """Reading begins at a position: whether it lies in the future, or before what Duo still serves."""
-        now_ms = int(time.time() * 1000)
-        if cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS:
-            _LOGGER.error(
-                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
-                "clock; or, if it was wrong when the checkpoint was written, move the checkpoint aside.",
-                self._stream, (cursor.position_ms - now_ms) / 86_400_000,
-            )  # fmt: skip
+        self.waits_at(cursor, now_ms)
         days = days_out_of_reach(cursor, now_ms)
         # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
         if days > _EDGE_DAYS:
@@ -125,6 +155,27 @@ class Trouble:
                 "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
                 self._stream, days,
             )  # fmt: skip
+
+    def waits_at(self, cursor: Cursor, now_ms: int) -> None:
+        """There is nothing to ask for yet behind a position: whether that is for want of a right clock. Told once."""
+        ahead = cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS
+        if ahead and not self._ahead:
+            self._counts["ahead_of_clock"] += 1
+            _LOGGER.error(
+                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
+                "clock, and it goes on within half a minute; or, if it was wrong when the checkpoint was written, move the "
+                "checkpoint aside.", self._stream, (cursor.position_ms - now_ms) / 86_400_000,
+            )  # fmt: skip
+        if self._ahead and not ahead:
+            _LOGGER.info("%s: this machine's clock is not behind its checkpoint any more, and reading goes on.", self._stream)
+        self._ahead = ahead
+
+    def begins_earlier(self, cursor: Cursor) -> None:
+        """The clock was set back before anything was read, and the look-back begins earlier by that."""
+        _LOGGER.warning(
+            "%s: the clock was set back before anything was read; its look-back begins at %s.",
+            self._stream, _utc(cursor.position_ms),
+        )  # fmt: skip
 
     def shown_by(self, step: Step) -> None:
         """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
@@ -155,4 +206,6 @@ class Trouble:
 
 
 def _utc(time_ms: int) -> str:
+    if not 0 <= time_ms < _YEAR_10000_MS:  # of a clock that is far off
+        return f"{time_ms} ms"
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))

@@ -68,8 +68,21 @@ class Finished:
 def first_cursor(now_ms: int, reading: Reading) -> Cursor:
     """Where a stream without a checkpoint begins."""
     if reading.from_ms is not None:
-        return Cursor(mintime_ms=max(reading.from_ms, now_ms - RETENTION_MS))
-    return Cursor(mintime_ms=now_ms - min(int(reading.start_days * DAY_MS), RETENTION_MS))
+        return Cursor(mintime_ms=max(0, reading.from_ms, now_ms - RETENTION_MS))
+    # A machine that boots without a clock is in 1970.
+    return Cursor(mintime_ms=max(0, now_ms - min(int(reading.start_days * DAY_MS), RETENTION_MS)))
+
+
+def beginning(cursor: Cursor, now_ms: int, reading: Reading) -> Cursor:
+    """A beginning, or an earlier one where the clock says an earlier time than when it was chosen.
+
+    It is chosen by this machine's clock, before a call was answered, and Duo answers none while the clock is off. So a clock
+    that is set back afterwards was ahead then, and events between would be skipped.
+    """
+    first = first_cursor(now_ms, reading)
+    if not cursor.is_beginning or first.mintime_ms >= cursor.mintime_ms:
+        return cursor
+    return cursor.step(mintime_ms=first.mintime_ms)
 
 
 def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
