@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -36,13 +37,14 @@ from tests.proof.disk import Disk
 from tests.proof.duo import Duo, client_of
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, InlineExecutor, Simulation
-from transforms import dead_letters, destinations, holds, lifecycle, pass_slots
+from transforms import dead_letters, descriptors, destinations, holds, lifecycle, pass_slots
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations import caretaker
 from transforms.destinations.patience import Tuning
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.duo import budgets, feed, prefetch
+from transforms.duo.connections import CONNECTIONS
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate import RateBudget
 from transforms.duo.source import DuoLogSource, Passes
@@ -54,7 +56,7 @@ from transforms.receipts import RECEIPTS
 from transforms.settings import Destination, Job
 
 GRACE_SECS = 30.0
-_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD)
+_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD, CONNECTIONS)
 
 
 def _modules() -> list[ModuleType]:
@@ -196,7 +198,8 @@ class Stage:
             put(feed, "DuoClient", client_of(self.duo))
             put(supervisor, "StreamRunner", _FusedStage)
             put(supervisor, "end_bundles_at_once", lambda: None)
-            put(budgets, "RateBudget", lambda: RateBudget(now=simulation.time.monotonic))
+            put(descriptors, "raise_limit", descriptors.limit)
+            put(budgets, "RateBudget", partial(RateBudget, now=simulation.time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
             for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
                 put(module, name, _with_events(getattr(module, name), simulation))

@@ -379,6 +379,10 @@ class Thread:
         self._simulation.check()
         self._task = self._simulation.spawn(self._work, self.name, self._simulation.current.group)
 
+    @property
+    def ident(self) -> int | None:
+        return None if self._task is None else id(self._task)
+
     def is_alive(self) -> bool:
         return self._task is not None and not self._task.done
 
