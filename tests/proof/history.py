@@ -263,9 +263,10 @@ class History:
         for number in range(times):
             self._later((number + 1) * every_secs, self.hosts[name].reset_all)
 
-    def goodbye_then_reset(self, name: str, secs: float) -> None:
-        self._pace(name, "none", secs + 1)
-        self._later(0.5, lambda: self.hosts[name].shut_all(secs))
+    def goodbye_then_reset(self, name: str, after_secs: float, secs: float) -> None:
+        """Hangs, says goodbye with bytes unread, and is gone a little later."""
+        self._pace(name, "none", after_secs + secs + 1)
+        self._later(after_secs, lambda: self.hosts[name].shut_all(secs))
 
     def cut_cable(self, name: str, secs: float) -> None:
         self.outcome.counts["cable cut"] += 1

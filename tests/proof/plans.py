@@ -119,7 +119,8 @@ def _hang(rng: random.Random, log_types: tuple[str, ...]) -> Action:
 
 
 def _goodbye(rng: random.Random, log_types: tuple[str, ...]) -> Action:
-    return Action(_moment(rng), "goodbye_then_reset", (rng.choice(HOSTS), rng.choice((0.05, 1.5))))
+    after = rng.choice((0.2, 1.0, 5.0))
+    return Action(_moment(rng), "goodbye_then_reset", (rng.choice(HOSTS), after, rng.choice((0.05, 1.5))))
 
 
 def _process(rng: random.Random, log_types: tuple[str, ...]) -> Action:
@@ -134,7 +135,8 @@ def _process(rng: random.Random, log_types: tuple[str, ...]) -> Action:
 
 
 def _both(rng: random.Random, log_types: tuple[str, ...]) -> Action:
-    return rng.choice((Action(_moment(rng), "both_die"), Action(_moment(rng), "both_die_at", (rng.randint(1, 60),))))
+    hanging = Action(_moment(rng), "hang", (rng.choice(HOSTS), rng.choice((3.0, 100.0))))
+    return rng.choice((hanging, Action(_moment(rng), "both_die"), Action(_moment(rng), "both_die_at", (rng.randint(1, 60),))))
 
 
 def _clock(rng: random.Random, log_types: tuple[str, ...]) -> Action:
@@ -149,7 +151,7 @@ def _disk(rng: random.Random, log_types: tuple[str, ...]) -> Action:
 
 
 def _bit(rng: random.Random, log_types: tuple[str, ...]) -> Action:
-    return Action(_moment(rng), "flip_a_bit", (rng.choice((0.0, 900.0, 9000.0)), rng.choice((5, 20))))
+    return Action(_moment(rng), "flip_a_bit", (rng.choice((900.0, 3000.0, 9000.0)), rng.choice((5, 20))))
 
 
 FAMILIES: dict[str, Choose] = {

@@ -37,7 +37,7 @@ from tests.proof.disk import Disk
 from tests.proof.duo import Duo, client_of
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, InlineExecutor, Simulation
-from transforms import dead_letters, descriptors, destinations, holds, lifecycle, pass_slots
+from transforms import dead_letters, descriptors, destinations, holds, pass_slots
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations import caretaker
 from transforms.destinations.patience import Tuning

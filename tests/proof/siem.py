@@ -149,8 +149,12 @@ class Host:
         self.listens = True
 
     def shut_all(self, reset_after_secs: float) -> None:
-        """A goodbye without reading, and the end some time later."""
-        wires = [wire for wire in self.wires if not wire.over and wire.silent_since is None]
+        """A goodbye without reading, and the end some time later.
+
+        Not where the sender has said goodbye before: then both have, the connection is no more, and no reset follows. That is
+        the one thing that nobody can see, and not promised.
+        """
+        wires = [wire for wire in self.wires if not wire.over and not wire.sender_ended and wire.silent_since is None]
         for wire in wires:
             wire.shut()
         self.counts["goodbye before a reset"] += sum(1 for wire in wires if wire.unread)
