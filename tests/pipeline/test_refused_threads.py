@@ -15,6 +15,7 @@ from transforms.events import Stream
 from transforms.holds import Holds
 from transforms.lifecycle import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
+from transforms.threads import each_in_threads
 
 
 @pytest.fixture
@@ -81,6 +82,14 @@ def test_a_program_that_is_asked_to_end_while_threads_are_refused_ends(account, 
         eventually(lambda: "Not all streams are read yet" in caplog.text)
 
     assert running.exit_code == exit_codes.OK
+
+
+@pytest.mark.parametrize("most_refused", [0, 1, 100])
+def test_work_for_many_threads_is_done_by_those_that_can_be_had(refused, most_refused):
+    refused.update({"many": most_refused})
+
+    assert sorted(each_in_threads(lambda number: number * 2, range(50), 8, "many")) == list(range(0, 100, 2))
+    assert each_in_threads(abs, [], 8, "many") == []
 
 
 def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_stream_stays_held(refused, monkeypatch):

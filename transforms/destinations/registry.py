@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from transforms import destinations
@@ -27,6 +26,7 @@ from transforms.destinations import Sender
 from transforms.destinations.stream_delivery import StreamSender
 from transforms.events import Stream
 from transforms.settings import Destination
+from transforms.threads import each_in_threads
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,11 +115,8 @@ def close_all(grace_secs: float) -> list[Unreplayed]:
         entries = [entry for free in _FREE.values() for entry in free] + list(_BEGUN.values())
         _FREE.clear()
         _BEGUN.clear()
-    if not entries:
-        return []
-    with ThreadPoolExecutor(min(32, len(entries)), "close-destination") as threads:
-        left = threads.map(lambda entry: _close(entry, grace_secs), entries)
-        return [unreplayed for of_entry in left for unreplayed in of_entry]
+    left = each_in_threads(lambda entry: _close(entry, grace_secs), entries, 32, "close-destination")
+    return [unreplayed for of_entry in left for unreplayed in of_entry]
 
 
 def _taken(free: list[_Entry], stream: Stream) -> _Entry | None:
