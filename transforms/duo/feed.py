@@ -25,12 +25,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transforms import threads
 from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.budgets import budget_of
 from transforms.duo.client import DuoClient, PageClient, PageRefused
 from transforms.duo.connections import IDLE_SECS
 from transforms.duo.cursor import Cursor
+from transforms.duo.feed_thread import FeedThread
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
@@ -86,7 +86,7 @@ class PageFeed:
         self._trouble = Trouble(self.stream, self._budget, self.counts, clock)
         self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
         self._changed = threading.Condition()
-        self._changes = 0  # by the reader's side, so that none is missed between two steps of work
+        self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
         self._pages = PageBuffer()
         self._turn = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
@@ -102,7 +102,6 @@ class PageFeed:
         self._share = Share(READ_AHEAD)
         self._expected_bytes = FULL_PAGE_BYTES
         self._own_thread = own_thread
-        self._thread: threading.Thread | None = None
 
     # --- the reader's side -------------------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class PageFeed:
             self._turn += 1
             self._count_ready()
             self._asked()
-            self._wake()
+            self._thread.wake()
             return self._turn
 
     def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
@@ -143,7 +142,7 @@ class PageFeed:
                 return None
             fetched = self._pages.hand_out()
             self._count_ready()
-            self._wake()
+            self._thread.wake()
             return fetched
 
     def wait_ready(self, wait_secs: float) -> bool:
@@ -163,7 +162,7 @@ class PageFeed:
         with self._changed:
             self._pages.rewind()
             self._count_ready()
-            self._wake()
+            self._thread.wake()
 
     def delivered(self, cursor: Cursor) -> None:
         """Everything before the cursor is safe: its pages are let go."""
@@ -218,14 +217,15 @@ class PageFeed:
                 self._count_ready()
             if held != self._held:
                 self._held = held
-                self._wake()
+                self._thread.wake()
 
     def close(self) -> None:
         """Ends the thread and the connection; waits for neither."""
         with self._changed:
             self._closed = True
             self._share.withdraw()
-            self._wake()
+            self._thread.wake()
+        self._disconnect()
 
     def forget(self) -> None:
         """Lets go of everything; for a closed feed that nobody reads any more."""
@@ -239,39 +239,23 @@ class PageFeed:
     def _due_within(self, secs: float) -> bool:
         return self._due - self._clock.monotonic_secs() < secs
 
-    def _wake(self) -> None:
-        self._changes += 1
-        self._changed.notify_all()
-
     def _asked(self) -> None:
         """Somebody wants something of this feed: it must be at work. The caller holds the lock."""
         self._asked_at = self._clock.monotonic_secs()
         self._forgotten = False
-        if not self._own_thread or self._closed or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._thread = threads.started(self._run, f"feed {self.stream}")
-        if self._thread is None:
-            self._trouble.no_thread()
-        else:
-            self._trouble.thread_started()
+        if self._own_thread and not self._closed:
+            self._trouble.thread(there=self._thread.need())
 
     # --- the fetching thread -----------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                changes = self._changes
-            wait_secs = self.work_once()
-            if self._waits_for_room and wait_secs and not self._closed:
-                self._share.wait(wait_secs)
-                continue
-            with self._changed:
-                if self._closed or self._forgotten:
-                    self._thread = None  # before the lock is given up: who asks from now on starts a new one
-                    break
-                if self._changes == changes:
-                    self._changed.wait(wait_secs)
-        self._disconnect()
+    def _wanted(self) -> bool:
+        return not self._closed and not self._forgotten
+
+    def _wait_for_room(self, secs: float | None) -> bool:
+        if secs and self._waits_for_room and not self._closed:
+            self._share.wait(secs)
+            return True
+        return False
 
     def work_once(self) -> float | None:
         """One step of work: makes at most one call, where one is due, and waits for nothing else. Not thread-safe.
@@ -297,8 +281,8 @@ class PageFeed:
                 # The key may be a new one by the next attempt, so it is read again.
                 self._disconnect()
                 self._client = None
-            elif not self._due_within(IDLE_SECS):
-                self._disconnect()
+        if self._closed or not self._due_within(IDLE_SECS):
+            self._disconnect()
         self._share.holds(self._share.ready_bytes, answered=True)
         return 0.0
 

@@ -91,18 +91,15 @@ class Trouble:
         self.answered = True
         self._kind, self._failures, self._refusals = None, 0, 0
 
-    def no_thread(self) -> None:
-        """The thread that reads cannot be started now."""
-        self._counts["threads_refused"] += 1
-        if not self._threadless:
-            self._threadless = True
+    def thread(self, *, there: bool) -> None:
+        """Whether the thread that reads is there; it cannot always be had."""
+        if not there:
+            self._counts["threads_refused"] += 1
+        if not there and not self._threadless:
             _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
-
-    def thread_started(self) -> None:
-        """The thread that reads was started."""
-        if self._threadless:
-            self._threadless = False
+        if there and self._threadless:
             _LOGGER.info("%s is read again: its thread could be started.", self._stream)
+        self._threadless = not there
 
     def _sort(self, error: Exception) -> tuple[str, float]:
         """What kind of trouble it is, and how long to leave the stream alone."""
