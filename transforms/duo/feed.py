@@ -26,7 +26,7 @@ from transforms.duo.cursor import Cursor
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
-from transforms.duo.paging import Step, after_answer, without_page_cursor
+from transforms.duo.paging import Step, after_answer, after_refusal
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
 from transforms.duo.trouble import Trouble
 from transforms.duo.windows import Call, Finished, Wait, next_call
@@ -291,14 +291,16 @@ class PageFeed:
             if step.rows:
                 self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
                 self._count_ready()
+            if step.again_secs:
+                self._rest(step.again_secs, caught_up=False)
             self._changed.notify_all()
 
     def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
             if isinstance(error, PageRefused) and epoch != self._epoch:
                 return  # of a position that was left meanwhile; it says nothing of the present one
-            if isinstance(error, PageRefused) and call.next_offset:
-                self._pages.fetch_at = without_page_cursor(call.cursor)
+            if isinstance(error, PageRefused) and (onward := after_refusal(call)) is not None:
+                self._pages.fetch_at = onward
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
             if isinstance(error, WontHeal) and not self._trouble.answered:
