@@ -23,6 +23,7 @@ from collections import Counter
 from transforms.duo.budgets import budget_of
 from transforms.duo.client import IDLE_SECS, DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
+from transforms.duo.duo_clock import LEEWAY_SECS, DuoClock
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
@@ -30,7 +31,7 @@ from transforms.duo.paging import Step, after_answer, after_refusal
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
 from transforms.duo.trouble import Trouble
 from transforms.duo.windows import Call, Finished, Wait, next_call
-from transforms.errors import BadCredentials, WontHeal
+from transforms.errors import BadCredentials, RetryLater, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
 
@@ -53,6 +54,7 @@ class PageFeed:
         self._budget = budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = Trouble(self.stream, self._budget, self.counts)
         self._live = LiveStream(reading.give_way_to, self.stream, reading) if reading.give_way_to else None
+        self._duo_clock = DuoClock()
         self._changed = threading.Condition()
         self._pages = PageBuffer()
         self._turn = 0  # grows with every reader
@@ -236,7 +238,15 @@ class PageFeed:
 
     def _fetch(self, client: DuoClient, epoch: int, call: Call) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
-        answer = client.fetch_page(self._log_type, call)
+        client.skew_secs = None
+        try:
+            answer = client.fetch_page(self._log_type, call)
+        except RetryLater as error:
+            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+            raise
+        self._duo_clock.note(client.skew_secs)
+        if _is_first(call) and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
+            return  # this answer told that the window's end is not past yet, for Duo: the window is opened again
         self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
 
     def _next_work(self) -> tuple[int, Call] | None:
@@ -251,7 +261,7 @@ class PageFeed:
                     self._share.withdraw()
                     self._changed.wait(self._due - now)
                 else:
-                    step = next_call(self._pages.fetch_at, int(time.time() * 1000), self._reading)
+                    step = next_call(self._pages.fetch_at, self._duo_clock.now_ms(), self._reading)
                     if isinstance(step, Finished):
                         self._finished = True
                         self._changed.notify_all()
@@ -306,6 +316,11 @@ class PageFeed:
             if isinstance(error, WontHeal) and not self._trouble.answered:
                 self._fatal = error
             self._rest(self._trouble.failed(error), caught_up=False)
+
+
+def _is_first(call: Call) -> bool:
+    """Whether the call opens its window: nothing is kept of that before it is answered."""
+    return call.gap is None and call.next_offset is None and not call.cursor.window_rows and not call.cursor.doubts
 
 
 def _disconnect(client: DuoClient | None) -> None:
