@@ -30,16 +30,17 @@ from transforms.duo.budgets import budget_of
 from transforms.duo.client import DuoClient, PageClient, PageRefused
 from transforms.duo.connections import IDLE_SECS
 from transforms.duo.cursor import Cursor
+from transforms.duo.duo_clock import LEEWAY_SECS, DuoClock
 from transforms.duo.feed_thread import FeedThread
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
-from transforms.duo.paging import Step, after_answer, without_page_cursor
+from transforms.duo.paging import Step, after_answer, after_refusal
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
 from transforms.duo.rate import RateBudget
 from transforms.duo.trouble import Trouble
 from transforms.duo.windows import Call, Finished, Wait, beginning, next_call
-from transforms.errors import BadCredentials, WontHeal
+from transforms.errors import BadCredentials, RetryLater, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
 
@@ -85,6 +86,7 @@ class PageFeed:
         self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = Trouble(self.stream, self._budget, self.counts, clock)
         self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
+        self._duo_clock = DuoClock(clock)
         self._changed = threading.Condition()
         self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
         self._pages = PageBuffer()
@@ -297,12 +299,20 @@ class PageFeed:
 
     def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
-        answer = client.fetch_page(self._log_type, call)
+        client.skew_secs = None
+        try:
+            answer = client.fetch_page(self._log_type, call)
+        except RetryLater as error:
+            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+            raise
+        self._duo_clock.note(client.skew_secs)
+        if _is_first(call) and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
+            return  # this answer told that the window's end is not past yet, for Duo: the window is opened again
         self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
 
     def _now_ms(self) -> int:
         """The present, as reading reckons with it."""
-        return int(self._clock.wall_secs() * 1000)
+        return self._duo_clock.now_ms()
 
     def _next_work(self) -> tuple[int, Call] | _Pause:
         """The page to fetch now, or how long there is none."""
@@ -379,20 +389,27 @@ class PageFeed:
             if step.rows:
                 self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
                 self._count_ready()
+            if step.again_secs:
+                self._rest(step.again_secs, caught_up=False)
             self._changed.notify_all()
 
     def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
             if isinstance(error, PageRefused) and epoch != self._epoch:
                 return  # of a position that was left meanwhile; it says nothing of the present one
-            if isinstance(error, PageRefused) and call.next_offset:
-                self._pages.fetch_at = without_page_cursor(call.cursor)
+            if isinstance(error, PageRefused) and (onward := after_refusal(call)) is not None:
+                self._pages.fetch_at = onward
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
             wait_secs = self._trouble.failed(error)
             if isinstance(error, WontHeal) and self._trouble.final(error) and not self._trouble.answered:
                 self._fatal = error
             self._rest(wait_secs, caught_up=False)
+
+
+def _is_first(call: Call) -> bool:
+    """Whether the call opens its window: nothing is kept of that before it is answered."""
+    return call.gap is None and call.next_offset is None and not call.cursor.window_rows and not call.cursor.doubts
 
 
 def stream_of(account: Account, log_type: str) -> Stream:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from transforms.checkpoints import StoreUnusable, store_at
 from transforms.clock import SYSTEM_CLOCK, Clock
-from transforms.duo.cursor import MINUTE_MS, Cursor, row_digest
+from transforms.duo.cursor import Cursor
+from transforms.duo.seen import IMPORTED_IDS, packed, row_digest
 from transforms.duo.windows import DAY_MS, first_cursor
 from transforms.events import Stream
 from transforms.settings import Reading, Storage
@@ -100,5 +101,5 @@ def _read_incumbent(content: bytes, log_type: str, now_ms: int) -> Cursor | None
     if not now_ms - 3650 * DAY_MS < milliseconds <= now_ms:
         return None
     named = event_id and log_type in ("auth", "activity")
-    seen = {milliseconds // MINUTE_MS: frozenset({row_digest(event_id.encode())})} if named else {}
+    seen = {IMPORTED_IDS: packed([row_digest(event_id.encode())])} if named else {}
     return Cursor(mintime_ms=milliseconds, end_ms=milliseconds, seen_from_ms=milliseconds, seen=seen)
