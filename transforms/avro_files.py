@@ -4,7 +4,7 @@ Place in the flow: dead letters are written and read through it.
 
 Contract: a file belongs to the process that made it and is never opened for appending again. After ``append`` and ``sync`` its
 records are on disk. A process or machine that dies in between leaves at most one broken block at the end; ``read_whole_blocks``
-gives everything before it.
+gives everything before it, and leaves out single blocks that a disk has damaged, which it says.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from transforms.files import open_new, open_to_read
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = b"Obj\x01"
+_MARKER_BYTES = 16  # of the marker that ends the header and every block
 
 
 class AppendedAvro:
@@ -97,7 +98,7 @@ class AppendedAvro:
 
 
 def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one file, up to its last whole block.
+    """The records of one file, of all its whole blocks.
 
     Raises ValueError for a file that is not such an Avro file, and OSError for one that cannot be read or is not ours.
     """
@@ -110,19 +111,39 @@ def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict
         blocks = fastavro.block_reader(file, schema)
     except Exception as error:  # a damaged header shows as whatever its reader trips over
         file.seek(0)
-        if _MAGIC.startswith(file.read(len(_MAGIC))):
+        start = file.read(_header_bytes(schema))
+        if len(start) < _header_bytes(schema) and _MAGIC[: len(start)] == start[: len(_MAGIC)]:
             _LOG.warning("%s was cut short before its first record.", path)
             return
-        raise ValueError(f"{path} is not an Avro file: {error or type(error).__name__}") from error
+        raise ValueError(f"{path} is not an Avro file, or a damaged one: {error or type(error).__name__}") from error
+    begin = file.tell()
+    file.seek(0)
+    header = file.read(begin)
     while True:
         try:
             records = list(next(blocks))
         except StopIteration:
             return
         except Exception as error:  # a broken block shows as whatever its codec trips over
-            _LOG.warning("%s was cut short: nothing can be read after its last whole block (%s).", path, type(error).__name__)
-            return
+            file.seek(begin)
+            _, marker, rest = file.read().partition(header[-_MARKER_BYTES:])
+            if not marker:
+                cause = type(error).__name__
+                _LOG.warning("%s was cut short: nothing can be read after its last whole block (%s).", path, cause)
+                return
+            _LOG.error("%s is damaged: the records of one block are left out (%s).", path, type(error).__name__)
+            file, begin = io.BytesIO(header + rest), len(header)
+            blocks = fastavro.block_reader(file, schema)
+            continue
+        begin = file.tell()
         yield from records
+
+
+def _header_bytes(schema: dict[str, Any]) -> int:
+    """How long the header is that a file of this schema begins with: one with more was not cut short in it."""
+    empty = io.BytesIO()
+    fastavro.write.Writer(empty, schema, codec="deflate")
+    return len(empty.getvalue())
 
 
 def today() -> int:

@@ -61,7 +61,7 @@ class Reading:
       lag_secs: how far a window's end stays behind now; Duo publishes the newest two minutes late.
       request_timeout_secs: total time for one call, from connect to the last byte.
       overlap_secs: rows that Duo publishes up to so much late are found; 0 reads nothing twice but the last millisecond.
-      overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap.
+      overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap, and that is told.
       from_ms, until_ms: a backfill: begin there instead of ``start_days`` back, and end there.
       give_way_to: a backfill: the checkpoint directory of the live reading that comes first.
       relist_secs: how often the children of an MSP parent are listed anew.
@@ -73,7 +73,7 @@ class Reading:
     lag_secs: float = 120.0
     request_timeout_secs: float = 60.0
     overlap_secs: float = 600.0
-    overlap_max_rows: int = 50_000
+    overlap_max_rows: int = 1_500_000
     from_ms: int | None = None
     until_ms: int | None = None
     give_way_to: str | None = None

@@ -21,6 +21,7 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
 from pipelines.printable import say
+from transforms import threads
 from transforms.files import make_private_directory, open_new, read_own
 from transforms.settings import Job
 
@@ -68,13 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     finished_before = finished_streams(job)
     progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
     stopped = threading.Event()
-    thread = threading.Thread(target=progress.run, args=(stopped,), daemon=True)
-    thread.start()
+    thread = threads.started(progress.run, "progress", stopped)  # without one it goes on unseen
     try:
         code = run_local(job)
     finally:
         stopped.set()
-        thread.join(5.0)
+        if thread is not None:
+            thread.join(5.0)
     if code == exit_codes.OK and finished_before and finished_before == finished_streams(job):
         say(_already_done(job), to=sys.stderr)
     return code

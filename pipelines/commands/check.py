@@ -33,8 +33,8 @@ _SKEW_WARNING_SECS = 30.0
 _LOOK_AT_THE_WAY = (
     "Check api_host, and this machine's DNS, firewall and proxy: it must be allowed to call that host over HTTPS."
 )
-_NOT_REACHED = ("network", "timeout", "cut_body")
-_SAYS_ITS_FIX = ("tls", "clock_skew")
+_NOT_REACHED = ("network", "timeout", "cut_body", "not_duo")
+_SAYS_ITS_FIX = ("tls", "clock_skew", "proxy", "descriptors")
 
 
 @dataclass(frozen=True, slots=True)

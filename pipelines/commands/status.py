@@ -1,4 +1,7 @@
-"""``duologsync status CONFIG``: how far every stream has been delivered, read from the checkpoint store. Touches nothing."""
+"""``duologsync status CONFIG``: how far every stream has been delivered, read from the checkpoint store. Touches nothing.
+
+Below a stream stand the stretches in which Duo counted more events than it gave (``transforms.duo.gaps``).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.checkpoints import Record, store_at
-from transforms.duo.cursor import Cursor
+from transforms.duo.cursor import Cursor, Gap
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one line per stream."""
+    """Prints one line per stream, and one per stretch of it in which events are missing."""
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
@@ -38,11 +41,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(records: Iterator[Record], now_secs: float) -> Iterator[str]:
     for record in records:
-        position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
-        moment = datetime.fromtimestamp(position_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        cursor = Cursor.from_json(bytes(record.cursor))
+        position_ms = cursor.position_ms
+        moment = _moment(position_ms)
         behind = _span(now_secs - position_ms / 1000)
         ago = _span(now_secs - record.committed_ms / 1000)
         yield f"{record.stream!s:<32} {moment:<24} {behind:>12} {record.delivered:>12,}  {ago} ago"
+        for gap in cursor.gaps:
+            stretch = f"from {_moment(gap.from_ms)} to {_moment(gap.to_ms)}"
+            yield f"  missing: {gap.missing:,} events {stretch}, {_outlook(gap, now_secs)}"
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _outlook(gap: Gap, now_secs: float) -> str:
+    if gap.due_ms is None:
+        return f"given up after {gap.tries} more readings" if gap.tries else "not read again"
+    return f"read again in {_span(gap.due_ms / 1000 - now_secs)}"
 
 
 def _span(secs: float) -> str:

@@ -120,7 +120,10 @@ class ReadingSection(Section):
         description="Events that Duo publishes up to so much late are found, too, and delivered once. 0 looks for none.",
     )
     overlap_max_rows: int = Field(
-        50_000, ge=1000, le=1_000_000, description="Events remembered for that, per log; about 20 bytes each in the checkpoint."
+        1_500_000,
+        ge=1000,
+        le=20_000_000,
+        description="Events remembered for that, per log; about 11 bytes each in the checkpoint. Enough for 1,000 a second.",
     )
     relist_secs: float = Field(
         900.0, ge=10, le=86_400, description="How often the children of an MSP are listed, to find new and removed ones."

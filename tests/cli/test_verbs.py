@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 
 import msgspec
 import pytest
@@ -14,7 +15,10 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
+from transforms.checkpoints import store_at
 from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
+from transforms.duo.cursor import Cursor, Gap
+from transforms.events import Stream
 from transforms.formats import FORMATS
 
 
@@ -369,3 +373,17 @@ def test_a_launch_that_cannot_ask_duo_for_its_children_says_that_duo_is_away(con
 def test_the_demo_delivers_what_it_produced(capsys):
     assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
     assert "lost 0" in capsys.readouterr().out
+
+
+def test_status_shows_where_events_are_missing(config, capsys, tmp_path):
+    now_ms = int(time.time() * 1000)
+    gaps = (
+        Gap(1_700_000_000_000, 1_700_000_060_000, 3_000, due_ms=now_ms + 4_000_000),
+        Gap(1_700_000_100_000, 1_700_000_160_000, 7, tries=5),
+    )
+    store_at(str(tmp_path / "checkpoints")).commit(Stream("main", "auth"), Cursor(1_700_000_200_000, gaps=gaps, seq=1))
+
+    assert run("status", config) == exit_codes.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert "  missing: 3,000 events from 2023-11-14 22:13:20 to 2023-11-14 22:14:20, read again in 67 min" in lines
+    assert "  missing: 7 events from 2023-11-14 22:15:00 to 2023-11-14 22:16:00, given up after 5 more readings" in lines

@@ -125,6 +125,31 @@ def test_a_file_cut_at_any_byte_is_readable_up_to_its_last_whole_block(tmp_path,
     assert set(seen) == {0, 1, 2, 3, 4, 5}
 
 
+def test_a_block_that_a_disk_has_damaged_costs_only_its_own_letters(tmp_path, caplog):
+    run(WriteDeadLetters(str(tmp_path / "a")), [letter(n) for n in range(6)])
+    (path,) = files(tmp_path / "a")
+    data = path.read_bytes()
+    marker = data[-16:]
+    parts = data.split(marker)  # the header, the blocks, and nothing behind the last
+    assert len(parts) == 8
+    parts[3] = bytes(byte ^ 0x55 for byte in parts[3])
+    damaged = tmp_path / "damaged.avro"
+    damaged.write_bytes(marker.join(parts))
+    assert list(read_dead_letters(damaged)) == [letter(n) for n in range(6) if n != 2]
+    assert "is damaged" in caplog.text
+
+
+def test_a_damaged_header_is_not_taken_for_a_file_that_was_cut_short(tmp_path):
+    run(WriteDeadLetters(str(tmp_path / "a")), [letter()])
+    (path,) = files(tmp_path / "a")
+    data = bytearray(path.read_bytes())
+    data[30:60] = bytes(30)
+    damaged = tmp_path / "damaged.avro"
+    damaged.write_bytes(data)
+    with pytest.raises(ValueError, match="a damaged one"):
+        list(read_dead_letters(damaged))
+
+
 def test_something_else_is_not_taken_for_letters(tmp_path):
     other = tmp_path / "x.avro"
     other.write_text("hello, this is no Avro")

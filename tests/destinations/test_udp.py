@@ -101,6 +101,22 @@ def test_a_refusal_that_comes_late_sends_the_bundle_before_again(make_sender, mo
     receiver.close()
 
 
+def test_what_is_sent_again_keeps_the_pace_as_well(make_sender):
+    receiver = Receiver()
+    receiver.close()
+    sender = make_sender(receiver.port, max_events_per_sec=400.0)
+    took = []
+    real = sender._pace.take
+    sender._pace.take = lambda size: took.append(size) or real(size)
+    back = []
+    threading.Timer(0.5, lambda: back.append(Receiver(receiver.port))).start()
+    deliver(sender, messages(100))
+    eventually(lambda: bool(back) and set(back[0].received) == set(messages(100)))
+    assert sender.resent > 0
+    assert len(took) >= 100 + sender.resent - 1
+    back[0].close()
+
+
 def test_oversize_is_never_cut(make_sender):
     receiver = Receiver()
     sender = make_sender(receiver.port)

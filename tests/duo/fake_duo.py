@@ -53,6 +53,10 @@ class FakeDuo:
     def publish(self, time_ms: int, event_id: str) -> None:
         self.rows.append((time_ms, event_id))
 
+    def raw_of(self, time_ms: int, event_id: str) -> bytes:
+        """The row that is served for what was published."""
+        return row(time_ms, event_id)
+
     def serve(self, call: Call) -> Answer:
         self.calls += 1
         window = sorted((t, n, i) for n, (t, i) in enumerate(self.rows) if call.mintime_ms <= t <= call.maxtime_ms)
@@ -62,7 +66,7 @@ class FakeDuo:
             window = [entry for entry in window if entry[:2] > (at_ms, number)]
         page = window[: self.log_type.page_limit]
         more = len(window) > len(page)
-        return Answer([row(t, i) for t, _, i in page], f"{page[-1][0]},{page[-1][1]}" if more else None, total)
+        return Answer([self.raw_of(t, i) for t, _, i in page], f"{page[-1][0]},{page[-1][1]}" if more else None, total)
 
     def read(self, cursor: Cursor, now_ms: int, reading: Reading = READING) -> tuple[list[str], Cursor]:
         """Reads until caught up; a restart between any two pages changes nothing."""

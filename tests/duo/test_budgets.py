@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.demo.simulator import DuoSimulator, RateLimit
 from tests.conftest import FAST, IKEY, now_ms
+from tests.duo.test_feed_steps import JumpingClock
 from transforms.duo.budgets import FILE_NAME, Budgets
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
@@ -125,7 +126,7 @@ def test_where_nothing_was_limited_nothing_is_written(tmp_path):
 
 def test_it_is_written_when_something_was_learnt_and_not_every_time(learnt, tmp_path, monkeypatch):
     now = [1_000.0]
-    monkeypatch.setattr("transforms.duo.budgets.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("transforms.clock.time.monotonic", lambda: now[0])
     budgets, file = budgets_with(learnt, tmp_path), tmp_path / FILE_NAME
     budgets.save()
     assert file.exists()
@@ -219,3 +220,22 @@ def test_a_feed_keeps_within_a_limit_that_it_was_not_told(authority, skey, tmp_p
 
         assert rows == duo.produced_rows("auth")
         assert 1 <= feed.counts["rate_limited"] <= 8
+
+
+def test_a_clock_that_is_behind_makes_no_wait_longer_than_it_was(learnt, tmp_path):
+    budgets_with(learnt, tmp_path).save(at_once=True)
+    wait_secs = learnt.pace().wait_secs
+    after = Budgets(JumpingClock(now_ms() - 3_500_000))
+    after.load(tmp_path)
+
+    assert 0 < after.of(IKEY, HOST, PATH, 0.0).reserve() <= wait_secs + 0.01
+
+
+def test_a_link_where_the_file_is_written_aside_leads_nowhere(learnt, tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / f"{FILE_NAME}.new").symlink_to(tmp_path / "precious")
+    budgets_with(learnt, tmp_path / "state").save(at_once=True)
+
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert (tmp_path / "state" / FILE_NAME).stat().st_size > 0

@@ -110,15 +110,16 @@ def test_a_step_makes_one_call_at_most_and_says_when_the_next_one_is_of_use(cloc
 
 def test_a_clock_that_was_an_hour_back_for_a_moment_does_not_stop_reading_for_an_hour(clock):
     duo = MemoryDuo(clock)
-    feed = made(clock, duo)
-    feed.seek(first_cursor(NOW_MS, READING))
+    reading = replace(READING, poll_interval_secs=10)
+    feed = made(clock, duo, reading)
+    feed.seek(first_cursor(NOW_MS, reading))
     run(feed, clock, 300)
     clock.jump(-HOUR)
     run(feed, clock, 15)
     clock.jump(HOUR)
     duo.publish(int(clock.wall_secs() * 1000), "after")
 
-    assert len(run(feed, clock, 120 + 120 + 30)) == 1
+    assert len(run(feed, clock, 120 + 10 + 30)) == 1
 
 
 def test_a_clock_that_jumps_forward_is_noticed_within_half_a_minute(clock):
@@ -247,7 +248,7 @@ def test_a_thread_of_a_feed_that_nobody_asks_ends_and_a_later_seek_starts_a_new_
     eventually(lambda: feed.counts["pages"] >= 1)
     clock.sleep(HOUR)
     with feed._changed:
-        feed._wake()
+        feed._thread.wake()
     eventually(lambda: not any(thread.name == f"feed {feed.stream}" for thread in threading.enumerate()))
     feed.seek(cursor)
     eventually(lambda: feed.counts["pages"] >= 2)

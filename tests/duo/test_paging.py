@@ -45,10 +45,10 @@ class TestReadingAnswers:
             ACTIVITY, self.CALL, Answer([row(NOW_MS - 9, "a"), row(NOW_MS - 8, "b")], f"{NOW_MS - 8},b", 4), NO_OVERLAP
         )
         call = opened(first.cursor, NOW_MS)
-        second = after_answer(ACTIVITY, call, Answer([row(NOW_MS - 7, "c")], None, 1), NO_OVERLAP)
+        second = after_answer(ACTIVITY, call, Answer([row(NOW_MS - 7, "c"), row(NOW_MS - 6, "d")], None, 1), NO_OVERLAP)
 
         assert first.counted is None
-        assert second.counted == (4, 3)
+        assert second.counted == (4, 4)
 
     def test_a_refused_page_cursor_is_replaced_by_the_time_that_it_named(self):
         cursor = Cursor(NOW_MS - 10_000, NOW_MS, f"{NOW_MS - 4_000},b", window_rows=3, window_total=9, seq=9)

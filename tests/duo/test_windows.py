@@ -7,6 +7,7 @@ import pytest
 from tests.duo.fake_duo import ACTIVITY, MINUTE, NO_OVERLAP, NOW_MS, READING, FakeDuo, opened
 from transforms.duo.cursor import Cursor
 from transforms.duo.paging import Answer, after_answer
+from transforms.duo.seen import packed
 from transforms.duo.windows import (
     DAY_MS,
     QUIET_ROWS,
@@ -127,7 +128,7 @@ class TestLateRows:
     def test_a_stream_that_is_behind_catches_up_before_it_looks_back(self):
         cursor = Cursor(
             NOW_MS, end_ms=NOW_MS, swept_ms=NOW_MS - DAY_MS, seen_from_ms=NOW_MS - DAY_MS,
-            seen={NOW_MS // MINUTE: frozenset(map(str, range(QUIET_ROWS + 1)))},
+            seen={NOW_MS // MINUTE: packed(range(QUIET_ROWS + 1))},
         )  # fmt: skip
 
         assert not opened(cursor, NOW_MS + 30 * MINUTE).cursor.deep

@@ -76,6 +76,14 @@ def test_it_never_gives_up_on_what_may_pass():
     assert values("RestartPreventExitStatus") == [f"{exit_codes.CONFIG} {exit_codes.CREDENTIALS}"]
 
 
+def test_a_crash_leaves_no_core_file_with_keys_in_it():
+    assert values("LimitCORE") == ["0"]
+
+
+def test_descriptors_suffice_for_an_msp_of_thousands():
+    assert int(values("LimitNOFILE")[0]) >= 65_536
+
+
 def test_a_call_that_is_not_allowed_is_refused_and_does_not_kill():
     """numpy, which Beam loads, asks to bind memory to nodes and can do without."""
     assert values("SystemCallErrorNumber") == ["EPERM"]

@@ -1,7 +1,10 @@
 """The whole program where dead letters cannot be written: what needs one waits, and nothing is sent twice for it."""
 
+import contextlib
 import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +56,8 @@ def test_a_directory_that_goes_away_in_mid_run_costs_no_repeat(tmp_path):
         duo.simulator.add("auth", 1, row_bytes=MOST_BYTES + 1_000)
         config = write_config(tmp_path, duo, [tcp(siem.port, max_message_bytes=MOST_BYTES)], log_types=["auth"])
         with Program(tmp_path, "run", config) as program:
-            wait_until(lambda: len(dead_letters(tmp_path)) == 1, "the first dead letter")
+            # It is safe then; one that is not synced when the directory goes away is written again.
+            wait_until(lambda: "1 events could not be delivered and are kept" in program.log(), "the first dead letter")
             shutil.rmtree(place)
             place.write_text("in the way")
             duo.simulator.add("auth", 200)
@@ -85,3 +89,62 @@ def test_asked_to_end_while_a_letter_waits_it_ends_and_goes_on_there_at_the_next
             wait_until(lambda: len(dead_letters(tmp_path)) == 1, "the dead letter")
             assert program.end() == exit_codes.OK
     assert "Traceback" not in program.log()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own for dead letters, with room for little."""
+    place = tmp_path / "dead-letters"
+    place.mkdir(mode=0o700)
+    mounting = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(place)], check=False)
+    if mounting.returncode:
+        pytest.skip("only root can mount a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_disk_that_is_full_in_mid_run_costs_no_repeat_and_no_letter_twice(tmp_path, small_disk):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.simulator.add("auth", 1, row_bytes=MOST_BYTES + 1_000)
+        config = write_config(tmp_path, duo, [tcp(siem.port, max_message_bytes=MOST_BYTES)], log_types=["auth"])
+        with Program(tmp_path, "run", config) as program:
+            wait_until(lambda: len(dead_letters(tmp_path)) == 1, "the first dead letter")
+            fill(small_disk / "filler")
+            duo.simulator.add("auth", 200)
+            duo.simulator.add("auth", 3, row_bytes=MOST_BYTES + 1_000)
+            duo.simulator.add("auth", 200)
+            wait_until(lambda: "No space left on device" in program.log(), "the trouble in the log")
+            time.sleep(4)
+            (small_disk / "filler").unlink()
+            wait_until(lambda: len(siem.unique_ids("auth")) == 400, "the rest")
+            wait_until(lambda: len(dead_letters(tmp_path)) == 4, "the other dead letters")
+            assert program.end() == exit_codes.OK
+        assert len(dead_letters(tmp_path)) == 4
+        assert len(list(small_disk.glob("*.avro"))) == 1
+
+    assert repeated(siem) == {"auth": 0}
+    assert "Traceback" not in program.log()
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024))
+
+
+def test_a_disk_that_is_read_only_at_the_start_is_told_and_holds_what_needs_a_letter(tmp_path, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        add_events_with_a_long_one_in_the_middle(duo)
+        config = write_config(tmp_path, duo, [tcp(siem.port, max_message_bytes=MOST_BYTES)], log_types=LOGS)
+        with Program(tmp_path, "run", config) as program:
+            wait_until(lambda: "Read-only file system" in program.log(), "the trouble in the log")
+            assert any("holds what needs a dead letter" in line for line in program.lines("ERROR"))
+            time.sleep(3)
+            subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+            wait_until(lambda: len(siem.unique_ids("auth")) == 4_999, "the rest of the log-ins")
+            wait_until(lambda: len(dead_letters(tmp_path)) == 1, "the dead letter")
+            assert program.end() == exit_codes.OK
+        assert len(dead_letters(tmp_path)) == 1
+
+    assert repeated(siem) == {"auth": 0, "activity": 0}

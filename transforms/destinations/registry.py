@@ -22,7 +22,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from transforms import destinations
@@ -31,6 +30,7 @@ from transforms.errors import BundleReplaced
 from transforms.receipts import Receipt
 from transforms.records import Stream
 from transforms.settings import Destination
+from transforms.threads import each_in_threads
 
 _LOG = logging.getLogger(__name__)
 
@@ -184,11 +184,8 @@ def close_all(grace_secs: float) -> list[UnreadMessages]:
         entries = [entry for free in _FREE.values() for entry in free] + list(_BEGUN.values())
         _FREE.clear()
         _BEGUN.clear()
-    if not entries:
-        return []
-    with ThreadPoolExecutor(min(32, len(entries)), "close-destination") as threads:
-        left = threads.map(lambda entry: _close(entry, grace_secs), entries)
-        return [unread for of_entry in left for unread in of_entry]
+    left = each_in_threads(lambda entry: _close(entry, grace_secs), entries, 32, "close-destination")
+    return [unread for of_entry in left for unread in of_entry]
 
 
 def _taken(free: list[_Entry], stream: Stream) -> _Entry | None:

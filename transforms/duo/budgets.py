@@ -15,11 +15,11 @@ import hashlib
 import logging
 import os
 import threading
-import time
 from pathlib import Path
 
 import msgspec
 
+from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.rate import Pace, RateBudget
 from transforms.files import open_new, read_own
 
@@ -49,7 +49,8 @@ class _File(msgspec.Struct, frozen=True):
 class Budgets:
     """All budgets of a process. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._budgets: dict[str, RateBudget] = {}
         self._kept: dict[str, _Entry] = {}
@@ -64,7 +65,7 @@ class Budgets:
         with self._lock:
             budget = self._budgets.get(key)
             if budget is None:
-                budget = self._budgets[key] = RateBudget()
+                budget = self._budgets[key] = RateBudget(now=self._clock.monotonic_secs)
                 self._restore(key, budget)
         budget.at_least(least_pause_secs)
         return budget
@@ -81,16 +82,16 @@ class Budgets:
     def save(self, *, at_once: bool = False) -> None:
         """Writes the file where something was learnt since; ``at_once`` at the end of a run. Never raises."""
         with self._lock:
-            if self._path is None or (not at_once and time.monotonic() - self._saved_at < _SAVE_EVERY_SECS):
+            if self._path is None or (not at_once and self._clock.monotonic_secs() - self._saved_at < _SAVE_EVERY_SECS):
                 return
             paces = {key: pace for key, budget in self._budgets.items() if (pace := budget.pace()) is not None}
             versions = self._versions()
             if versions == self._saved_versions and not (at_once and paces):
                 return
-            now = time.time()
+            now = self._clock.wall_secs()
             kept = {key: entry for key, entry in self._kept.items() if key not in self._budgets and _believed(entry, now)}
             self._kept = kept | {key: _entry(pace, now) for key, pace in paces.items()}
-            self._saved_at = time.monotonic()
+            self._saved_at = self._clock.monotonic_secs()
             try:
                 _write(self._path, msgspec.json.encode(_File(_VERSION, self._kept)))
             except OSError as error:
@@ -110,7 +111,7 @@ class Budgets:
         return {key: budget.version for key, budget in self._budgets.items() if budget.version}
 
     def _restore(self, key: str, budget: RateBudget) -> None:
-        entry, now = self._kept.get(key), time.time()
+        entry, now = self._kept.get(key), self._clock.wall_secs()
         if entry is not None and _believed(entry, now):
             # Where the clock went back since, what is left of the wait is not known; it is no more than it was.
             wait = min(max(0.0, entry.next_call_at - max(now, entry.saved_at)), _LONGEST_WAIT_SECS)

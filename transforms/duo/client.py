@@ -53,7 +53,13 @@ class PageRefused(DuoLogSyncError):
 
 
 class PageClient(Protocol):
-    """What a feed asks of Duo; ``DuoClient`` is one."""
+    """What a feed asks of Duo; ``DuoClient`` is one.
+
+    Attributes:
+      skew_secs: how far this machine's time was ahead of Duo's, as the last answer had it; None where it had no time.
+    """
+
+    skew_secs: float | None
 
     def fetch_page(self, log_type: LogType, call: Call) -> Answer:
         """One page. Raises the errors of the module."""

@@ -10,28 +10,49 @@ A stream is read in windows ``[mintime, maxtime]``, both ends inclusive, each pa
     inside a window       maxtime_ms is set; next_offset names the page to ask for, None the first
 
 Windows overlap (``transforms.duo.windows`` says by how much), so that rows which Duo publishes late, and rows that share the
-millisecond of a border, are read. ``seen`` holds short digests of the rows that an overlap can meet again, grouped by minute;
-everything from ``seen_from_ms`` on is in it. It travels with the cursor, so it survives whatever the cursor survives.
+millisecond of a border, are read. ``seen`` holds short digests of the rows that an overlap can meet again (``seen``);
+everything from ``seen_from_ms`` on is in it. It travels with the cursor, so it survives whatever the cursor survives. So do the
+stretches in which Duo counted more rows than it gave (``gaps``).
 """
 
 from __future__ import annotations
 
-import hashlib
-from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from transforms.duo.seen import Seen, from_wire, to_wire
 from transforms.errors import DuoLogSyncError
 
 SECOND_MS = 1000
-MINUTE_MS = 60_000
 _VERSION = 1
 
 
 class CursorUnreadable(DuoLogSyncError):
     """Bytes that are not a cursor, or one that a later release wrote."""
+
+
+class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A stretch in which Duo counted more rows than it gave; it is read again now and then (``transforms.duo.gaps``).
+
+    Attributes:
+      from_ms, to_ms: from the last row that was read to the end of the window, both ends in it.
+      missing: rows that were counted and not read.
+      tries: how often it was read again. due_ms: when the next time is; None where it was given up.
+      next: the page cursor to go on with, while it is read again. reached_ms, found: the last row and the rows of that.
+      known: digests of rows at its beginning that were handed on, packed; see ``transforms.duo.seen``.
+    """
+
+    from_ms: int
+    to_ms: int
+    missing: int
+    tries: int = 0
+    due_ms: int | None = None
+    next: str | None = None
+    reached_ms: int = 0
+    found: int = 0
+    known: bytes = b""
 
 
 class _Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
@@ -49,13 +70,16 @@ class _Wire(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     rows: int = 0
     total: int | None = None
     since: int | None = None
-    seen: dict[str, list[str]] = {}
+    seen: dict[str, bytes | list[str]] = {}  # lists: of releases before the first; what they name is read again
+    begin: int | None = None
+    at: int = 0
+    doubts: int = 0
+    border: dict[str, int] = {}
+    gaps: tuple[Gap, ...] = ()
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
 _decode_wire = msgspec.json.Decoder(_Wire).decode
-
-Seen = Mapping[int, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,12 @@ class Cursor:
       stuck: pages in a row that held nothing new and stayed in one millisecond.
       swept_ms: end of the last window that was deep.
       window_rows: rows read of the present window. window_total: how many Duo said it has, None where it does not say.
+      begin_ms: where the present window began, however far reading by time has come in it.
+      reached_ms: the time of the last row that was read of the present window; only of logs with an order.
+      doubts: how often in a row Duo was asked again, because the window ended before all that it counted was read.
+      border: how many rows without an id that are alike were read where the page cursor goes on, by their digests.
       seen_from_ms, seen: digests by minute of all rows from seen_from_ms on that were handed on; see the module.
+      gaps: stretches in which rows are missing, the oldest first.
       seq: counts the cursor's steps since the stream began; a later position always has a higher one.
     """
 
@@ -84,6 +113,11 @@ class Cursor:
     window_total: int | None = None
     seen_from_ms: int | None = None
     seen: Seen = field(default_factory=dict)
+    begin_ms: int | None = None
+    reached_ms: int = 0
+    doubts: int = 0
+    border: Mapping[str, int] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
     seq: int = 0
 
     def step(self, **changes: object) -> Cursor:
@@ -107,7 +141,7 @@ class Cursor:
 
     def to_json(self) -> bytes:
         """Compact JSON with a fixed order of keys and digests."""
-        seen = {str(minute): sorted(self.seen[minute]) for minute in sorted(self.seen)}
+        seen: dict[str, bytes | list[str]] = {str(minute): to_wire(self.seen[minute]) for minute in sorted(self.seen)}
         return msgspec.json.encode(
             _Wire(
                 v=_VERSION,
@@ -123,6 +157,11 @@ class Cursor:
                 total=self.window_total,
                 since=self.seen_from_ms,
                 seen=seen,
+                begin=self.begin_ms,
+                at=self.reached_ms,
+                doubts=self.doubts,
+                border=dict(sorted(self.border.items())),
+                gaps=self.gaps,
             )
         )
 
@@ -131,7 +170,10 @@ class Cursor:
         """Reads what ``to_json`` of this or an earlier release wrote. Raises CursorUnreadable."""
         try:
             wire = _decode_wire(encoded)
-            seen = {int(minute): frozenset(digests) for minute, digests in wire.seen.items()}
+            groups = {int(minute): group for minute, group in wire.seen.items()}
+            seen = {minute: from_wire(group) for minute, group in groups.items() if isinstance(group, bytes)}
+            for gap in wire.gaps:
+                from_wire(gap.known)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise CursorUnreadable(f"Not a cursor: {error}.") from None
         if wire.v != _VERSION:
@@ -150,38 +192,10 @@ class Cursor:
             window_total=wire.total,
             seen_from_ms=wire.since,
             seen=seen,
+            begin_ms=wire.begin,
+            reached_ms=wire.at,
+            doubts=wire.doubts,
+            border=wire.border,
+            gaps=wire.gaps,
             seq=wire.seq,
         )
-
-
-def row_digest(name: bytes) -> str:
-    """A short name of a row, from its id or its content. 72 bits: chance does not make two alike."""
-    return urlsafe_b64encode(hashlib.blake2b(name, digest_size=9).digest()).decode("ascii")
-
-
-def count_seen(seen: Seen, from_ms: int = 0) -> int:
-    """How many rows are remembered, from a time on."""
-    first_minute = from_ms // MINUTE_MS
-    return sum(len(digests) for minute, digests in seen.items() if minute >= first_minute)
-
-
-def with_seen(seen: Seen, more: Iterable[tuple[int, str]]) -> Seen:
-    """``seen`` and these ``(minute, digest)``; unchanged minutes are shared, not copied."""
-    fresh: dict[int, set[str]] = {}
-    for minute, digest in more:
-        fresh.setdefault(minute, set()).add(digest)
-    return {**seen, **{minute: seen.get(minute, frozenset()) | digests for minute, digests in fresh.items()}} if fresh else seen
-
-
-def without_old(seen: Seen, from_ms: int, most_rows: int) -> tuple[Seen, int]:
-    """``seen`` from a time on and with at most so many rows, the newest; and from when on it is whole."""
-    kept: dict[int, frozenset[str]] = {}
-    rows = 0
-    for minute in sorted(seen, reverse=True):
-        rows += len(seen[minute])
-        if 0 <= minute < from_ms // MINUTE_MS:
-            continue
-        if rows > most_rows:
-            return kept, max(from_ms, (minute + 1) * MINUTE_MS)
-        kept[minute] = seen[minute]
-    return kept, from_ms

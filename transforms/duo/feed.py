@@ -25,21 +25,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transforms import threads
 from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.budgets import budget_of
 from transforms.duo.client import DuoClient, PageClient, PageRefused
 from transforms.duo.connections import IDLE_SECS
 from transforms.duo.cursor import Cursor
+from transforms.duo.duo_clock import LEEWAY_SECS, DuoClock
+from transforms.duo.feed_thread import FeedThread
 from transforms.duo.giving_way import LiveStream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.page_buffer import FetchedPage, PageBuffer
-from transforms.duo.paging import Step, after_answer, without_page_cursor
+from transforms.duo.paging import Step, after_answer, after_refusal
 from transforms.duo.prefetch import FULL_PAGE_BYTES, READ_AHEAD, Share
 from transforms.duo.rate import RateBudget
 from transforms.duo.trouble import Trouble
 from transforms.duo.windows import Call, Finished, Wait, beginning, next_call
-from transforms.errors import BadCredentials, WontHeal
+from transforms.errors import BadCredentials, RetryLater, WontHeal
 from transforms.events import DuoPage, Stream
 from transforms.settings import Account, Reading
 
@@ -85,8 +86,9 @@ class PageFeed:
         self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = Trouble(self.stream, self._budget, self.counts, clock)
         self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
+        self._duo_clock = DuoClock(clock)
         self._changed = threading.Condition()
-        self._changes = 0  # by the reader's side, so that none is missed between two steps of work
+        self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
         self._pages = PageBuffer()
         self._turn = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
@@ -102,7 +104,6 @@ class PageFeed:
         self._share = Share(READ_AHEAD)
         self._expected_bytes = FULL_PAGE_BYTES
         self._own_thread = own_thread
-        self._thread: threading.Thread | None = None
 
     # --- the reader's side -------------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class PageFeed:
             self._turn += 1
             self._count_ready()
             self._asked()
-            self._wake()
+            self._thread.wake()
             return self._turn
 
     def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
@@ -143,7 +144,7 @@ class PageFeed:
                 return None
             fetched = self._pages.hand_out()
             self._count_ready()
-            self._wake()
+            self._thread.wake()
             return fetched
 
     def wait_ready(self, wait_secs: float) -> bool:
@@ -163,7 +164,7 @@ class PageFeed:
         with self._changed:
             self._pages.rewind()
             self._count_ready()
-            self._wake()
+            self._thread.wake()
 
     def delivered(self, cursor: Cursor) -> None:
         """Everything before the cursor is safe: its pages are let go."""
@@ -218,14 +219,15 @@ class PageFeed:
                 self._count_ready()
             if held != self._held:
                 self._held = held
-                self._wake()
+                self._thread.wake()
 
     def close(self) -> None:
         """Ends the thread and the connection; waits for neither."""
         with self._changed:
             self._closed = True
             self._share.withdraw()
-            self._wake()
+            self._thread.wake()
+        self._disconnect()
 
     def forget(self) -> None:
         """Lets go of everything; for a closed feed that nobody reads any more."""
@@ -239,39 +241,23 @@ class PageFeed:
     def _due_within(self, secs: float) -> bool:
         return self._due - self._clock.monotonic_secs() < secs
 
-    def _wake(self) -> None:
-        self._changes += 1
-        self._changed.notify_all()
-
     def _asked(self) -> None:
         """Somebody wants something of this feed: it must be at work. The caller holds the lock."""
         self._asked_at = self._clock.monotonic_secs()
         self._forgotten = False
-        if not self._own_thread or self._closed or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._thread = threads.started(self._run, f"feed {self.stream}")
-        if self._thread is None:
-            self._trouble.no_thread()
-        else:
-            self._trouble.thread_started()
+        if self._own_thread and not self._closed:
+            self._trouble.thread(there=self._thread.need())
 
     # --- the fetching thread -----------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                changes = self._changes
-            wait_secs = self.work_once()
-            if self._waits_for_room and wait_secs and not self._closed:
-                self._share.wait(wait_secs)
-                continue
-            with self._changed:
-                if self._closed or self._forgotten:
-                    self._thread = None  # before the lock is given up: who asks from now on starts a new one
-                    break
-                if self._changes == changes:
-                    self._changed.wait(wait_secs)
-        self._disconnect()
+    def _wanted(self) -> bool:
+        return not self._closed and not self._forgotten
+
+    def _wait_for_room(self, secs: float | None) -> bool:
+        if secs and self._waits_for_room and not self._closed:
+            self._share.wait(secs)
+            return True
+        return False
 
     def work_once(self) -> float | None:
         """One step of work: makes at most one call, where one is due, and waits for nothing else. Not thread-safe.
@@ -297,8 +283,8 @@ class PageFeed:
                 # The key may be a new one by the next attempt, so it is read again.
                 self._disconnect()
                 self._client = None
-            elif not self._due_within(IDLE_SECS):
-                self._disconnect()
+        if self._closed or not self._due_within(IDLE_SECS):
+            self._disconnect()
         self._share.holds(self._share.ready_bytes, answered=True)
         return 0.0
 
@@ -313,12 +299,20 @@ class PageFeed:
 
     def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
-        answer = client.fetch_page(self._log_type, call)
+        client.skew_secs = None
+        try:
+            answer = client.fetch_page(self._log_type, call)
+        except RetryLater as error:
+            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+            raise
+        self._duo_clock.note(client.skew_secs)
+        if _is_first(call) and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
+            return  # this answer told that the window's end is not past yet, for Duo: the window is opened again
         self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
 
     def _now_ms(self) -> int:
         """The present, as reading reckons with it."""
-        return int(self._clock.wall_secs() * 1000)
+        return self._duo_clock.now_ms()
 
     def _next_work(self) -> tuple[int, Call] | _Pause:
         """The page to fetch now, or how long there is none."""
@@ -395,20 +389,27 @@ class PageFeed:
             if step.rows:
                 self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
                 self._count_ready()
+            if step.again_secs:
+                self._rest(step.again_secs, caught_up=False)
             self._changed.notify_all()
 
     def _handle(self, epoch: int, call: Call, error: Exception) -> None:
         with self._changed:
             if isinstance(error, PageRefused) and epoch != self._epoch:
                 return  # of a position that was left meanwhile; it says nothing of the present one
-            if isinstance(error, PageRefused) and call.next_offset:
-                self._pages.fetch_at = without_page_cursor(call.cursor)
+            if isinstance(error, PageRefused) and (onward := after_refusal(call)) is not None:
+                self._pages.fetch_at = onward
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
             wait_secs = self._trouble.failed(error)
             if isinstance(error, WontHeal) and self._trouble.final(error) and not self._trouble.answered:
                 self._fatal = error
             self._rest(wait_secs, caught_up=False)
+
+
+def _is_first(call: Call) -> bool:
+    """Whether the call opens its window: nothing is kept of that before it is answered."""
+    return call.gap is None and call.next_offset is None and not call.cursor.window_rows and not call.cursor.doubts
 
 
 def stream_of(account: Account, log_type: str) -> Stream:

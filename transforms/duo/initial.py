@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from pathlib import Path
 
 from transforms.checkpoints import StoreUnusable, store_at
-from transforms.duo.cursor import MINUTE_MS, Cursor, row_digest
+from transforms.clock import SYSTEM_CLOCK, Clock
+from transforms.duo.cursor import Cursor
+from transforms.duo.seen import IMPORTED_IDS, packed, row_digest
 from transforms.duo.windows import DAY_MS, first_cursor
 from transforms.events import Stream
 from transforms.settings import Reading, Storage
@@ -20,19 +21,19 @@ from transforms.settings import Reading, Storage
 _LOGGER = logging.getLogger(__name__)
 
 
-def initial_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor:
-    """The cursor to begin with, from the best source there is."""
+def initial_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
+    """The cursor to begin with, from the best source there is. A clock that is wrong now is corrected for by the feed."""
     store = store_at(storage.checkpoint_dir)
     stored = store.load(stream)
     if stored is not None:
         return stored
-    now_ms = int(time.time() * 1000)
+    now_ms = int(clock.wall_secs() * 1000)
     cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading)
     store.commit(stream, cursor.step())
     return cursor.step()
 
 
-def hinted_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor:
+def hinted_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
     """The same on a runner with checkpoints of its own, where a worker's directory may be empty, old or not writable.
 
     Then it is a hint and no more: whatever is wrong with it, the stream begins, at worst at its look-back, which repeats events
@@ -40,13 +41,13 @@ def hinted_cursor(stream: Stream, reading: Reading, storage: Storage) -> Cursor:
     """
     if storage.resume:
         try:
-            return initial_cursor(stream, reading, storage)
+            return initial_cursor(stream, reading, storage, clock)
         except (OSError, StoreUnusable) as error:
             _LOGGER.warning(
                 "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
                 "at the look-back.", stream, storage.checkpoint_dir, error,
             )  # fmt: skip
-    return first_cursor(int(time.time() * 1000), reading).step()
+    return first_cursor(int(clock.wall_secs() * 1000), reading).step()
 
 
 def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Cursor | None:
@@ -100,5 +101,5 @@ def _read_incumbent(content: bytes, log_type: str, now_ms: int) -> Cursor | None
     if not now_ms - 3650 * DAY_MS < milliseconds <= now_ms:
         return None
     named = event_id and log_type in ("auth", "activity")
-    seen = {milliseconds // MINUTE_MS: frozenset({row_digest(event_id.encode())})} if named else {}
+    seen = {IMPORTED_IDS: packed([row_digest(event_id.encode())])} if named else {}
     return Cursor(mintime_ms=milliseconds, end_ms=milliseconds, seen_from_ms=milliseconds, seen=seen)

@@ -5,21 +5,27 @@ Place in the flow: between the client (which knows HTTP) and the feed (which kno
 Contract: pure functions. Nothing here waits, calls or keeps anything, so that every rule can be tested with values.
 
     after_answer(log_type, call, answer, reading)  → Step: the rows to hand on and the cursor behind them
-    without_page_cursor(cursor)                    → the cursor to go on with where Duo no longer takes a page cursor
+    after_refusal(call)                            → the cursor to go on with where Duo no longer takes a page cursor
 
 Progress. A window ends with a page that has no rows, or a short one without a cursor. Where Duo gives a full page without a
 cursor, the cursor that was sent, or one that leads back, reading goes on by time, from the last row's time on: it never loops,
 and skips nothing that Duo can still give. Logs of API v1, which have no cursor at all, are read that way throughout.
+
+Count. A window that ends before all that Duo counted in it was read is asked again, then by time, and then closed as it is:
+what is missing is a gap (``gaps``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from transforms.duo.cursor import SECOND_MS, Cursor, Seen, with_seen, without_old
+from transforms.duo.cursor import SECOND_MS, Cursor, Gap
 from transforms.duo.deduplication import not_seen, to_remember
+from transforms.duo.gaps import AGAIN_SECS, after_gap_answer, healed, listed, most_doubts, put_off
 from transforms.duo.log_types.base import LogType
-from transforms.duo.windows import Call, remember_from_ms
+from transforms.duo.seen import with_seen, without_old
+from transforms.duo.windows import Call, reach_ms_of, remember_from_ms
 from transforms.settings import Reading
 
 # Pages in a row that may hold nothing new and stay in one millisecond, before Duo's cursor is taken to run in a circle.
@@ -54,7 +60,12 @@ class Step:
       window_done: the window was read to its end.
       counted: with window_done, where Duo told: (rows in the window as Duo counted them, rows that were read).
       unreachable_ms: a time at which Duo has more rows than it can be made to give; reading went on behind it.
-      circled: Duo's page cursor did not lead on, and reading goes on by time.
+      circled: Duo's page cursor did not lead on, or could not be read, and reading goes on by time.
+      again_secs: so long to wait before the next call, because the window ended before all that Duo counted was read.
+      gap: with window_done, what is missing and was listed; behind a reading of a gap, the gap as it is now.
+      closed_gap: a gap that is a gap no more.
+      shortened_ms: with window_done, by how much the overlap is shorter than wanted, because memory is bounded.
+      odd_rows: rows of the answer that are not JSON as it should be.
     """
 
     rows: list[bytes]
@@ -64,6 +75,11 @@ class Step:
     counted: tuple[int, int] | None = None
     unreachable_ms: int | None = None
     circled: bool = False
+    again_secs: float = 0.0
+    gap: Gap | None = None
+    closed_gap: Gap | None = None
+    shortened_ms: int = 0
+    odd_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +94,116 @@ class _Onward:
 
 def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading) -> Step:
     """The rows of the answer that were not handed on before, and the cursor behind them."""
+    if call.gap is not None:
+        return _after_gap_answer(log_type, call, call.gap, answer, reading)
     given = _inside(log_type, call, answer.rows)
     rows = not_seen(log_type, call, given)
     is_first = call.next_offset is None and not call.cursor.window_rows
     total = answer.total if is_first else call.cursor.window_total
     read = call.cursor.window_rows + len(given) - (0 if is_first else _met_again(log_type, call, given, rows))
-    complete = total is not None and read >= total
-    onward = _onward(log_type, call, answer, given, new=bool(rows), complete=complete)
-    seen = with_seen(call.cursor.seen, to_remember(log_type, call, given, reading))
-    skipped = len(given) - len(rows)
+    onward = _onward(log_type, call, answer, given, new=bool(rows), complete=total is not None and read >= total)
+    memory = to_remember(log_type, call, given, reading)
+    so_far = replace(
+        call.cursor,
+        maxtime_ms=call.maxtime_ms,
+        seen=with_seen(call.cursor.seen, memory.digests),
+        window_rows=read,
+        window_total=total,
+        reached_ms=_reached_ms(log_type, call, given),
+        doubts=0 if rows else call.cursor.doubts,
+    )
+    step = Step(rows, so_far, window_done=False, skipped=len(given) - len(rows), odd_rows=answer.odd_rows)
     if onward is None:
-        counted = (total, read) if total is not None else None
         # A log without an order cannot be read on by time: the window ends, and that is told.
-        circled = bool(given and answer.next_offset) and not log_type.ascending
-        behind = _behind_window(call, seen, reading)
-        return Step(rows, behind, window_done=True, skipped=skipped, counted=counted, circled=circled)
-    inside = {"seen": seen, "window_rows": read, "window_total": total, "next_offset": onward.next_offset}
+        circled = bool(given) and (bool(answer.next_offset) or answer.cursor_lost) and not log_type.ascending
+        short = total is not None and read < total and not circled
+        again = _asked_again(log_type, so_far, had_rows=bool(given)) if short else None
+        return replace(step, **again) if again else _at_the_end(log_type, call, step, reading, circled=circled)
+    changes: dict[str, object] = {"next_offset": onward.next_offset, "border": memory.border}
     if onward.next_offset is None:
-        inside["mintime_ms"] = onward.mintime_ms
-    cursor = call.cursor.step(maxtime_ms=call.maxtime_ms, stuck=_stuck(call, onward, new=bool(rows)), **inside)
-    return Step(rows, cursor, window_done=False, skipped=skipped, unreachable_ms=onward.unreachable_ms, circled=onward.circled)
+        changes = {"next_offset": None, "border": {}, "mintime_ms": onward.mintime_ms}
+    cursor = so_far.step(stuck=_stuck(call, onward, new=bool(rows)), **changes)
+    return replace(step, cursor=cursor, unreachable_ms=onward.unreachable_ms, circled=onward.circled)
 
 
 def without_page_cursor(cursor: Cursor) -> Cursor:
     """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
 
     What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
-    leads back to the window's start, which repeats its pages.
+    leads back to the last row's, or to the window's start, which repeats its pages.
     """
-    reached_ms = _offset_ms(cursor.next_offset or "")
-    mintime_ms = cursor.mintime_ms if reached_ms is None else max(cursor.mintime_ms, reached_ms)
-    return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None)
+    reached_ms = _offset_ms(cursor.next_offset or "") or cursor.reached_ms
+    mintime_ms = max(cursor.mintime_ms, reached_ms)
+    return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None, border={})
+
+
+def after_refusal(call: Call) -> Cursor | None:
+    """Where reading goes on after Duo refused the parameters of a call; None where it cannot go on."""
+    if call.gap is not None:
+        return put_off(call.cursor, call.gap, call.now_ms)
+    return without_page_cursor(call.cursor) if call.next_offset else None
+
+
+def _after_gap_answer(log_type: LogType, call: Call, gap: Gap, answer: Answer, reading: Reading) -> Step:
+    rows, cursor, present = after_gap_answer(
+        log_type, call.cursor, gap, answer.rows, answer.next_offset, now_ms=call.now_ms, reach_ms=reach_ms_of(reading)
+    )
+    skipped = len(answer.rows) - len(rows)
+    closed = gap if present is None else None
+    return Step(rows, cursor, window_done=False, skipped=skipped, gap=present, closed_gap=closed, odd_rows=answer.odd_rows)
+
+
+def _asked_again(log_type: LogType, so_far: Cursor, *, had_rows: bool) -> dict[str, Any] | None:
+    """For a window that ended before all that Duo counted was read: what to ask then; None once it was asked for often enough.
+
+    First the same page some times, then by time from the last row on, once. Where the page had rows, it is by time at once.
+    Asking ends: ``doubts`` grows until a new row comes.
+    """
+    doubts, most = so_far.doubts, most_doubts(so_far)
+    by_time = log_type.ascending and so_far.mintime_ms <= so_far.reached_ms <= (so_far.maxtime_ms or 0)
+    last_resort = doubts == most and (so_far.next_offset is None or not by_time)
+    if doubts > most or last_resort or (had_rows and not by_time):
+        return None
+    changes: dict[str, object] = {"doubts": doubts + 1}
+    if had_rows or doubts == most:
+        changes |= {"next_offset": None, "border": {}, "mintime_ms": so_far.reached_ms}
+    return {"cursor": so_far.step(**changes), "again_secs": AGAIN_SECS[min(doubts, len(AGAIN_SECS) - 1)]}
+
+
+def _at_the_end(log_type: LogType, call: Call, step: Step, reading: Reading, *, circled: bool) -> Step:
+    """The step out of a window that was read to its end, as far as Duo lets it be read."""
+    so_far = step.cursor
+    total, read = so_far.window_total, so_far.window_rows
+    missing = 0 if total is None else max(0, total - read)
+    gaps = so_far.gaps
+    if missing:
+        gaps = listed(so_far, call.maxtime_ms, missing, call.now_ms, ascending=log_type.ascending)
+    elif total is not None:
+        begin_ms = so_far.mintime_ms if so_far.begin_ms is None else so_far.begin_ms
+        gaps = healed(gaps, begin_ms, call.maxtime_ms)
+    cursor, shortened_ms = _behind_window(call, replace(so_far, gaps=gaps), reading)
+    return replace(
+        step,
+        cursor=cursor,
+        window_done=True,
+        counted=None if total is None else (total, read),
+        circled=circled,
+        gap=gaps[-1] if missing else None,
+        shortened_ms=shortened_ms,
+    )
+
+
+def _reached_ms(log_type: LogType, call: Call, given: list[bytes]) -> int:
+    if not log_type.ascending or not given:
+        return call.cursor.reached_ms
+    return max(call.cursor.reached_ms, _last_inside_ms(log_type, call, given))
+
+
+def _last_inside_ms(log_type: LogType, call: Call, given: list[bytes]) -> int:
+    """The time of the last row that lies in the window, whatever else an odd row says; at least the window's beginning."""
+    times_ms = (log_type.row_key(row).time_ms for row in reversed(given))
+    inside = (time_ms for time_ms in times_ms if time_ms is not None and time_ms <= call.maxtime_ms)
+    return max(next(inside, 0), call.cursor.mintime_ms)
 
 
 def _inside(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
@@ -118,26 +213,31 @@ def _inside(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
     return [row for row in rows if (log_type.row_key(row).time_ms or 0) <= call.maxtime_ms]
 
 
-def _behind_window(call: Call, seen: Seen, reading: Reading) -> Cursor:
-    """The cursor after a window that was read to its end."""
-    known_from_ms = call.cursor.mintime_ms if call.cursor.seen_from_ms is None else call.cursor.seen_from_ms
+def _behind_window(call: Call, so_far: Cursor, reading: Reading) -> tuple[Cursor, int]:
+    """The cursor after a window that was read to its end, and by how much memory is shorter than the overlap asks for."""
+    known_from_ms = so_far.mintime_ms if so_far.seen_from_ms is None else so_far.seen_from_ms
     from_ms = max(known_from_ms, remember_from_ms(call, reading))
-    kept, whole_from_ms = without_old(seen, from_ms, reading.overlap_max_rows)
-    first = call.cursor.end_ms is None
-    return call.cursor.step(
+    kept, whole_from_ms = without_old(so_far.seen, from_ms, reading.overlap_max_rows)
+    first = so_far.end_ms is None
+    cursor = so_far.step(
         mintime_ms=call.maxtime_ms,
         maxtime_ms=None,
         next_offset=None,
         end_ms=call.maxtime_ms,
-        swept_ms=call.maxtime_ms if call.cursor.deep or first else call.cursor.swept_ms,
+        swept_ms=call.maxtime_ms if so_far.deep or first else so_far.swept_ms,
         deep=False,
         stuck=0,
         window_rows=0,
         window_total=None,
+        begin_ms=None,
+        reached_ms=0,
+        doubts=0,
+        border={},
         seen=kept,
         # The last millisecond can still grow: what of it was read is remembered, so the window may begin in it again.
         seen_from_ms=min(whole_from_ms, call.maxtime_ms),
     )
+    return cursor, max(0, whole_from_ms - from_ms)
 
 
 def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *, new: bool, complete: bool) -> _Onward | None:
@@ -148,20 +248,20 @@ def _onward(log_type: LogType, call: Call, answer: Answer, given: list[bytes], *
         return _onward_by_time(log_type, call, answer, given, new=new)
     full = len(answer.rows) >= log_type.page_limit
     # A full page without a cursor is the last one where all that Duo counted is here; else it is looked behind.
-    if not answer.next_offset and (complete or not full):
+    if not answer.next_offset and (complete or not (full or answer.cursor_lost)):
         return None
     if answer.next_offset and _leads_on(call, answer.next_offset) and call.cursor.stuck < _MOST_STUCK_PAGES:
         return _Onward(next_offset=answer.next_offset)
     if not log_type.ascending:
         return None
-    last_ms = log_type.last_time_ms(given)
+    last_ms = _last_inside_ms(log_type, call, given)
     # A page that ends where it began: no time to go on from, so the rest of that millisecond is out of reach.
     at_a_stand = last_ms <= call.cursor.mintime_ms or call.cursor.stuck >= _MOST_STUCK_PAGES
     return (
         _Onward(
             mintime_ms=last_ms + 1 if at_a_stand else last_ms,
             unreachable_ms=last_ms if at_a_stand and full else None,
-            circled=bool(answer.next_offset),
+            circled=bool(answer.next_offset) or answer.cursor_lost,
         )
         if last_ms < call.maxtime_ms
         else None

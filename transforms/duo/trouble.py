@@ -51,6 +51,8 @@ class Trouble:
         self._refusals = 0  # of the keys, since a call was answered
         self._ahead = False  # the position lies in the future, and that was told
         self._threadless = False
+        self._short = False  # the last window held less than Duo counted
+        self._shortened = False  # the last window was followed by less overlap than it should be
         self.answered = False  # some call was, since the feed began
 
     # --- errors ------------------------------------------------------------------------------------------------------
@@ -91,18 +93,15 @@ class Trouble:
         self.answered = True
         self._kind, self._failures, self._refusals = None, 0, 0
 
-    def no_thread(self) -> None:
-        """The thread that reads cannot be started now."""
-        self._counts["threads_refused"] += 1
-        if not self._threadless:
-            self._threadless = True
+    def thread(self, *, there: bool) -> None:
+        """Whether the thread that reads is there; it cannot always be had."""
+        if not there:
+            self._counts["threads_refused"] += 1
+        if not there and not self._threadless:
             _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
-
-    def thread_started(self) -> None:
-        """The thread that reads was started."""
-        if self._threadless:
-            self._threadless = False
+        if there and self._threadless:
             _LOGGER.info("%s is read again: its thread could be started.", self._stream)
+        self._threadless = not there
 
     def _sort(self, error: Exception) -> tuple[str, float]:
         """What kind of trouble it is, and how long to leave the stream alone."""
@@ -192,17 +191,57 @@ class Trouble:
                 "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
                 self._stream, _utc(step.unreachable_ms),
             )  # fmt: skip
+        if step.odd_rows:
+            self._counts["odd_rows"] += step.odd_rows
+        if step.again_secs:
+            self._counts["asked_again"] += 1
+        self._about_gaps(step)
         if step.window_done:
             self._counts["windows"] += 1
+            self._about_memory(step.shortened_ms)
         if step.counted is not None:
             counted, read = step.counted
             self._counts["counted_by_duo"] += counted
             if counted != read:
                 self._counts["windows_that_differ"] += 1
-                _LOGGER.warning(
-                    "%s: Duo counted %d events in the window that ended at %s, %d were read.",
+            if counted <= read:
+                self._short = False
+            else:
+                self._counts["missing"] += counted - read
+                _LOGGER.log(
+                    logging.DEBUG if self._short else logging.ERROR,
+                    "%s: Duo counted %d events in the window that ended at %s, %d were read, also when asked again. Reading "
+                    "goes on; the end of that window is read again later. See duologsync status.",
                     self._stream, counted, _utc(step.cursor.position_ms), read,
                 )  # fmt: skip
+                self._short = True
+
+    def _about_gaps(self, step: Step) -> None:
+        gap = step.closed_gap
+        if gap is not None:
+            self._counts["gaps_closed"] += 1
+            _LOGGER.info(
+                "%s: the %d events that were missing from %s to %s are here.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+        gap = step.gap
+        if gap is not None and not step.window_done and gap.due_ms is None:
+            self._counts["gaps_given_up"] += 1
+            _LOGGER.error(
+                "%s: Duo counted %d events more from %s to %s than it gives, now for the last time. They are given up.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+
+    def _about_memory(self, shortened_ms: int) -> None:
+        if shortened_ms:
+            self._counts["overlap_shortened"] += 1
+        if shortened_ms and not self._shortened:
+            _LOGGER.warning(
+                "%s: more events are published than overlap_max_rows lets be remembered. Events that Duo publishes late are "
+                "looked for over %.0f s less; raise overlap_max_rows to find them all.",
+                self._stream, shortened_ms / 1000,
+            )  # fmt: skip
+        self._shortened = bool(shortened_ms)
 
 
 def _utc(time_ms: int) -> str:

@@ -14,13 +14,16 @@ end of the last one, and rows that were handed on before are left out (``dedupli
     a busy stream   does so with one window in every ``overlap_secs``, so that whatever is published at most ``overlap_secs``
                     late is found; the others reach back to the last one's last millisecond only. A stream that is behind
                     catches up first, and then looks back over all of that stretch.
+
+A stream that is caught up has time for its gaps (``gaps``); a window that is due comes first, also between two pages of a gap.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from transforms.duo.cursor import Cursor, count_seen
+from transforms.duo.cursor import Cursor, Gap
+from transforms.duo.seen import count_seen
 from transforms.settings import Reading
 
 DAY_MS = 86_400_000
@@ -32,25 +35,31 @@ QUIET_ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One page to ask for: the next one of the window that ``cursor`` is in.
+    """One page to ask for: the next one of the window that ``cursor`` is in, or of one of its gaps.
 
     Attributes:
       mintime_ms: what to send; the cursor's, unless Duo would refuse that as too old.
+      now_ms: when it was decided.
+      gap: one of the cursor's, where that is read again; the cursor is between two windows then.
     """
 
     cursor: Cursor
     mintime_ms: int
+    now_ms: int = 0
+    gap: Gap | None = None
 
     @property
     def maxtime_ms(self) -> int:
         """The window's end."""
+        if self.gap is not None:
+            return self.gap.to_ms
         assert self.cursor.maxtime_ms is not None
         return self.cursor.maxtime_ms
 
     @property
     def next_offset(self) -> str | None:
         """The page cursor to send."""
-        return self.cursor.next_offset
+        return self.cursor.next_offset if self.gap is None else self.gap.next
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +112,21 @@ def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Fi
         due_ms = began_ms + lag_ms + int(reading.poll_interval_secs * 1000)
         maxtime_ms = now_ms - lag_ms
         if now_ms < due_ms or maxtime_ms <= began_ms:
+            gap = _due_gap(cursor, now_ms)
+            if gap is not None:
+                return Call(cursor, max(gap.from_ms, now_ms - RETENTION_MS), now_ms, gap)
             return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
         cursor = _open_window(cursor, maxtime_ms, reading)
     assert cursor.maxtime_ms is not None
     # While paging the times stay as they are. The one exception: a window so old that Duo would refuse it.
     oldest_ms = min(now_ms - RETENTION_MS, cursor.maxtime_ms - 1)
-    return Call(cursor, max(cursor.mintime_ms, oldest_ms))
+    return Call(cursor, max(cursor.mintime_ms, oldest_ms), now_ms)
+
+
+def _due_gap(cursor: Cursor, now_ms: int) -> Gap | None:
+    """A gap that is to be read now: one that was begun, else the first that is due."""
+    due = [g for g in cursor.gaps if g.due_ms is not None and g.due_ms <= now_ms and g.to_ms > now_ms - RETENTION_MS]
+    return next((gap for gap in due if gap.next), due[0] if due else None)
 
 
 def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
@@ -123,6 +141,7 @@ def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
         cursor,
         mintime_ms=mintime_ms,
         maxtime_ms=maxtime_ms,
+        begin_ms=mintime_ms,
         deep=deep,
         seen_from_ms=known_from_ms,
         window_rows=0,
@@ -135,7 +154,7 @@ def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tu
     overlap_ms = int(reading.overlap_secs * 1000)
     if not overlap_ms:
         return 0, False
-    reach_ms = _reach_ms(reading)
+    reach_ms = reach_ms_of(reading)
     # A look back that was put off reaches as far as it should have reached then.
     depth_ms = end_ms - _sweep_from_ms(cursor, end_ms, reading)
     if count_seen(cursor.seen, end_ms - reach_ms) <= QUIET_ROWS:
@@ -148,13 +167,13 @@ def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tu
 
 def _sweep_from_ms(cursor: Cursor, end_ms: int, reading: Reading) -> int:
     """From when on the next look back must begin: late rows of the stretch before the last one may have come since."""
-    usual_ms = end_ms - _reach_ms(reading)
+    usual_ms = end_ms - reach_ms_of(reading)
     if not reading.overlap_secs or not cursor.swept_ms:
         return usual_ms
     return min(usual_ms, cursor.swept_ms - int(reading.overlap_secs * 1000))
 
 
-def _reach_ms(reading: Reading) -> int:
+def reach_ms_of(reading: Reading) -> int:
     """The furthest that a window ever reaches back, so from when on rows must be remembered."""
     return 2 * int(reading.overlap_secs * 1000)
 
@@ -162,4 +181,4 @@ def _reach_ms(reading: Reading) -> int:
 def remember_from_ms(call: Call, reading: Reading) -> int:
     """From when on rows must be remembered: as far back as the look back after this window can reach."""
     sweeps = call.cursor.deep or call.cursor.end_ms is None
-    return call.maxtime_ms - _reach_ms(reading) if sweeps else _sweep_from_ms(call.cursor, call.maxtime_ms, reading)
+    return call.maxtime_ms - reach_ms_of(reading) if sweeps else _sweep_from_ms(call.cursor, call.maxtime_ms, reading)
