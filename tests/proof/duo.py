@@ -137,14 +137,21 @@ class Duo:
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
-    def answer(self, path: str, params: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body. Raises what a broken connection raises."""
+    def answer(self, path: str, params: dict[str, str], signed_secs: float) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body. Raises what a broken connection raises.
+
+        Args:
+          signed_secs: the time that the request says it was signed at.
+        """
         trouble = self.troubles.popleft() if self.troubles else ""
         if trouble:
             self.counts[trouble] += 1
         headers = {"Date": email.utils.formatdate(self.simulation.true_secs, usegmt=True)}
         if trouble == "wrong date":
             headers["Date"] = email.utils.formatdate(self.simulation.true_secs - 86_400 * 300, usegmt=True)
+        if abs(signed_secs - self.simulation.true_secs) > _BELIEVED_SECS:
+            self.counts["requests of another time"] += 1
+            return 401, headers, _BAD_TIMESTAMP
         if trouble in _STATUSES:
             return _STATUSES[trouble][0], headers | _STATUSES[trouble][1], _STATUSES[trouble][2]
         if trouble == "page refused" and "next_offset" in params:
@@ -184,6 +191,8 @@ class Duo:
         return b'{"stat":"OK","response":{"%b":[%b],"metadata":%b}}' % (key, rows, json.dumps(metadata).encode())
 
 
+_BELIEVED_SECS = 300.0
+_BAD_TIMESTAMP = b'{"code":40105,"message":"Bad request timestamp","stat":"FAIL"}'
 _HTML = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
 _STATUSES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "rate limited": (429, {}, b'{"code":42901,"message":"Too Many Requests","stat":"FAIL"}'),
@@ -205,7 +214,8 @@ def client_of(duo: Duo) -> type[DuoClient]:
         def _make_request(self, method: str, uri: str, body: Any, headers: Any) -> Any:
             duo.simulation.operation(duo.simulation.rng.uniform(0.01, 0.3))
             parts = urllib.parse.urlsplit(uri)
-            status, answered, content = duo.answer(parts.path, dict(urllib.parse.parse_qsl(parts.query)))
+            signed_secs = email.utils.mktime_tz(email.utils.parsedate_tz(headers[b"Date"].decode()))
+            status, answered, content = duo.answer(parts.path, dict(urllib.parse.parse_qsl(parts.query)), signed_secs)
             message = Message()
             for name, value in answered.items():
                 message[name] = value

@@ -11,6 +11,7 @@ takes it away again. A new process starts with the modules' state as it was when
 from __future__ import annotations
 
 import copy
+import email.utils
 import importlib
 import os
 import pkgutil
@@ -195,6 +196,7 @@ class Stage:
                     put(module, "ThreadPoolExecutor", InlineExecutor(simulation))
             for module, name in _LOCKS:
                 put(module, name, simulation.threading.Lock())
+            put(email.utils, "time", simulation.time)  # with it duo_client dates what it signs
             put(feed, "DuoClient", client_of(self.duo))
             put(supervisor, "StreamRunner", _FusedStage)
             put(supervisor, "end_bundles_at_once", lambda: None)

@@ -15,6 +15,7 @@ import heapq
 import itertools
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -228,14 +229,13 @@ class FakeTime:
     def sleep(self, secs: float) -> None:
         self._simulation.sleep(secs)
 
-    def gmtime(self, secs: float | None = None) -> Any:
-        import time
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
 
+    def gmtime(self, secs: float | None = None) -> Any:
         return time.gmtime(self.time() if secs is None else secs)
 
     def strftime(self, form: str, moment: Any = None) -> str:
-        import time
-
         return time.strftime(form, self.gmtime() if moment is None else moment)
 
 
