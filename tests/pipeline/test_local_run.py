@@ -307,3 +307,13 @@ def test_one_odd_row_of_each_kind_in_the_middle_of_a_log_stops_none_of_the_other
 
     assert [letter.reason for letter in letters] == ["not_utf8"]
     assert letters[0].raw in odd
+
+
+def test_an_empty_answer_in_the_middle_of_a_window_loses_nothing(job, simulator, receiver):
+    begin_ms = now_ms() - 3_600_000
+    simulator.add_backlog("activity", 5_000, begin_ms, begin_ms + 60_000)
+    simulator.faults.add("empty_page", "activity", skip=2)
+    with RunningJob(replace(job, routes=(Route(("activity",), ("siem",)),))):
+        assert receiver.wait_for(5_000, 30)
+
+    assert receiver.total() == 5_000
