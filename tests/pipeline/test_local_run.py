@@ -233,27 +233,31 @@ def test_an_msp_parents_children_are_read_on_their_own_hosts(job, simulator, acc
     assert receiver.unique_ids("auth") == produced
 
 
-def test_a_bundle_that_failed_is_repeated_also_where_nothing_new_happens(job, simulator, receiver, eventually, tmp_path):
-    """The dead letter directory is in the way; once it is mended, what waited is delivered without a new event."""
+def test_a_bundle_that_waits_for_its_dead_letter_goes_on_also_where_nothing_new_happens(
+    job, simulator, receiver, eventually, tmp_path, caplog
+):
+    """The dead letter directory is in the way; once it is mended, what waited is delivered without a new event, and once."""
     (tmp_path / "dead").write_text("in the way")
     small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),), routes=(Route(("auth",), ("siem",)),))
     simulator.add("auth", 5, at_ms=now_ms() - 5_000, row_bytes=1_000)
     simulator.add("auth", 1, at_ms=now_ms() - 4_000, row_bytes=4_000)
     with RunningJob(small):
-        assert receiver.wait_for(5, 20)
+        eventually(lambda: "what needs one waits" in caplog.text, "the trouble in the log")
         (tmp_path / "dead").unlink()
         eventually(lambda: list((tmp_path / "dead").glob("*.avro")), "the dead letter is kept")
+        assert receiver.wait_for(5, 20)
 
     assert receiver.unique_ids("auth") >= set(simulator.produced_ids("auth")[:5])
+    assert receiver.total() == 5
 
 
-def test_what_was_not_delivered_at_the_end_shows_in_the_exit_code(job, simulator, receiver, tmp_path):
+def test_what_was_not_delivered_at_the_end_shows_in_the_exit_code(job, simulator, receiver, eventually, tmp_path, caplog):
     (tmp_path / "dead").write_text("in the way")
     small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),), routes=(Route(("auth",), ("siem",)),))
     simulator.add("auth", 1, at_ms=now_ms() - 5_000, row_bytes=1_000)
     simulator.add("auth", 1, at_ms=now_ms() - 4_000, row_bytes=4_000)
-    with RunningJob(small) as running:
-        assert receiver.wait_for(1, 20)
+    with RunningJob(small, grace_secs=2.0) as running:
+        eventually(lambda: "what needs one waits" in caplog.text, "the trouble in the log")
 
     assert running.exit_code == exit_codes.DELIVERY
 
