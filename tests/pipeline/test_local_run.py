@@ -11,6 +11,7 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
+from transforms.duo import trouble
 from transforms.lifecycle import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
 
@@ -173,7 +174,10 @@ def test_a_log_that_the_account_may_not_read_does_not_stop_the_others(job, simul
     assert running.exit_code == exit_codes.OK
 
 
-def test_wrong_keys_end_the_program_with_their_own_exit_code_and_each_log_says_so_once(job, account, tmp_path, caplog):
+def test_wrong_keys_end_the_program_with_their_own_exit_code_and_each_log_says_so_once(
+    job, account, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.1, 0.2))
     (tmp_path / "skey").write_text("b" * 40)
     with RunningJob(job) as running:
         running.join(20)
