@@ -28,7 +28,7 @@ class Formatter(Protocol):
 
 
 def format_failed(error: Exception) -> Undeliverable:
-    """What a formatter's error makes of its event where it is none that a formatter may raise: a bug here, and a dead letter."""
+    """A formatter's error that is none of those it may raise, as what it makes of its event: a bug here, and a dead letter."""
     return Undeliverable(f"The format failed: {type(error).__name__}.", reason="format_failed")
 
 
