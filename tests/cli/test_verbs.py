@@ -107,7 +107,7 @@ def test_validate_needs_neither_beam_nor_the_network(config):
 def test_no_command_shows_what_beam_warns_of_while_it_is_loaded(config, tmp_path, words):
     (tmp_path / "skey").write_text("")  # without a key everything ends by itself
     command = [sys.executable, "-m", "pipelines", *words.format(config).split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
 
     assert "apitools" not in done.stderr
     assert "Traceback" not in done.stderr
