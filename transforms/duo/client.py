@@ -28,7 +28,7 @@ import duo_client
 import msgspec
 from duo_client.client import DEFAULT_CA_CERTS
 
-from transforms.duo.answers import malformed, read_page
+from transforms.duo.answers import read_children, read_page
 from transforms.duo.log_types.base import LogType
 from transforms.duo.paging import Answer
 from transforms.duo.windows import Call
@@ -94,11 +94,7 @@ class DuoClient(duo_client.Admin):
         status, headers, body = self._call_once_more_if_stale("POST", path, {})
         if status != 200:
             raise self._failure(status, headers, body, path)
-        try:
-            children = msgspec.json.decode(body)["response"]
-            return [child for child in children if isinstance(child, dict) and child.get("account_id")]
-        except (msgspec.DecodeError, KeyError, TypeError):
-            raise malformed("the list of child accounts", body) from None
+        return read_children(body)
 
     def close(self) -> None:
         """Ends the kept connection."""
