@@ -14,7 +14,7 @@ from transforms.lifecycle import STOP
 from transforms.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger(__name__)
-_LONGEST_SECS = 10.0
+_LONGEST_SECS = 12.0  # a goodbye of the receiver's own is watched for ten
 
 
 def close_destinations() -> bool:
@@ -27,7 +27,6 @@ def close_destinations() -> bool:
         RECEIPTS.keep_safe()
     except (OSError, DuoLogSyncError) as error:
         _LOGGER.error("The checkpoints could not be brought up to date: %s. The next start repeats some events.", error)
-    RECEIPTS.clear()  # the senders that gave them are no more
     messages: Counter[str] = Counter()
     for some in unread:
         messages[some.destination.name] += len(some.messages)

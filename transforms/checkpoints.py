@@ -35,6 +35,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from transforms.descriptors import ran_out, shortage
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import WontHeal
 from transforms.events import Stream
@@ -235,6 +236,8 @@ class CheckpointStore:
             except FileNotFoundError:
                 continue
             except OSError as error:
+                if ran_out(error):
+                    raise shortage("reading a checkpoint") from None
                 raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
             except CursorUnreadable as error:
                 self._keep_aside(candidate, stream, error)

@@ -123,7 +123,7 @@ class Receipts:
             raise trouble
 
     def clear(self) -> None:
-        """For tests: as in a new process."""
+        """As in a new process. Not while a bundle is at work: its cursor would pass for safe."""
         with self._lock:
             self._accounts.clear()
 

@@ -32,7 +32,7 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class DuoEvent(msgspec.Struct, frozen=True, gc=False):
-    """One log row: ``raw`` is one JSON value without a line break, as Duo sent it."""
+    """One log row: ``raw`` is one JSON value without a line break, as Duo sent it; of odd ones see ``duo.answers``."""
 
     stream: Stream
     raw: bytes

@@ -21,7 +21,7 @@ from transforms.dead_letters import DeadLetter, failed_again, files_in, read_dea
 from transforms.destinations import TRANSPORTS, Sender
 from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.events import DuoEvent
-from transforms.formats import FORMATS, Formatter
+from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.settings import Destination, Job
 
 _LOGGER = logging.getLogger(__name__)
@@ -153,9 +153,7 @@ class _Replay:
         except Undeliverable:
             raise
         except Exception as error:
-            raise Undeliverable(
-                f"The format {destination.format.name} cannot write it: {type(error).__name__}.", reason="unformattable"
-            ) from error
+            raise format_failed(error) from error
 
     def _begin(self, destination: Destination) -> Sender:
         if destination.name not in self._senders:

@@ -33,6 +33,7 @@ from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHe
 from transforms.files import Unsafe
 from transforms.lifecycle import STOP
 from transforms.pass_slots import SLOTS
+from transforms.receipts import RECEIPTS
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
 
@@ -62,6 +63,7 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
             "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
+    RECEIPTS.clear()  # of an earlier run in this process, whose senders are no more
     end_bundles_at_once()
     descriptors.raise_limit()
     CONNECTIONS.most = descriptors.left_for_duo()

@@ -2,16 +2,19 @@
 
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable, decode_record
 from transforms.duo.cursor import Cursor, CursorUnreadable
+from transforms.errors import RetryLater
 from transforms.events import Stream
 
 STREAM = Stream("main", "auth", "api-0a1b2c3d.duosecurity.com")
@@ -107,6 +110,26 @@ class TestARecordThatCannotBeUsed:
 
         assert store.load(STREAM) is None
         assert "full look-back" in caplog.text
+
+
+def test_a_record_that_cannot_be_read_for_want_of_a_descriptor_is_read_later(store):
+    store.commit(STREAM, Cursor(5, seq=1))
+    fresh = CheckpointStore(store.directory)
+    taken = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        with pytest.raises(RetryLater, match="LimitNOFILE"):
+            fresh.load(STREAM)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert fresh.load(STREAM) == Cursor(5, seq=1)
 
 
 def test_no_bit_of_a_record_can_flip_unnoticed(store):

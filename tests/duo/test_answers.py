@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.duo.fake_duo import ACTIVITY, TRUST
+from tests.duo.fake_duo import ACTIVITY, NOW_MS, READING, TRUST, inside
 from tests.duo.odd_rows import odd_rows
-from transforms.duo.answers import read_page
+from transforms.duo.answers import read_children, read_page
+from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.loose_json import NotCut, elements, members, on_one_line, without_depth
+from transforms.duo.paging import after_answer
 from transforms.errors import RetryLater
 
 MOMENT = "2023-11-14T22:13:20.123+00:00"
@@ -121,3 +125,45 @@ def test_what_has_no_end_is_not_cut(text):
 def test_what_lies_too_deep_is_left_out():
     assert without_depth(b'{"a":[1,{"b":[2]}],"c":[[3]]}', 2) == b'{"a":[1,null],"c":[null]}'
     assert without_depth(b'{"a":1}', 2) == b'{"a":1}'
+
+
+def test_an_odd_name_of_one_child_hides_no_other():
+    odd = b'{"account_id":"DA1","name":"Bob\\ud800 \x01\xff"}'
+    body = b'{"stat":"OK","response":[%b,{"account_id":"DA2","name":NaN},7,{"name":"x"}]}' % odd
+    first, second = read_children(body)
+
+    assert (first["account_id"], first["name"]) == ("DA1", "Bob\ufffd \x01\ufffd")
+    assert second["account_id"] == "DA2"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"response":null}', b"[" * 100_000])
+def test_a_list_of_children_that_cannot_be_read_is_asked_for_again(body):
+    with pytest.raises(RetryLater):
+        read_children(body)
+
+
+_BODIES = [page(b", ".join([GOOD, b"\n", ODD[kind][:300], GOOD])) for kind in ODD] + [page(GOOD + b",\n" + GOOD)]
+_STRANGE = [b"\n", b"\r\n", b"\x00", b"\xff", b"\\ud800", b"NaN", b'"', b"{", b"}", b"[", b"]", b",", b"\xe2\x80\xa8"]
+
+
+@given(
+    body=st.sampled_from(_BODIES),
+    mutations=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 3), st.one_of(st.sampled_from(_STRANGE), st.binary(max_size=3))), max_size=4
+    ),
+)
+@settings(max_examples=1_000, deadline=None)
+def test_a_damaged_page_is_read_or_asked_for_again(body, mutations):
+    for place, gone, put in mutations:
+        at = int(place * len(body))
+        body = body[:at] + put + body[at + gone :]
+    try:
+        answer = read_page(body, ACTIVITY)
+    except RetryLater:
+        return
+
+    assert not any(set(raw) & {0, 10, 13} for raw in answer.rows)
+    assert answer.next_offset is None or answer.next_offset.encode()
+    step = after_answer(ACTIVITY, inside(NOW_MS - 3_600_000, NOW_MS), answer, READING)
+    assert step.cursor == Cursor.from_json(step.cursor.to_json())
+    assert step.cursor.position_ms

@@ -111,3 +111,36 @@ class TestRemembering:
 
         assert step.rows == [odd]
         assert after_answer(ACTIVITY, call, Answer([odd]), READING).rows == []
+
+    def test_one_id_with_two_contents_is_two_events_each_handed_on_once(self):
+        one = row(NOW_MS - MINUTE, "same")
+        other = one.replace(b"}", b', "reason": "changed"}')
+        step = after_answer(ACTIVITY, inside(NOW_MS - DAY_MS, NOW_MS), Answer([one]), READING)
+        second = after_answer(ACTIVITY, opened(step.cursor, NOW_MS + 240_000), Answer([other]), READING)
+        third = after_answer(ACTIVITY, opened(second.cursor, NOW_MS + 480_000), Answer([one, other]), READING)
+
+        assert (step.rows, second.rows, third.rows) == ([one], [other], [])
+
+    def test_rows_without_an_id_that_are_alike_across_a_page_border_are_two_events_each_handed_on_once(self):
+        small = replace(ACTIVITY, page_limit=1)
+        alike = anonymous(NOW_MS - MINUTE, "same")
+        first = after_answer(small, inside(NOW_MS - DAY_MS, NOW_MS), Answer([alike], f"{NOW_MS - MINUTE},1"), READING)
+        call = opened(first.cursor, NOW_MS)
+        second = after_answer(small, call, Answer([alike]), READING)
+        asked_again = after_answer(small, call, Answer([alike]), READING)
+        overlap = opened(second.cursor, NOW_MS + 240_000)
+
+        assert (first.rows, second.rows, asked_again.rows) == ([alike], [alike], [alike])
+        assert after_answer(ACTIVITY, overlap, Answer([alike, alike]), READING).rows == []
+        assert after_answer(ACTIVITY, overlap, Answer([alike, alike, alike]), READING).rows == [alike]
+
+    def test_a_thousand_events_a_second_keep_their_overlap_and_a_bound_that_bites_is_told(self):
+        seconds = 2 * int(READING.overlap_secs)
+        assert READING.overlap_max_rows >= 1_000 * seconds
+
+        rows = [row(NOW_MS - number, f"event-{number}") for number in reversed(range(1_000))]
+        whole = after_answer(ACTIVITY, inside(NOW_MS - DAY_MS, NOW_MS), Answer(rows), READING)
+        short = after_answer(ACTIVITY, inside(NOW_MS - DAY_MS, NOW_MS), Answer(rows), replace(READING, overlap_max_rows=999))
+
+        assert (whole.shortened_ms, whole.cursor.seen_from_ms) == (0, NOW_MS - 1_000 * seconds)
+        assert short.shortened_ms == 1_000 * seconds

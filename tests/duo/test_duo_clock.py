@@ -87,6 +87,11 @@ def test_a_date_that_a_proxy_made_up_is_not_believed_but_duos_refusal_is():
     assert believed == pytest.approx(0, abs=0.01)
     assert abs(off_secs(clock, machine)) < 0.01
 
+    machine.ahead_secs = 0
+    clock.note(0)
+
+    assert abs(off_secs(clock, machine)) < 0.01
+
 
 def test_a_clock_that_is_set_back_does_not_move_the_present():
     machine = Machine(0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import FAST, IKEY, now_ms
-from transforms.duo import trouble
+from transforms.duo import paging, trouble
 from transforms.duo.client import DuoClient, PageRefused
 from transforms.duo.cursor import Cursor
 from transforms.duo.feed import PageFeed
@@ -149,11 +149,13 @@ def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page
         {"kind": "reset_mid_body"},
         {"kind": "cut_body"},
         {"kind": "clock_skew", "secs": 900},
+        {"kind": "empty_page"},
     ],
     ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
 )
 def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backlog, simulator, fault, monkeypatch):
     monkeypatch.setattr(trouble, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(paging, "AGAIN_SECS", (0.05, 0.05, 0.05))
     simulator.faults.add(**fault, times=2, skip=2)
     feed.seek(start_of_day())
     rows, _ = take_all(feed, 3_500)
@@ -247,3 +249,29 @@ def test_a_checkpoint_of_the_future_is_told(account, caplog):
     feed.close()
 
     assert "1.0 days ahead of this machine's clock" in caplog.text
+
+
+def test_what_stays_missing_is_told_once_counted_and_holds_nothing_up(
+    feed, backlog, simulator, caplog, monkeypatch, eventually
+):
+    monkeypatch.setattr(paging, "AGAIN_SECS", (0.05, 0.05, 0.05))
+    fault = simulator.faults.add("empty_page", "auth", times=None, skip=1)
+    feed.seek(start_of_day())
+    rows, _ = take_all(feed, 1_000)
+    eventually(lambda: feed.counts["missing"] >= 2_500)
+    simulator.faults.clear(fault)
+    simulator.add("auth", 5, at_ms=now_ms() - 500)
+    live, pages = take_all(feed, 5)
+
+    assert rows == backlog[:1_000]
+    assert len(live) >= 5
+    assert pages[-1].after.gaps[0].missing == 2_500
+    assert caplog.text.count("Duo counted 3500 events") == 1
+
+
+def test_odd_rows_are_counted(feed, simulator, eventually):
+    simulator.add("auth", [b'{"txid":"odd","user":{"name":"bob\\ud800"}}'], at_ms=now_ms() - 5_000)
+    feed.seek(start_of_day())
+
+    assert len(take_all(feed, 1)[0]) == 1
+    assert feed.counts["odd_rows"] >= 1

@@ -188,6 +188,27 @@ def test_a_beginning_is_not_moved_by_time_that_passes(clock):
     assert len(run(feed, clock, 30)) == 1
 
 
+def test_a_connection_is_kept_while_pages_wait_for_their_reader_and_let_go_when_they_wait_for_long(clock):
+    duo = MemoryDuo(clock)
+    for number in range(8):
+        duo.publish(NOW_MS - HOUR * 1000 + number, f"{number}")
+    feed = made(clock, duo)
+    feed._log_type = duo.log_type = replace(duo.log_type, page_limit=1)
+    feed.seek(first_cursor(NOW_MS, READING))
+    for _ in range(4):
+        while feed.work_once() == 0.0:
+            pass
+        clock.sleep(10)
+        assert feed.take(0.0) is not None
+    assert duo.closed == 0
+    while feed.work_once() == 0.0:
+        pass
+    clock.sleep(31)
+    feed.work_once()
+
+    assert duo.closed == 1
+
+
 # --- refusals ------------------------------------------------------------------------------------------------------------
 
 
@@ -223,9 +244,8 @@ def test_a_feed_that_nobody_asks_for_anything_calls_duo_no_more_and_keeps_what_w
     duo = MemoryDuo(clock)
     for number in range(4):
         duo.publish(NOW_MS - HOUR * 1000 + number, f"{number}")
-    duo.log_type = replace(duo.log_type, page_limit=1)
     feed = made(clock, duo)
-    feed._log_type = duo.log_type
+    feed._log_type = duo.log_type = replace(duo.log_type, page_limit=1)
     feed.seek(first_cursor(NOW_MS, READING))
     feed.work_once()
     first = feed.take(0.0)

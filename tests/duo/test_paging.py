@@ -128,6 +128,15 @@ class TestCursorsThatDoNotLeadOn:
         assert step.window_done
         assert step.circled
 
+    @pytest.mark.parametrize("offset", ["²", "1700000000²²²,x", "٣", "9" * 900, ",", "-1", "1e9,x"])
+    def test_a_cursor_of_any_text_raises_nothing(self, offset):
+        page = [row(NOW_MS - 5, "a")]
+        step = after_answer(ACTIVITY, inside(NOW_MS - 10_000, NOW_MS, "7"), Answer(page, offset), NO_OVERLAP)
+
+        assert step.rows == page
+        assert step.cursor.position_ms
+        assert without_page_cursor(step.cursor)
+
     def test_page_numbers_lead_on_while_they_grow(self):
         call = inside(NOW_MS - 10_000, NOW_MS, "200")
 

@@ -65,6 +65,7 @@ def test_a_log_that_duo_refuses_for_now_holds_up_no_other_and_is_read_at_the_nex
             wait_for_all(duo, siem, ["auth"], program)
             level = "ERROR" if status == 401 else "WARNING"  # keys do not become right by waiting
             wait_until(lambda: any(f"answered {status}" in line for line in program.lines(level)), "the refusal in the log")
+            assert siem.wait_for(1_000, 60, log_type="telephony")
             codes = [program.end()]
             assert len(siem.unique_ids("telephony")) == 1_000
             program.start()

@@ -1,6 +1,7 @@
 """What an answer of a log endpoint holds: rows as Duo sent them, its page cursor and its count.
 
-Place in the flow: the client hands over the body of each answer with status 200; ``paging`` is told what was in it.
+Place in the flow: the client hands over the body of each answer with status 200; ``paging`` is told what was in it. The list of
+child accounts of an MSP, which the client reads too, is a small one beside that.
 
 Contract: the usual page is decoded as a whole, in one call into msgspec, and its rows are slices of its bytes. A page that is
 refused so, because of one odd row or of odd metadata, is taken apart (``loose_json``): what a user calls itself when it logs in
@@ -21,6 +22,7 @@ import msgspec
 
 from transforms.duo import loose_json
 from transforms.duo.log_types.base import LogType
+from transforms.duo.log_types.decoding import as_text
 from transforms.duo.paging import Answer
 from transforms.errors import RetryLater
 
@@ -53,6 +55,16 @@ def read_page(body: bytes, log_type: LogType) -> Answer:
     if b"\n" in body or b"\r" in body:
         raw = [_on_one_line(row) for row in raw]
     return _answer(raw, getattr(response, "metadata", None) or {})
+
+
+def read_children(body: bytes) -> list[dict[str, Any]]:
+    """The child accounts that a body lists; what is odd in one of their names is U+FFFD. Raises RetryLater (``malformed``)."""
+    try:
+        text = body.removeprefix(_BOM).decode("utf-8", "replace")
+        children = json.loads(text, strict=False)["response"]
+        return [_without_surrogates(child) for child in children if isinstance(child, dict) and child.get("account_id")]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise malformed("the list of child accounts", body) from None
 
 
 def malformed(what: str, body: bytes) -> RetryLater:
@@ -118,6 +130,10 @@ def _is_well(row: bytes) -> bool:
 
 # A raw value is checked and not built.
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def _without_surrogates(child: dict[str, Any]) -> dict[str, Any]:
+    return {name: as_text(value) if isinstance(value, str) else value for name, value in child.items()}
 
 
 def _loose_metadata(raw: bytes) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from duo_client.client import DEFAULT_CA_CERTS
 
 from transforms import descriptors
 from transforms.clock import SYSTEM_CLOCK, Clock
-from transforms.duo.answers import malformed, read_page
+from transforms.duo.answers import read_children, read_page
 from transforms.duo.connections import CONNECTIONS, Connections, DuoConnection, Place, ProxyRefused
 from transforms.duo.log_types.base import LogType
 from transforms.duo.paging import Answer
@@ -128,11 +128,7 @@ class DuoClient(duo_client.Admin):
         status, headers, body = self._call_once_more_if_stale("POST", path, {})
         if status != 200:
             raise self._failure(status, headers, body, path)
-        try:
-            children = msgspec.json.decode(body)["response"]
-            return [child for child in children if isinstance(child, dict) and child.get("account_id")]
-        except (msgspec.DecodeError, KeyError, TypeError):
-            raise malformed("the list of child accounts", body) from None
+        return read_children(body)
 
     def close(self) -> None:
         """Nothing is to be asked for a while: closes the idle connections to this account's host. The client stays usable."""

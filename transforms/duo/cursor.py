@@ -130,7 +130,7 @@ class Cursor:
         reached_ms = self.mintime_ms
         if self.next_offset:
             milliseconds = self.next_offset.partition(",")[0]
-            if milliseconds.isdigit() and len(milliseconds) == 13:
+            if milliseconds.isdecimal() and len(milliseconds) == 13:
                 reached_ms = int(milliseconds)
         return max(reached_ms, self.mintime_ms, self.end_ms or 0)
 

@@ -30,6 +30,7 @@ class DuoClock:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._ahead_secs = 0.0  # of the machine's time to the monotonic clock, when Duo last answered
+        self._refused = False  # the last that Duo said was that it does not take this machine's time
         self._offsets: deque[float] = deque(maxlen=_ANSWERS)  # of Duo's time to the monotonic clock
 
     def note(self, skew_secs: float | None, *, refused: bool = False) -> None:
@@ -37,6 +38,9 @@ class DuoClock:
         self._forget_if_ahead()
         if skew_secs is None or (abs(skew_secs) > _MOST_SECS and not refused):
             return
+        if refused != self._refused:
+            self._offsets.clear()  # the machine's time, or Duo's, is another one since
+        self._refused = refused
         self._ahead_secs = self._clock.wall_secs() - self._clock.monotonic_secs()
         self._offsets.append(self._ahead_secs - skew_secs)
 

@@ -24,6 +24,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.budgets import budget_of
@@ -77,11 +78,12 @@ class PageFeed:
     ) -> None:
         self.stream = stream_of(account, log_type)
         self.counts: Counter[str] = Counter()
-        self._account = account
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
         self._clock = clock
-        self._make_client = make_client or self._duo_client
+        timeout_secs = reading.request_timeout_secs
+        of_duo = partial(DuoClient, account, user_agent=USER_AGENT, timeout_secs=timeout_secs, clock=clock)
+        self._make_client: Callable[[], PageClient] = make_client or of_duo
         self._client: PageClient | None = None
         self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = Trouble(self.stream, self._budget, self.counts, clock)
@@ -93,12 +95,9 @@ class PageFeed:
         self._turn = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
         self._due = 0.0  # monotonic time before which there is nothing to do
-        self._caught_up = False
+        self._caught_up = self._finished = self._held = self._closed = False
         self._fatal: WontHeal | None = None
-        self._finished = False
-        self._closed = False
-        self._held = False
-        self._asked_at = clock.monotonic_secs()
+        self._asked_at = self._called_at = clock.monotonic_secs()
         self._forgotten = False
         self._waits_for_room = False
         self._share = Share(READ_AHEAD)
@@ -286,16 +285,12 @@ class PageFeed:
         if self._closed or not self._due_within(IDLE_SECS):
             self._disconnect()
         self._share.holds(self._share.ready_bytes, answered=True)
+        self._called_at = self._clock.monotonic_secs()
         return 0.0
 
     def _disconnect(self) -> None:
         if self._client is not None:
             self._client.close()
-
-    def _duo_client(self) -> PageClient:
-        return DuoClient(
-            self._account, user_agent=USER_AGENT, timeout_secs=self._reading.request_timeout_secs, clock=self._clock
-        )
 
     def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
@@ -325,30 +320,35 @@ class PageFeed:
                 return self._leave_off()
             if self._pages.ready >= _AHEAD or self._pages.fetch_at is None or self._held:
                 self._share.withdraw()
-                return _Pause(self._asked_at + _FORGOTTEN_SECS + 1 - now, idle=True)
+                return _Pause(IDLE_SECS, idle=now - self._called_at >= IDLE_SECS)
             if self._due > now:
                 self._share.withdraw()
-                return _Pause(min(self._due, self._asked_at + _FORGOTTEN_SECS + 1) - now)
+                return _Pause(min(self._due - now, _FORGOTTEN_SECS))
             now_ms = self._now_ms()
             self._begin_earlier(now_ms)
             step = next_call(self._pages.fetch_at, now_ms, self._reading)
-            if isinstance(step, Finished):
-                self._finished = True
-                self._changed.notify_all()
-                return _Pause(None, idle=True)
-            if self._live is not None and self._live.is_behind():
-                return self._rest(_GIVE_WAY_SECS, caught_up=False)
             self._trouble.waits_at(self._pages.fetch_at, now_ms)
-            if isinstance(step, Wait):
-                return self._rest(min(step.secs, _LOOK_AGAIN_SECS), caught_up=True, idle=step.secs >= IDLE_SECS)
-            if not self._share.reserve(self._expected_bytes):
-                self._waits_for_room = True
-                return _Pause(_LOOK_FOR_ROOM_SECS)
-            if (pause := self._budget.reserve()) > 0:
-                self._share.holds(self._share.ready_bytes, answered=True)
-                return self._rest(pause, caught_up=self._caught_up)
-            self._caught_up = False
-            return self._epoch, step
+            return self._room_for(step) if isinstance(step, Call) else self._nothing_to_call(step)
+
+    def _nothing_to_call(self, step: Wait | Finished) -> _Pause:
+        if isinstance(step, Wait):
+            return self._rest(min(step.secs, _LOOK_AGAIN_SECS), caught_up=True, idle=step.secs >= IDLE_SECS)
+        self._finished = True
+        self._changed.notify_all()
+        return _Pause(None, idle=True)
+
+    def _room_for(self, call: Call) -> tuple[int, Call] | _Pause:
+        """The call, where others leave room for it: a live reading that is behind, other feeds, the rate budget."""
+        if self._live is not None and self._live.is_behind():
+            return self._rest(_GIVE_WAY_SECS, caught_up=False)
+        if not self._share.reserve(self._expected_bytes):
+            self._waits_for_room = True
+            return _Pause(_LOOK_FOR_ROOM_SECS)
+        if (pause := self._budget.reserve()) > 0:
+            self._share.holds(self._share.ready_bytes, answered=True)
+            return self._rest(pause, caught_up=self._caught_up)
+        self._caught_up = False
+        return self._epoch, call
 
     def _begin_earlier(self, now_ms: int) -> None:
         assert self._pages.fetch_at is not None
@@ -376,9 +376,7 @@ class PageFeed:
     def _add(self, epoch: int, step: Step) -> None:
         self._budget.succeeded()
         with self._changed:
-            self.counts["pages"] += 1
-            self.counts["rows"] += len(step.rows)
-            self.counts["rows_left_out"] += step.skipped
+            self.counts.update(pages=1, rows=len(step.rows), rows_left_out=step.skipped)
             self._trouble.over()
             self._fatal = None
             if epoch != self._epoch:

@@ -292,7 +292,7 @@ def _leads_on(call: Call, offset: str) -> bool:
     sent = call.next_offset
     if offset == sent:
         return False
-    if offset.isdigit() and (sent or "0").isdigit():
+    if offset.isdecimal() and (sent or "0").isdecimal():
         return int(offset) > int(sent or "0") or sent is None
     before, after = (_offset_ms(sent) if sent else call.cursor.mintime_ms), _offset_ms(offset)
     return before is None or after is None or after >= before
@@ -316,4 +316,4 @@ def _met_again(log_type: LogType, call: Call, given: list[bytes], rows: list[byt
 
 def _offset_ms(offset: str) -> int | None:
     milliseconds, comma, _ = offset.partition(",")
-    return int(milliseconds) if comma and milliseconds.isdigit() else None
+    return int(milliseconds) if comma and milliseconds.isdecimal() else None

@@ -114,13 +114,13 @@ def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Fi
         if now_ms < due_ms or maxtime_ms <= began_ms:
             gap = _due_gap(cursor, now_ms)
             if gap is not None:
-                return Call(cursor, max(gap.from_ms, now_ms - RETENTION_MS), now_ms, gap)
+                return Call(cursor, min(max(gap.from_ms, now_ms - RETENTION_MS), gap.to_ms - 1), now_ms, gap)
             return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
         cursor = _open_window(cursor, maxtime_ms, reading)
     assert cursor.maxtime_ms is not None
-    # While paging the times stay as they are. The one exception: a window so old that Duo would refuse it.
-    oldest_ms = min(now_ms - RETENTION_MS, cursor.maxtime_ms - 1)
-    return Call(cursor, max(cursor.mintime_ms, oldest_ms), now_ms)
+    # While paging the times stay as they are. The exceptions: windows that Duo would refuse, because they are too old or empty.
+    mintime_ms = min(max(cursor.mintime_ms, now_ms - RETENTION_MS), cursor.maxtime_ms - 1)
+    return Call(cursor, mintime_ms, now_ms)
 
 
 def _due_gap(cursor: Cursor, now_ms: int) -> Gap | None:

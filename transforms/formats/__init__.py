@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from transforms.errors import Undeliverable
 from transforms.events import DuoEvent
 from transforms.formats.cef import make as make_cef
 from transforms.formats.json_lines import make as make_json
@@ -24,6 +25,11 @@ class Formatter(Protocol):
     def format(self, event: DuoEvent) -> bytes:
         """One message. Raises Undeliverable."""
         ...
+
+
+def format_failed(error: Exception) -> Undeliverable:
+    """A formatter's error that is none of those it may raise, as what it makes of its event: a bug here, and a dead letter."""
+    return Undeliverable(f"The format failed: {type(error).__name__}.", reason="format_failed")
 
 
 FORMATS: dict[str, Callable[[Format], Formatter]] = {

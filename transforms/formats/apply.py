@@ -21,7 +21,7 @@ from apache_beam.metrics import Metrics
 from transforms.dead_letters import DEAD, dead_letter
 from transforms.errors import Undeliverable
 from transforms.events import DuoEvent
-from transforms.formats import FORMATS, Formatter
+from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,4 +71,4 @@ class FormatEvents(beam.DoFn):
                 "stream goes on.\n%s",
                 event.stream, self._destination.format.name, kind, place,
             )  # fmt: skip
-        return Undeliverable(f"The format failed: {kind}.", reason="format_failed")
+        return format_failed(error)

@@ -21,6 +21,7 @@ KINDS = {
     "cut_body": "close the connection in the middle of the body",
     "hang": "take the request and never answer, for ``secs`` where given",
     "slow": "send the answer in 20 pieces over ``secs``",
+    "empty_page": "answer 200 with no rows and no cursor, but with the count of the whole window",
     "clock_skew": "this call meets a server whose clock is ``secs`` ahead: in its check of Date and in its own Date header",
 }
 

@@ -141,13 +141,21 @@ def _cursor(name: str, values: list[str], log: EventLog) -> tuple[int, int]:
 
 
 def page(
-    endpoint: Endpoint, log: EventLog, params: Params, *, now_ms: int, visible_ms: int, cursor_on_last_page: bool = False
+    endpoint: Endpoint,
+    log: EventLog,
+    params: Params,
+    *,
+    now_ms: int,
+    visible_ms: int,
+    cursor_on_last_page: bool = False,
+    empty: bool = False,
 ) -> Answer:
     """The answer to one request.
 
     Args:
       visible_ms: rows that are newer are not served yet, where the endpoint withholds the newest.
       cursor_on_last_page: give a cursor with every page that has rows; the next page is then empty.
+      empty: leave out the rows, and the cursor with them, but count them.
     """
     if endpoint.by_time:
         return _page_by_time(endpoint, log, params, now_ms, visible_ms if endpoint.withheld else now_ms)
@@ -156,6 +164,8 @@ def page(
         query.low_ms, min(query.high_ms, visible_ms), after=query.after, limit=query.limit, descending=query.descending
     )
     cursor = None
+    if empty:
+        found = []
     if found and (more or cursor_on_last_page):
         cursor = (found[-1][0], log.event_id(*found[-1]))
     head = b'{"stat":"OK","response":{"%b":[' % endpoint.rows_key.encode()

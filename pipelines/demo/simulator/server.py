@@ -203,7 +203,7 @@ class DuoSimulator:
                 scheme = signatures.verify(
                     request, self.ikey, self._skey, now_secs=now_secs, tolerance_secs=self.date_tolerance_secs
                 )
-                answer = self._serve(request, params, account_id)
+                answer = self._serve(request, params, account_id, empty=fault is not None and fault.kind == "empty_page")
             except DuoError as error:
                 answer = refusal(error)
                 if error.code == 42901 and self._rate_limit and self._rate_limit.retry_after is not None:
@@ -222,7 +222,7 @@ class DuoSimulator:
             self.calls_per_status[call.status] += 1
             self.calls.append(call)
 
-    def _serve(self, request: Request, params: Params, account_id: str | None) -> Answer:
+    def _serve(self, request: Request, params: Params, account_id: str | None, *, empty: bool = False) -> Answer:
         if self._buckets is not None and not self._buckets.allow(account_id or OWN, request.path):
             raise DuoError(42901)
         if request.path == ACCOUNT_LIST_PATH and request.method == "POST":
@@ -243,6 +243,7 @@ class DuoSimulator:
             now_ms=now_ms,
             visible_ms=now_ms - int(self.delay_secs * 1000),
             cursor_on_last_page=self.cursor_on_last_page,
+            empty=empty,
         )
 
     def _account_list(self) -> Answer:
