@@ -96,7 +96,7 @@ def connector(simulation: Simulation, host: Host, alive: list[tuple[object, Wire
         simulation.operation(0.001)
         while not host.reachable:
             watch()
-            left = deadline - simulation.time.monotonic()
+            left = deadline - simulation.monotonic_secs
             if left <= 0:
                 raise TimeoutError("timed out")
             simulation.sleep(min(left, _SLICE_SECS))

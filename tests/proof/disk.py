@@ -215,10 +215,12 @@ class Disk:
             return False
         path = self._rng.choice(files)
         content = bytearray(path.read_bytes())
-        # Mostly in a time: of all bits of a checkpoint, few would skip something.
-        times = [at for found in re.finditer(rb"[0-9]{13}", content) for at in range(*found.span())]
-        at = self._rng.choice(times) if times and self._rng.random() < 0.7 else self._rng.randrange(len(content))
-        content[at] ^= 1 << self._rng.randrange(8)
+        # Mostly in a time, and so that it stays one: of all bits of a checkpoint, few would skip something.
+        times = [at for found in re.finditer(rb"[0-9]{13}", content) for at in range(found.start() + 4, found.start() + 10)]
+        if times and self._rng.random() < 0.7:
+            content[self._rng.choice(times)] ^= 1 << self._rng.randrange(3)
+        else:
+            content[self._rng.randrange(len(content))] ^= 1 << self._rng.randrange(8)
         path.write_bytes(bytes(content))
         self.counts["flipped bits"] += 1
         return True

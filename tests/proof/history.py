@@ -54,7 +54,7 @@ class Outcome:
     virtual_secs: float = 0.0
 
     def __str__(self) -> str:
-        return "\n".join((*self.wrong, f"python -m tests.proof --seed {self.plan.seed}", str(self.plan), *self.log[-40:]))
+        return "\n".join((*self.wrong, self.plan.command, str(self.plan), *self.log[-40:]))
 
 
 def run(plan: Plan) -> Outcome:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+import msgspec
+
 from transforms import checkpoints
-from transforms.destinations import registry
 from transforms.destinations.unread import Unread
-from transforms.duo import answers, feed
+from transforms.duo import answers, feed, paging
 from transforms.errors import Undeliverable
 from transforms.formats.apply import FormatEvents
 
@@ -49,14 +50,6 @@ def _formats_fail_bundles() -> AbstractContextManager[Any]:
             return self._dead(event, error)
 
     return mock.patch.object(FormatEvents, "process", process)
-
-
-def _given_up_is_forgotten() -> AbstractContextManager[Any]:
-    def forget(_keep: Any) -> None:
-        for entry in (entry for free in registry._FREE.values() for entry in free):
-            entry.sender.given_up_is_kept()
-
-    return mock.patch.object(registry, "keep_given_up", forget)
 
 
 def _ends_count_as_read() -> AbstractContextManager[Any]:
@@ -102,16 +95,33 @@ def _checksums_are_not_looked_at() -> Iterator[None]:
         yield
 
 
-def _waits_are_computed_once() -> AbstractContextManager[Any]:
-    return mock.patch.object(feed, "_LOOK_AGAIN_SECS", float("inf"))
+@contextmanager
+def _short_windows_are_closed() -> Iterator[None]:
+    listed = paging.listed
+
+    def never_read_again(*args: Any, **named: Any) -> Any:
+        return tuple(msgspec.structs.replace(gap, due_ms=None) for gap in listed(*args, **named))
+
+    with (
+        mock.patch.object(paging, "_asked_again", lambda *_, **__: None),
+        mock.patch.object(paging, "listed", never_read_again),
+    ):
+        yield
+
+
+@contextmanager
+def _waits_are_computed_once() -> Iterator[None]:
+    def by_the_wall_clock(self: feed.PageFeed) -> int:
+        return int(self._clock.wall_secs() * 1000)
+
+    once = mock.patch.object(feed, "_LOOK_AGAIN_SECS", float("inf"))
+    with once, mock.patch.object(feed.PageFeed, "_now_ms", by_the_wall_clock):
+        yield
 
 
 MUTANTS = {
     "an odd row fails its page": Mutant("a page is taken apart row by row", ("odd rows",), _pages_fail_as_a_whole),
     "a formatter fails its bundle": Mutant("no exception of a format fails a bundle", ("odd rows",), _formats_fail_bundles),
-    "what was given up is forgotten": Mutant(
-        "what was twice acknowledged and never read becomes a dead letter", ("hanging SIEM",), _given_up_is_forgotten, 200
-    ),
     "an orderly end counts as read": Mutant(
         "what was not seen to be read at the end is kept for the next start", ("hanging SIEM",), _ends_count_as_read, 100
     ),
@@ -121,6 +131,9 @@ MUTANTS = {
     ),
     "a checkpoint's checksum is not looked at": Mutant(
         "a flipped bit is not believed", ("bits",), _checksums_are_not_looked_at
+    ),
+    "a window that is short is closed": Mutant(
+        "a window with less than Duo counted is asked again and remembered", ("empty answers",), _short_windows_are_closed
     ),
     "waits are computed once": Mutant("a wait for the wall clock is looked at again", ("clock",), _waits_are_computed_once),
 }

@@ -41,6 +41,7 @@ class Plan:
       backlog: rows of each log that are hours old at the beginning.
       receive_bytes: what a SIEM's kernel takes unread. lag_secs: how soon its application reads.
       gives_up, finalizes_late, drops_finalizers: how likely the runner does so, per bundle.
+      families: the kinds of trouble that were asked for; none for a choice of the seed's own.
       rest_secs: from the last action until all troubles end.
     """
 
@@ -55,6 +56,12 @@ class Plan:
     drops_finalizers: float
     actions: tuple[Action, ...]
     rest_secs: float = 10.0
+    families: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What runs this plan again, as long as it is not cut down."""
+        return " ".join((f"tests/run.sh proof --seed {self.seed}", *(f"--family '{name}'" for name in self.families)))
 
     def __str__(self) -> str:
         settings = ", ".join(f"{one.name} {getattr(self, one.name)}" for one in fields(self) if one.name != "actions")
@@ -190,6 +197,7 @@ def plan_of(seed: int, families: tuple[str, ...] | None = None) -> Plan:
         drops_finalizers=rng.choice((0.0, 0.0, 0.1)),
         actions=tuple(actions),
         rest_secs=rng.choice((10.0, 150.0, 300.0)),
+        families=families or (),
     )
 
 

@@ -36,8 +36,9 @@ from pipelines.local import stream_runner, supervisor
 from tests.proof.connection import connector
 from tests.proof.disk import Disk
 from tests.proof.duo import Duo, client_of
+from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
 from tests.proof.siem import Host, Wire
-from tests.proof.simulation import Group, InlineExecutor, Simulation
+from tests.proof.simulation import Group, Simulation
 from transforms import dead_letters, descriptors, destinations, holds, pass_slots
 from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations import caretaker
@@ -169,6 +170,8 @@ class Stage:
         self.disk = disk
         self.job = job
         self.gives_up = self.finalizes_late = self.drops_finalizers = 0.0
+        self._time = FakeTime(simulation)
+        self._threading = FakeThreading(simulation)
         self.tuning = Tuning(ack_poll_max_secs=0.5)
         self.counts: Counter[str] = Counter()
         self.group: Group | None = None
@@ -189,22 +192,22 @@ class Stage:
             put = lambda target, name, value: patches.enter_context(mock.patch.object(target, name, value))  # noqa: E731
             for module in _MODULES:
                 if getattr(module, "time", None) is time:
-                    put(module, "time", simulation.time)
+                    put(module, "time", self._time)
                 if getattr(module, "threading", None) is threading:
-                    put(module, "threading", simulation.threading)
+                    put(module, "threading", self._threading)
                 if hasattr(module, "ThreadPoolExecutor"):
                     put(module, "ThreadPoolExecutor", InlineExecutor(simulation))
             for module, name in _LOCKS:
-                put(module, name, simulation.threading.Lock())
-            put(email.utils, "time", simulation.time)  # with it duo_client dates what it signs
+                put(module, name, self._threading.Lock())
+            put(email.utils, "time", self._time)  # with it duo_client dates what it signs
             put(feed, "DuoClient", client_of(self.duo))
             put(supervisor, "StreamRunner", _FusedStage)
             put(supervisor, "end_bundles_at_once", lambda: None)
             put(descriptors, "raise_limit", descriptors.limit)
-            put(budgets, "RateBudget", partial(RateBudget, now=simulation.time.monotonic))
+            put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
             for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
-                put(module, name, _with_events(getattr(module, name), simulation))
+                put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
             small = {n: _smaller(LOG_TYPES[n], self.duo.page_rows) for n in ("activity", "auth", "telephony")}
             patches.enter_context(mock.patch.dict(LOG_TYPES, small))
@@ -283,7 +286,7 @@ def _smaller(log_type: Any, rows: int) -> Any:
     return replace(log_type, page_limit=rows)
 
 
-def _with_events(kind: type, simulation: Simulation) -> type:
+def _with_events(kind: type, threads: FakeThreading) -> type:
     """A dataclass whose events are the simulation's: the default of a field is bound when the class is made."""
 
     class OfSimulation(kind):  # type: ignore[misc,valid-type]
@@ -291,7 +294,7 @@ def _with_events(kind: type, simulation: Simulation) -> type:
             super().__init__(*args, **named)
             for name in ("granted", "looked"):
                 if hasattr(self, name):
-                    setattr(self, name, simulation.threading.Event())
+                    setattr(self, name, threads.Event())
 
     return OfSimulation
 
