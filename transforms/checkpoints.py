@@ -120,9 +120,10 @@ class CheckpointStore:
                 f"Another duologsync (process {holder}) is running on {self.directory}. Stop it, or give this one a checkpoint "
                 "directory of its own."
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
         self._lock_fd = descriptor
+        with suppress(OSError):  # who holds it is for people to read; a full disk must not keep the program from its start
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
 
     def unlock(self) -> None:
         """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""

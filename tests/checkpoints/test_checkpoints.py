@@ -1,5 +1,6 @@
 """The checkpoint store: what a crash, a late finalizer, a bad file or a second copy can do to it."""
 
+import errno
 import json
 import os
 import resource
@@ -288,3 +289,13 @@ def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(sto
     assert store.load(STREAM) is None
     assert list(store.directory.glob("main.auth.json.forgotten-*"))
     assert not path_of(store).exists()
+
+
+def test_a_full_disk_does_not_keep_the_lock_from_being_taken(store, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.write", full)
+    store.lock()
+    with pytest.raises(StoreInUse):
+        CheckpointStore(store.directory).lock()

@@ -242,11 +242,12 @@ class Stage:
 
     def _main(self) -> None:
         group = self.simulation.current.group
-        code = supervisor.run_local(self.job, grace_secs=GRACE_SECS)
-        self.exit_codes.append(code)
-        # Daemon threads end with the main thread, wherever they are.
-        self.simulation.kill(group)
-        self._close(group)
+        try:
+            self.exit_codes.append(supervisor.run_local(self.job, grace_secs=GRACE_SECS))
+        finally:
+            # Daemon threads end with the main thread, wherever they are.
+            self.simulation.kill(group)
+            self._close(group)
 
     def terminate(self) -> None:
         """SIGTERM."""
