@@ -3,7 +3,9 @@
 #
 #   tests/run.sh          everything
 #   tests/run.sh fast     without the tests that start real servers
-#   tests/run.sh -k tls   everything behind the first word that is not "fast" goes to pytest
+#   tests/run.sh proof --minutes 60           histories of simulated troubles, as many as there is time for; see tests/proof
+#   tests/run.sh proof --chaos --minutes 30   blows at real processes
+#   tests/run.sh -k tls   everything behind the first word that is not one of these goes to pytest
 #
 # Makes its own environment (.venv-dev), and installs rsyslog, liblognorm, Java and Maven from Debian's packages where they are
 # missing and it may. Prism and Flink are built once, into ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}. Needs Python 3.10 to 3.12.
@@ -32,6 +34,10 @@ install_servers() {
 
 ./run_local.sh --version
 bin=$DUOLOGSYNC_VENV/bin
+if [ "${1:-}" = proof ]; then
+    shift
+    exec "$bin/python" -m tests.proof "$@"
+fi
 if [ "${1:-}" = fast ]; then
     shift
     set -- -m "not servers" "$@"

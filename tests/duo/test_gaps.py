@@ -227,3 +227,16 @@ def test_rows_without_a_time_and_rows_of_the_future_do_not_lead_reading_astray()
 
     assert timeless.cursor.mintime_ms == NOW_MS - HOUR + 1
     assert dated.cursor.mintime_ms == NOW_MS - 9_000
+
+
+def test_a_late_row_before_the_last_windows_end_is_not_forgotten_behind_an_empty_answer_after_a_long_pause():
+    duo, everything = full(0, 0)
+    made, cursor = steps(duo, Cursor(NOW_MS - DAY_MS), NOW_MS)
+    duo.publish(NOW_MS - 5 * MINUTE, "late")  # in a window that is read already, and found by the next look back
+    duo.hidden_ms, duo.times = NOW_MS - 10 * MINUTE, 10**6
+    pause, cursor = steps(duo, cursor, NOW_MS + 3 * HOUR)
+    duo.times = 0
+    later, cursor = steps(duo, cursor, NOW_MS + 4 * HOUR)
+
+    assert handed(made + pause + later) == [*everything, "late"]
+    assert cursor.gaps == ()

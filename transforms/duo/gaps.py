@@ -37,20 +37,20 @@ def most_doubts(cursor: Cursor) -> int:
 
 def listed(cursor: Cursor, window_to_ms: int, missing: int, now_ms: int, *, ascending: bool) -> tuple[Gap, ...]:
     """The gaps with one more: the end of the present window, from its last row on. Without an order it is only told."""
-    # What lies before the last window's end is read again with the next overlap.
-    from_ms = max(cursor.reached_ms, cursor.mintime_ms, cursor.end_ms or 0)
+    # Also before the last window's end: after a long pause the next overlap does not reach back to what is late there.
+    from_ms = max(cursor.reached_ms, cursor.mintime_ms)
     gaps = cursor.gaps
     if gaps and from_ms <= gaps[-1].to_ms < window_to_ms and not gaps[-1].next:
         # Nothing came since the last gap, and windows overlap: it goes on.
         last = gaps[-1]
         return (*gaps[:-1], msgspec.structs.replace(last, to_ms=window_to_ms, missing=max(last.missing, missing)))
-    group = cursor.seen.get(from_ms // MINUTE_MS, b"")
+    group = b"".join(digests for minute, digests in cursor.seen.items() if minute >= from_ms // MINUTE_MS)
     gap = Gap(
         from_ms,
         window_to_ms,
         missing,
         due_ms=now_ms + _TRY_AFTER_MS[0] if ascending else None,
-        known=group if len(group) <= _MOST_KNOWN * DIGEST_BYTES else b"",
+        known=packed(memoryview(group).cast("Q").tolist()) if len(group) <= _MOST_KNOWN * DIGEST_BYTES else b"",
     )
     return _bounded((*gaps, gap))
 

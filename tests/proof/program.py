@@ -1,0 +1,308 @@
+"""The program under test as a process of the simulation: ``run_local`` with all its threads, over simulated time and I/O.
+
+Place: between the world (``duo``, ``siem``, ``disk``) and a history. All is the program's own code but for three things: the
+HTTP exchange (``duo.client_of``), the sockets (``connection``), and Beam's in-process runner. In its place ``_FusedStage`` does
+what it does with our steps, some hundred times faster, and can be told to give up bundles and to finalize late.
+
+Contract: ``Stage`` puts the simulation in the place of ``time``, ``threading`` and ``os`` for the modules of the program, and
+takes it away again. A new process starts with the modules' state as it was when they were imported.
+"""
+
+from __future__ import annotations
+
+import copy
+import email.utils
+import importlib
+import os
+import pkgutil
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+from apache_beam.utils.timestamp import MAX_TIMESTAMP
+
+import pipelines.local
+import transforms
+from pipelines.graph import PAGES_PER_BUNDLE
+from pipelines.local import stream_runner, supervisor
+from tests.proof.connection import connector
+from tests.proof.disk import Disk
+from tests.proof.duo import Duo, client_of
+from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
+from tests.proof.siem import Host, Wire
+from tests.proof.simulation import Group, Simulation
+from transforms import dead_letters, descriptors, destinations, holds, pass_slots
+from transforms.dead_letters import DEAD, WriteDeadLetters
+from transforms.destinations import caretaker
+from transforms.destinations.patience import Tuning
+from transforms.destinations.sink import SendToDestination
+from transforms.destinations.stream_delivery import StreamSender
+from transforms.duo import budgets, feed, prefetch
+from transforms.duo.connections import CONNECTIONS
+from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.rate import RateBudget
+from transforms.duo.source import DuoLogSource, Passes
+from transforms.errors import RetryLater
+from transforms.events import SplitPages
+from transforms.formats.apply import FormatEvents
+from transforms.lifecycle import FAILURES, STOP
+from transforms.receipts import RECEIPTS
+from transforms.settings import Destination, Job
+
+GRACE_SECS = 30.0
+_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD, CONNECTIONS)
+
+
+def _modules() -> list[ModuleType]:
+    """Every module of the program that can be loaded here."""
+    for package in (transforms, pipelines.local):
+        for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(found.name)
+    return [m for name, m in sorted(sys.modules.items()) if name.partition(".")[0] in ("transforms", "pipelines")]
+
+
+def _state(modules: list[ModuleType]) -> list[tuple[Any, Any]]:
+    """The containers in which modules keep what a process knows, each with a copy of what it held when they were loaded."""
+    return [
+        (value, copy.copy(value))
+        for module in modules
+        for name, value in vars(module).items()
+        if name.startswith("_") and not name.startswith("__") and isinstance(value, (dict, list, set))
+    ]
+
+
+_MODULES = _modules()
+_STATE = _state(_MODULES)
+_LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, type(threading.Lock()))]
+
+
+class _FusedStage(stream_runner.StreamRunner):
+    """One stream of a local run, with the fused stage run here instead of in Beam."""
+
+    def _run_pass(self) -> None:
+        try:
+            self._pass()
+            self._failures, self.fatal = 0, None
+        except Exception as error:
+            self._handle_failure(FAILURES.take(self.stream) or error)
+
+    def _pass(self) -> None:
+        stage: Stage = _STAGE[0]
+        job = self._job
+        source = DuoLogSource(self._log_type, (self._account,), job.reading, job.storage, Passes())
+        coder = source.get_checkpoint_mark_coder()
+        steps = [
+            (FormatEvents(d), SendToDestination(d), WriteDeadLetters(job.storage.dead_letter_dir)) for d in job.destinations
+        ]
+        for formatting, sending, _ in steps:
+            formatting.setup()
+            sending.setup()
+        mark, late = None, []
+        while True:
+            reader = source.create_reader(None, mark)
+            self._bundle(reader, steps)
+            ended = reader.get_watermark() == MAX_TIMESTAMP
+            encoded = coder.encode(reader.get_checkpoint_mark())
+            reader.close()
+            mark = coder.decode(encoded)
+            if stage.chance("a bundle given up after delivery", stage.gives_up):
+                raise RetryLater("The runner gave the bundle up.", kind="runner")
+            late.append(mark)
+            if not stage.chance("a late finalizer", stage.finalizes_late):
+                self._finalize(late)
+            if ended:
+                break
+        stage.simulation.rng.shuffle(late)
+        stage.counts["finalizers in another order"] += len(late) > 1
+        self._finalize(late)
+
+    @staticmethod
+    def _finalize(marks: list[Any]) -> None:
+        while marks:
+            mark = marks.pop(0)
+            if not _STAGE[0].chance("a finalizer that never comes", _STAGE[0].drops_finalizers):
+                mark.finalize_checkpoint()
+
+    def _bundle(self, reader: Any, steps: list[Any]) -> None:
+        for step in (step for chain in steps for step in chain):
+            step.start_bundle()
+        pages, more = 0, reader.start()
+        while more:
+            for event in SplitPages().process(reader.get_current()):
+                for chain in steps:
+                    _through(chain, event)
+            pages += 1
+            if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
+                raise RetryLater("The runner gave the bundle up.", kind="runner")
+            more = pages < PAGES_PER_BUNDLE and reader.advance()
+        for _, sending, _ in steps:
+            sending.finish_bundle()
+        for _, _, letters in steps:
+            letters.finish_bundle()
+
+
+def _through(chain: Any, event: Any) -> None:
+    formatting, sending, letters = chain
+    for made in formatting.process(event):
+        found = [made] if getattr(made, "tag", "") == DEAD else sending.process(made)
+        for dead in found:
+            letters.process(dead.value)
+
+
+_STAGE: list[Any] = []
+
+
+class Stage:
+    """Where processes run. ``gives_up``, ``finalizes_late``, ``drops_finalizers``: how likely the runner does so."""
+
+    def __init__(self, simulation: Simulation, duo: Duo, hosts: dict[str, Host], disk: Disk, job: Job) -> None:
+        self.simulation = simulation
+        self.duo = duo
+        self.hosts = hosts
+        self.disk = disk
+        self.job = job
+        self.gives_up = self.finalizes_late = self.drops_finalizers = 0.0
+        self._time = FakeTime(simulation)
+        self._threading = FakeThreading(simulation)
+        self.tuning = Tuning(ack_poll_max_secs=0.5)
+        self.counts: Counter[str] = Counter()
+        self.group: Group | None = None
+        self.exit_codes: list[int] = []
+        self._alive: list[tuple[object, Wire]] = []
+        self._launches = 0
+
+    def chance(self, name: str, probability: float) -> bool:
+        happens = probability > 0 and self.simulation.rng.random() < probability
+        self.counts[name] += happens
+        return happens
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While it lasts, the program's modules live in the simulation."""
+        simulation = self.simulation
+        with ExitStack() as patches:
+            put = lambda target, name, value: patches.enter_context(mock.patch.object(target, name, value))  # noqa: E731
+            for module in _MODULES:
+                if getattr(module, "time", None) is time:
+                    put(module, "time", self._time)
+                if getattr(module, "threading", None) is threading:
+                    put(module, "threading", self._threading)
+                if hasattr(module, "ThreadPoolExecutor"):
+                    put(module, "ThreadPoolExecutor", InlineExecutor(simulation))
+            for module, name in _LOCKS:
+                put(module, name, self._threading.Lock())
+            put(email.utils, "time", self._time)  # with it duo_client dates what it signs
+            put(feed, "DuoClient", client_of(self.duo))
+            put(supervisor, "StreamRunner", _FusedStage)
+            put(supervisor, "end_bundles_at_once", lambda: None)
+            put(descriptors, "raise_limit", descriptors.limit)
+            put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
+            put(os, "getpid", lambda: 4000 + self._launches)
+            for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
+                put(module, name, _with_events(getattr(module, name), self._threading))
+            patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
+            small = {n: _smaller(LOG_TYPES[n], self.duo.page_rows) for n in ("activity", "auth", "telephony")}
+            patches.enter_context(mock.patch.dict(LOG_TYPES, small))
+            patches.enter_context(mock.patch.dict(os.environ, {"PROOF_SKEY": "0" * 40}))
+            patches.enter_context(self.disk.in_place())
+            _STAGE[:] = [self]
+            random.seed(simulation.rng.random())
+            try:
+                yield
+            finally:
+                if self.group is not None:
+                    self.kill()
+                _forget_everything()
+        _forget_everything()
+
+    def _sender(self, destination: Destination) -> StreamSender:
+        return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        return self.group is not None and self.group.alive
+
+    def launch(self) -> None:
+        """A new process, which knows nothing of the one before."""
+        self._launches += 1
+        _forget_everything()
+        dead_letters._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
+        self.group = Group(f"process {self._launches}")
+        self.simulation.spawn(self._main, "main", self.group)
+
+    def _main(self) -> None:
+        group = self.simulation.current.group
+        code = supervisor.run_local(self.job, grace_secs=GRACE_SECS)
+        self.exit_codes.append(code)
+        # Daemon threads end with the main thread, wherever they are.
+        self.simulation.kill(group)
+        self._close(group)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        if self.running and not self.group.dead:
+            self.counts["SIGTERM"] += 1
+            STOP.request(GRACE_SECS)
+
+    def kill(self, *, power: bool = False) -> None:
+        """kill -9, or a power cut: then the kernel does not live on to send what it has, and the disk loses what it may."""
+        group = self.group
+        if group is None:
+            return
+        self.simulation.kill(group)
+        self._close(group, power=power)
+        if power:
+            self.disk.lose_power()
+
+    def bury(self) -> None:
+        """Waits until the killed process is no more. Only the director may."""
+        if self.group is not None:
+            self.simulation.bury(self.group)
+
+    def _close(self, group: Group, *, power: bool = False) -> None:
+        for of, wire in self._alive:
+            if of is group and power:
+                wire.unacknowledged.clear()
+            elif of is group:
+                wire.sender_ended = True
+                wire.move()
+        self._alive = [pair for pair in self._alive if pair[0] is not group]
+        self.disk.close_all(group)
+
+
+def _smaller(log_type: Any, rows: int) -> Any:
+    from dataclasses import replace
+
+    return replace(log_type, page_limit=rows)
+
+
+def _with_events(kind: type, threads: FakeThreading) -> type:
+    """A dataclass whose events are the simulation's: the default of a field is bound when the class is made."""
+
+    class OfSimulation(kind):  # type: ignore[misc,valid-type]
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            for name in ("granted", "looked"):
+                if hasattr(self, name):
+                    setattr(self, name, threads.Event())
+
+    return OfSimulation
+
+
+def _forget_everything() -> None:
+    for container, initial in _STATE:
+        container.clear()
+        container.extend(initial) if isinstance(container, list) else container.update(initial)
+    for singleton in _SINGLETONS:
+        singleton.__init__()
+    caretaker._thread = None
