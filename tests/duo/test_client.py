@@ -147,13 +147,19 @@ def test_retry_after_may_be_a_date(client, simulator):
     assert 80 < caught.value.wait_secs <= 90
 
 
-@pytest.mark.parametrize("nonsense", ["soon", "-5", "Thu, 32 Foo 2026 00:00:00 GMT"])
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "\u00b2", "Thu, 32 Foo 2026 00:00:00 GMT"])
 def test_a_retry_after_that_says_nothing_is_left_out(client, simulator, nonsense):
     simulator.faults.add("status", status=429, retry_after=nonsense)
 
     with pytest.raises(RetryLater) as caught:
         client.fetch_page(AUTH, whole_day())
     assert caught.value.wait_secs is None
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"stat":"FAIL","code":' + b"[" * 100_000, b"\xff" * 50])
+def test_a_refusal_whose_text_nobody_can_read_is_not_taken_for_duos(client, body):
+    error = client._failure(403, {}, body, "/admin/v2/logs/authentication")
+    assert isinstance(error, RetryLater)
 
 
 def test_wrong_keys_are_told_without_showing_them(account, simulator, tmp_path):

@@ -5,11 +5,13 @@ cannot go on from its users' savepoints. A release freezes one when what it writ
 
 Contract: ``savepoints/RELEASE`` holds the savepoint as Flink wrote it, in the middle of a backlog, and ``facts.json``: when
 that was, how many events each log had, and how many of them were delivered. A savepoint grows old, and Duo serves 180 days
-only. So a copy is restored in which the times of the marks are moved to the present: digits for digits, and nothing else.
+only. So a copy is restored in which the times of the marks are moved to the present, digits for digits, and the digests of rows
+that the marks remember become those of the same rows with the times of today; nothing else.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -20,17 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.demo.receiver import SiemReceiver
+from pipelines.demo.simulator import DuoSimulator
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
 from tests.runners.flink.cluster import FlinkCluster
 from tests.runners.programs import SubmittedProgram
 from tests.servers.harness import HOUR_MS, Duo, repeated, tcp, wait_until, write_config
+from transforms.duo.seen import from_wire, packed, row_digest, to_wire
 
 FOLDER = Path(__file__).parent / "savepoints"
 RELEASES = sorted(path.name for path in FOLDER.iterdir())
 EVENTS = {"auth": 5_000, "activity": 200}
 _MINUTE_MS = 60_000
 _MILLISECONDS = re.compile(rb"(?<!\d)\d{13}(?!\d)")
-_MINUTES = re.compile(rb'(?<=")\d{8}(?=":\[")')
+_SEEN = re.compile(rb'"(\d{8})":"([A-Za-z0-9+/]+=*)"')
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ def thaw(release: str, duo: Duo, folder: Path) -> Frozen:
     at_ms = (time.time_ns() // 1_000_000 - 10 * _MINUTE_MS) // _MINUTE_MS * _MINUTE_MS
     by_ms = at_ms - facts["at_ms"]
     _fill(duo, at_ms, facts["events"])
+    digests = _digests_by_those_of(release, duo, facts)
     copy = folder / "savepoint"
     copy.mkdir()
     moved = 0
     for file in (FOLDER / release / "savepoint").iterdir():
-        content, count = _move(file.read_bytes(), facts["at_ms"], by_ms)
+        content, count = _move(file.read_bytes(), facts["at_ms"], by_ms, digests)
         (copy / file.name).write_bytes(content)
         moved += count
     assert moved, "no time of a mark was found"
@@ -71,20 +76,34 @@ def _fill(duo: Duo, at_ms: int, events: dict[str, int]) -> None:
         duo.simulator.add_backlog(log_type, count, at_ms - 12 * HOUR_MS, at_ms - _MINUTE_MS)
 
 
-def _move(content: bytes, around_ms: int, by_ms: int) -> tuple[bytes, int]:
-    """The content with every time within two days of ``around_ms`` moved; how many there were."""
+def _digests_by_those_of(release: str, duo: Duo, facts: dict[str, Any]) -> dict[int, int]:
+    """The digest of each row of the frozen day → that of the same row as ``duo`` has it now."""
+    then = DuoSimulator(release, "")
+    for log_type, count in facts["events"].items():
+        then.add_backlog(log_type, count, facts["at_ms"] - 12 * HOUR_MS, facts["at_ms"] - _MINUTE_MS)
+    pairs = (zip(then.produced_rows(name), duo.simulator.produced_rows(name), strict=True) for name in facts["events"])
+    return {row_digest(old): row_digest(new) for rows in pairs for old, new in rows}
+
+
+def _move(content: bytes, around_ms: int, by_ms: int, digests: dict[int, int]) -> tuple[bytes, int]:
+    """The content with every time within two days of ``around_ms`` moved, and with other digests; how many times there were."""
     moved = 0
 
-    def other(match: re.Match[bytes], unit_ms: int) -> bytes:
+    def time(match: re.Match[bytes]) -> bytes:
         nonlocal moved
         value = int(match[0])
-        if abs(value * unit_ms - around_ms) > 48 * HOUR_MS:
+        if abs(value - around_ms) > 48 * HOUR_MS:
             return match[0]
         moved += 1
-        return b"%d" % (value + by_ms // unit_ms)
+        return b"%d" % (value + by_ms)
 
-    content = _MILLISECONDS.sub(lambda match: other(match, 1), content)
-    return _MINUTES.sub(lambda match: other(match, _MINUTE_MS), content), moved
+    def seen(match: re.Match[bytes]) -> bytes:
+        group = memoryview(from_wire(base64.b64decode(match[2]))).cast("Q")
+        others = base64.b64encode(to_wire(packed(digests[digest] for digest in group)))
+        assert len(others) == len(match[2])
+        return b'"%d":"%b"' % (int(match[1]) + by_ms // _MINUTE_MS, others)
+
+    return _SEEN.sub(seen, _MILLISECONDS.sub(time, content)), moved
 
 
 def freeze(release: str, jar: str) -> None:

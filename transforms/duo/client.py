@@ -183,7 +183,7 @@ class DuoClient(duo_client.Admin):
         """A status other than 200 as the error that says what to do."""
         try:
             failure = _decode_failure(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             failure = _Failure()
         said = f"{path} answered {status}" + (f" (code {failure.code}: {failure.message})" if failure.code else "")
         if status == 429:
@@ -224,7 +224,7 @@ class DuoClient(duo_client.Admin):
         value = headers.get("Retry-After") if headers is not None else None
         if not value:
             return None
-        if value.strip().isdigit():
+        if value.strip().isascii() and value.strip().isdigit():  # else "²" is a digit, and no number
             return min(float(value), _LONGEST_WAIT_SECS)
         until, now = _moment(value), _served_at(headers)
         if until is None:

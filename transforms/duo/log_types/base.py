@@ -17,8 +17,8 @@ from transforms.records import DuoEvent, EventFacts
 class RowKey(NamedTuple):
     """When a row happened (milliseconds since the epoch, truncated) and Duo's id of it; None where the row does not say.
 
-    Only what Duo itself tells rows apart by may be the id: rows without one are known by content and number, so that two alike
-    in one answer stay two events.
+    Only what Duo itself tells rows apart by may be the id: of rows with one, two that are alike in everything are one event; of
+    rows without one they are two (``transforms.duo.deduplication``).
     """
 
     time_ms: int | None

@@ -2,8 +2,8 @@
 
 Place in the flow: says how ``transforms.duo`` asks for it and what a row says to ``transforms.formats``.
 
-Contract: see ``LogType``. A row changes after it was surfaced (its state, whether it was triaged); so the key that repeats are
-recognised by includes the state, while the id that a SIEM sees stays Duo's, and ties the states of one event together.
+Contract: see ``LogType``. A row changes after it was surfaced (its state, whether it was triaged). Each change is an event of
+its own, because rows are known by their content; the id that a SIEM sees stays Duo's, and ties the states together.
 """
 
 from __future__ import annotations
