@@ -82,6 +82,11 @@ class Program:
         self._process.kill()
         self._process.wait()
 
+    def send(self, number: int) -> None:
+        """Sends a signal where it runs."""
+        if self.running:
+            self._process.send_signal(number)
+
     def end(self, number: int = signal.SIGTERM, within_secs: float = 60.0) -> int:
         """Asks it to end; its exit code."""
         assert self.running, f"it ended by itself:\n{self.log()[-3000:]}"
