@@ -27,11 +27,21 @@ from transforms.duo.client import DuoClient
 
 MARKER = re.compile(rb"mk[0-9]{6}x")
 SERVED_AFTER_SECS = 5.0
+# More than this the SIEM of lines of JSON does not take.
+MOST_BYTES = 4000
 PATHS = {
     "/admin/v2/logs/activity": "activity",
     "/admin/v2/logs/authentication": "auth",
     "/admin/v2/logs/telephony": "telephony",
+    "/admin/v1/trust_monitor/events": "trustmonitor",
+    "/admin/v1/logs/administrator": "admin",
 }
+LOG_TYPES = tuple(PATHS.values())
+_ROWS_KEYS = {"auth": b"authlogs", "trustmonitor": b"events"}
+_WITHOUT_IDS = ("admin",)
+_WITHOUT_COUNTS = ("trustmonitor", "admin")
+# Logs of API v1 hide the rest of a second behind a full page, and say so; here no second is so full.
+_PAGE_ROWS_OF_V1 = 300
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,10 @@ def _texts(log_type: str, number: int, time_ms: int) -> dict[str, Any]:
     moment = dt.datetime.fromtimestamp(time_ms / 1000, tz=dt.timezone.utc).isoformat(timespec="milliseconds")
     if log_type == "auth":
         return {"txid": f"tx-{number}", "isotimestamp": moment, "timestamp": time_ms // 1000, "user": {"name": name}}
+    if log_type == "trustmonitor":
+        return {"sekey": f"SE-{number}", "surfaced_timestamp": time_ms, "type": "bypass_status", "enabled_for": {"name": name}}
+    if log_type == "admin":
+        return {"timestamp": time_ms // 1000, "action": "user_update", "username": name, "object": "Bob"}
     if log_type == "telephony":
         return {"telephony_id": f"te-{number}", "ts": moment, "context": "enrollment", "phone": name, "type": "sms"}
     return {
@@ -67,6 +81,7 @@ def _texts(log_type: str, number: int, time_ms: int) -> dict[str, Any]:
 
 ODDITIES = (
     "lone surrogate", "not a number", "control character", "nesting", "no UTF-8", "end of time", "pretty", "no time", "no id",
+    "too long",
 )  # fmt: skip
 
 
@@ -74,15 +89,17 @@ def make_row(log_type: str, number: int, time_ms: int, shown_at: float, odd: str
     """A row as Duo would write it, or as somebody who types strange user names makes Duo write it."""
     fields = _texts(log_type, number, time_ms)
     id_field = next(iter(fields))
-    if odd == "same id" and like is not None:
+    if odd == "same id" and like is not None and log_type not in _WITHOUT_IDS:
         fields[id_field] = json.loads(like.raw)[id_field]
+    elif odd == "too long":
+        fields["note"] = "x" * 2 * MOST_BYTES
     elif odd == "end of time":
         fields |= {key: "9999-12-31T23:59:59-01:00" for key in ("ts", "isotimestamp") if key in fields}
-        fields.pop("timestamp", None)
+        fields.pop("timestamp" if "isotimestamp" in fields else "", None)
     elif odd == "no time":
-        for key in ("ts", "isotimestamp", "timestamp"):
+        for key in ("ts", "isotimestamp", "timestamp", "surfaced_timestamp"):
             fields.pop(key, None)
-    elif odd == "no id":
+    elif odd == "no id" and log_type not in _WITHOUT_IDS:
         del fields[id_field]
     elif odd == "lone surrogate":
         fields["note"] = "bob\ud800"
@@ -105,7 +122,6 @@ class Duo:
         self.simulation = simulation
         self.page_rows = page_rows
         self.rows: list[Row] = []
-        self.served: set[int] = set()
         self.troubles: deque[str] = deque()
         self.counts: Counter[str] = Counter()
         self._number = 0
@@ -154,7 +170,7 @@ class Duo:
             return 401, headers, _BAD_TIMESTAMP
         if trouble in _STATUSES:
             return _STATUSES[trouble][0], headers | _STATUSES[trouble][1], _STATUSES[trouble][2]
-        if trouble == "page refused" and "next_offset" in params:
+        if trouble == "page refused" and {"next_offset", "offset"} & params.keys():
             return (
                 400,
                 headers,
@@ -163,32 +179,49 @@ class Duo:
         if trouble == "no answer":
             self.simulation.sleep(60.0)
             raise TimeoutError("timed out")
-        body = self._page(PATHS[path], params, empty=trouble == "empty answer")
+        body = self._page(PATHS[path], params, trouble)
         if trouble == "cut body":
             raise http.client.IncompleteRead(body[: len(body) // 2], len(body) // 2)
         if trouble == "half a body":
             body = body[: len(body) // 2]
         return 200, headers, body
 
-    def _page(self, log_type: str, params: dict[str, str], *, empty: bool) -> bytes:
-        low, high = int(params["mintime"]), int(params["maxtime"])
+    def most_rows(self, log_type: str) -> int:
+        """How many rows an answer may have, and how many are asked for."""
+        return _PAGE_ROWS_OF_V1 if log_type == "admin" else self.page_rows
+
+    def _page(self, log_type: str, params: dict[str, str], trouble: str) -> bytes:
         shown = [r for r in self.rows if r.log_type == log_type and r.shown_at <= self.simulation.true_secs]
-        window = sorted((r for r in shown if low <= r.time_ms <= high), key=lambda r: (r.time_ms, r.number))
-        rest = window
-        if "next_offset" in params:
-            at_ms, _, name = params["next_offset"].partition(",")
+        if log_type == "admin":
+            rest = [row for row in _in_order(shown) if row.time_ms // 1000 >= int(params["mintime"])]
+            return b'{"stat":"OK","response":[%b]}' % _as_list(rest[: self.most_rows(log_type)])
+        low, high = int(params["mintime"]), int(params["maxtime"])
+        rest = window = [row for row in _in_order(shown) if low <= row.time_ms <= high]
+        if after := params.get("next_offset") or params.get("offset"):
+            at_ms, _, name = after.partition(",")
             rest = [r for r in window if (r.time_ms, r.number) > (int(at_ms), int(name.rpartition("-")[2]))]
-        page = [] if empty else rest[: min(self.page_rows, int(params["limit"]))]
-        metadata: dict[str, Any] = {"total_objects": len(window)}
-        if len(page) < len(rest) and page:
+        # Without a count nobody could tell an empty answer from the end.
+        hidden = trouble == "empty answer" and log_type not in _WITHOUT_COUNTS
+        page = [] if hidden else rest[: min(self.page_rows, int(params["limit"]))]
+        if rest and not page:
+            self.counts["rows hidden by an empty answer"] += len(rest)
+        metadata: dict[str, Any] = {}
+        if log_type not in _WITHOUT_COUNTS:
+            metadata["total_objects"] = len(window) + 94 * (trouble == "a count too high")
+        if page and len(page) < len(rest):
             cursor = [str(page[-1].time_ms), f"row-{page[-1].number}"]
             metadata["next_offset"] = cursor if log_type == "auth" else ",".join(cursor)
-        self.served.update(r.number for r in page)
-        if empty and rest:
-            self.counts["rows hidden by an empty answer"] += len(rest)
-        key = b"authlogs" if log_type == "auth" else b"items"
-        rows = b",".join(r.raw for r in page)
-        return b'{"stat":"OK","response":{"%b":[%b],"metadata":%b}}' % (key, rows, json.dumps(metadata).encode())
+        key = _ROWS_KEYS.get(log_type, b"items")
+        body = b'{"stat":"OK","response":{"%b":[%b],"metadata":%b}}'
+        return body % (key, _as_list(page), json.dumps(metadata).encode())
+
+
+def _as_list(rows: list[Row]) -> bytes:
+    return b",".join(row.raw for row in rows)
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.time_ms, row.number))
 
 
 _BELIEVED_SECS = 300.0
@@ -203,7 +236,7 @@ _STATUSES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "a proxy's 403": (403, {}, _HTML),
 }
 TROUBLES = (
-    *_STATUSES, "page refused", "no answer", "cut body", "half a body", "empty answer", "wrong date",
+    *_STATUSES, "page refused", "no answer", "cut body", "half a body", "empty answer", "wrong date", "a count too high",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pipelines import exit_codes
 from tests.proof.disk import Disk
-from tests.proof.duo import MARKER, Duo, Row
+from tests.proof.duo import MARKER, MOST_BYTES, Duo, Row
 from tests.proof.plans import HOSTS, Plan
 from tests.proof.program import GRACE_SECS, Stage
 from tests.proof.siem import Host
@@ -341,7 +341,10 @@ def _job(plan: Plan, folder: Path) -> Job:
     formats = {"json-siem": Format("json"), "cef-siem": Format("cef")}
     return Job(
         accounts=(account,),
-        destinations=tuple(Destination(name, "tcp", f"{name}.example.com", 6514, formats[name]) for name in HOSTS),
+        destinations=tuple(
+            Destination(name, "tcp", f"{name}.example.com", 6514, form, max_message_bytes=MOST_BYTES)
+            for name, form in formats.items()
+        ),
         routes=(Route(plan.log_types, HOSTS),),
         storage=Storage(str(folder / "checkpoints"), str(folder / "dead-letters")),
         reading=Reading(start_days=1.0, poll_interval_secs=20.0, lag_secs=10.0, overlap_secs=600.0),

@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -35,7 +36,7 @@ from pipelines.graph import PAGES_PER_BUNDLE
 from pipelines.local import stream_runner, supervisor
 from tests.proof.connection import connector
 from tests.proof.disk import Disk
-from tests.proof.duo import Duo, client_of
+from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
@@ -209,7 +210,7 @@ class Stage:
             for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
-            small = {n: _smaller(LOG_TYPES[n], self.duo.page_rows) for n in ("activity", "auth", "telephony")}
+            small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
             patches.enter_context(mock.patch.dict(LOG_TYPES, small))
             patches.enter_context(mock.patch.dict(os.environ, {"PROOF_SKEY": "0" * 40}))
             patches.enter_context(self.disk.in_place())
@@ -279,12 +280,6 @@ class Stage:
                 wire.move()
         self._alive = [pair for pair in self._alive if pair[0] is not group]
         self.disk.close_all(group)
-
-
-def _smaller(log_type: Any, rows: int) -> Any:
-    from dataclasses import replace
-
-    return replace(log_type, page_limit=rows)
 
 
 def _with_events(kind: type, threads: FakeThreading) -> type:
