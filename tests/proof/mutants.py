@@ -103,7 +103,7 @@ def _short_windows_are_closed() -> Iterator[None]:
         return tuple(msgspec.structs.replace(gap, due_ms=None) for gap in listed(*args, **named))
 
     with (
-        mock.patch.object(paging, "_asked_again", lambda *_, **__: None),
+        mock.patch.object(paging, "_asked_again", return_value=None),
         mock.patch.object(paging, "listed", never_read_again),
     ):
         yield
