@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.proof.simulation import Simulation
+from tests.proof.simulation import Died, Simulation
 
 
 @dataclass(eq=False)
@@ -46,6 +46,7 @@ class Disk:
         self._names: dict[str, _File] = {}
         self._folders: dict[str, _Folder] = {}
         self._files: dict[int, tuple[str, object]] = {}  # descriptors, with their process
+        self._gone: set[int] = set()  # descriptors that were closed with their process
         self._os: dict[str, Any] = {}
 
     @contextmanager
@@ -65,7 +66,12 @@ class Disk:
         """A process has ended: the kernel closes what it had open."""
         for descriptor in [d for d, (_, of) in self._files.items() if of is group]:
             del self._files[descriptor]
+            self._gone.add(descriptor)
             self._os["close"](descriptor)
+
+    def _is_of_the_dead(self, descriptor: int) -> bool:
+        """A thread that was killed has a last hand on it; by now it may be somebody else's."""
+        return self.simulation.current.group.dead and (descriptor in self._gone or descriptor in self._files)
 
     # --- the functions of os -----------------------------------------------------------------------------------------
 
@@ -101,11 +107,14 @@ class Disk:
         descriptor = self._open_call(path, flags, mode, **named)
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_DIRECTORY) or Path(mine).is_dir():
             self._files[descriptor] = (mine, self.simulation.current.group)
+            self._gone.discard(descriptor)
         if flags & os.O_CREAT:
             self._open_new(mine)
         return descriptor
 
     def _write(self, descriptor: int, data: Any) -> int:
+        if self._is_of_the_dead(descriptor):
+            raise Died
         if descriptor not in self._files:
             return self._os["write"](descriptor, data)
         self._reach(self._files[descriptor][0])
@@ -115,6 +124,8 @@ class Disk:
         return self._os["write"](descriptor, data)
 
     def _fsync(self, descriptor: int) -> None:
+        if self._is_of_the_dead(descriptor):
+            raise Died
         if descriptor not in self._files:
             self._os["fsync"](descriptor)
             return
@@ -129,12 +140,14 @@ class Disk:
             self._names[path].synced = Path(path).read_bytes()
 
     def _close(self, descriptor: int) -> None:
+        if self._is_of_the_dead(descriptor):
+            return
         self._files.pop(descriptor, None)
         self._os["close"](descriptor)
 
     def _ftruncate(self, descriptor: int, size: int) -> None:
-        if descriptor in self._files:
-            self.simulation.check()
+        if self._is_of_the_dead(descriptor):
+            raise Died
         self._os["ftruncate"](descriptor, size)
 
     def _replace(self, source: Any, target: Any, **named: Any) -> None:

@@ -11,7 +11,7 @@ from tests.proof.history import Outcome, run
 from tests.proof.plans import FAMILIES, Plan, plan_of, shrink
 
 HISTORIES_OF_A_FAMILY = 15
-MIXED_HISTORIES = 150
+MIXED_HISTORIES = 200
 
 # A proof in which these never happened would prove nothing.
 WITNESSES = (
@@ -21,7 +21,8 @@ WITNESSES = (
     "events repeated", "finalizers in another order", "flipped bits", "goodbye before a reset", "half a body", "kill -9",
     "late rows", "names lost with the power", "no answer", "odd rows", "off for long", "page refused", "power cut",
     "rate limited", "reset with unread bytes", "rows hidden by an empty answer", "server error", "short writes", "starts again",
-    "ENOSPC", "EIO", "wrong date",
+    "ENOSPC", "EIO", "wrong date", "a count too high",
+    "requests of another time", "a proxy's 401",
 )  # fmt: skip
 
 
