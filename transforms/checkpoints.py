@@ -22,7 +22,6 @@ Contract:
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -31,10 +30,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
-
+from transforms.checkpoint_records import Positions, Record, encode_record, read_positions, readable_record, record_of
 from transforms.descriptors import ran_out, shortage
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import WontHeal
@@ -42,9 +39,7 @@ from transforms.events import Stream
 from transforms.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 
 _LOGGER = logging.getLogger(__name__)
-_VERSION = 1
 _LOCK_SECS = 0.5
-_NULL = msgspec.Raw(b"null")
 FORGOTTEN_KEPT = 3
 
 
@@ -54,35 +49,6 @@ class StoreInUse(WontHeal):
 
 class StoreUnusable(WontHeal):
     """The checkpoint directory cannot be made, read or written."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What one checkpoint file says.
-
-    Attributes:
-      v: version of the record.
-      stream: whose cursor it is; a file that names another stream is foreign. A child of an MSP is told by its account id:
-        it stays the same when Duo moves it to another API host.
-      cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
-      committed_ms: when, milliseconds since the epoch.
-      delivered: events delivered since the stream's first checkpoint.
-      safe: the position that is safe, likewise; ``null`` where that is the delivered one.
-    """
-
-    v: int
-    stream: Stream
-    cursor: msgspec.Raw
-    committed_ms: int
-    delivered: int = 0
-    safe: msgspec.Raw = _NULL
-
-
-class Positions(NamedTuple):
-    """What the store knows of a stream: what is delivered, how many events that were, and what of it is safe."""
-
-    cursor: Cursor
-    delivered: int
-    safe: Cursor
 
 
 class CheckpointStore:
@@ -207,9 +173,7 @@ class CheckpointStore:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
         self._last[self.file_name(stream)] = known
         self._unwritten.add(self.file_name(stream))
-        safe = _NULL if known.safe.seq >= known.cursor.seq else msgspec.Raw(known.safe.to_json())
-        cursor = msgspec.Raw(known.cursor.to_json())
-        self._keep(stream, encode_record(Record(_VERSION, stream, cursor, int(time.time() * 1000), known.delivered, safe)))
+        self._keep(stream, encode_record(record_of(stream, known, int(time.time() * 1000))))
         self._unwritten.discard(self.file_name(stream))
 
     def _lock_of(self, stream: Stream) -> threading.Lock:
@@ -292,11 +256,6 @@ class CheckpointStore:
             os.close(descriptor)
 
 
-# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
-_decode_record = msgspec.json.Decoder(Record).decode
-_encode_record = msgspec.json.Encoder().encode
-
-
 def _locked_within(descriptor: int, secs: float) -> bool:
     """Whether the lock could be had. A backfill looks at it now and then, for an instant; that must not refuse a start."""
     deadline = time.monotonic() + secs
@@ -309,55 +268,6 @@ def _locked_within(descriptor: int, secs: float) -> bool:
             time.sleep(0.05)
         else:
             return True
-
-
-def encode_record(record: Record) -> bytes:
-    """The record as a file holds it: one JSON object, whose last member is a checksum of the bytes before it."""
-    body = _encode_record(record)[:-1]
-    return b'%b,"sum":"%b"}' % (body, _checksum(body))
-
-
-def decode_record(content: bytes) -> Record:
-    """The record that a file holds. Raises CursorUnreadable."""
-    if not content.strip():
-        raise CursorUnreadable("The file is empty.")
-    body, found, checksum = content.rstrip().rpartition(b',"sum":"')
-    if not found or checksum != _checksum(body) + b'"}':
-        raise CursorUnreadable("Not a checkpoint record as this program wrote it: its checksum is missing or wrong.")
-    try:
-        record = _decode_record(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CursorUnreadable(f"Not a checkpoint record: {error}.") from None
-    if record.v != _VERSION:
-        raise CursorUnreadable(f"The record has version {record.v}; this release reads version {_VERSION}.")
-    return record
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=8).hexdigest().encode("ascii")
-
-
-def readable_record(content: bytes) -> Record:
-    """The same, and its cursors can be read, too: whoever looks at all records need not expect one that it cannot use."""
-    record = decode_record(content)
-    _positions(record)
-    return record
-
-
-def read_positions(content: bytes, stream: Stream) -> Positions:
-    """What a stream's record says. Raises CursorUnreadable."""
-    record = decode_record(content)
-    if not _same(record.stream, stream):
-        raise CursorUnreadable(
-            f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
-        )
-    return _positions(record)
-
-
-def _positions(record: Record) -> Positions:
-    cursor = Cursor.from_json(bytes(record.cursor))
-    safe = bytes(record.safe)
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
 
 
 def _earlier(one: Cursor, other: Cursor) -> Cursor:
@@ -377,12 +287,6 @@ def _begin_anew(stream: Stream, known: Positions) -> Positions:
             stream, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
         )  # fmt: skip
     return known._replace(cursor=known.safe)
-
-
-def _same(one: Stream, other: Stream) -> bool:
-    if one.account_id is None:
-        return one == other
-    return (one.account, one.log_type, one.account_id) == (other.account, other.log_type, other.account_id)
 
 
 def _file_safe(name: str) -> str:

@@ -26,7 +26,8 @@ import fastavro
 import msgspec
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore, Positions, Record, read_positions, readable_record
+from transforms.checkpoint_records import Positions, Record, read_positions, readable_record
+from transforms.checkpoints import FORGOTTEN_KEPT, CheckpointStore
 from transforms.dead_letters import SCHEMA, DeadLetter, DeadLetterFiles, StreamName, file_safe_stream
 from transforms.duo.cursor import CursorUnreadable
 from transforms.errors import RetryLater

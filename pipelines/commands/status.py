@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.checkpoints import Record, store_at
+from transforms.checkpoint_records import Record
+from transforms.checkpoints import store_at
 from transforms.duo.cursor import Cursor, Gap
 
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 
 import pytest
 
-from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable, decode_record
+from transforms.checkpoint_records import decode_record
+from transforms.checkpoints import CheckpointStore, StoreInUse, StoreUnusable
 from transforms.duo.cursor import Cursor, CursorUnreadable
 from transforms.errors import RetryLater
 from transforms.events import Stream

@@ -25,7 +25,8 @@ from typing_extensions import Self
 from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
-from transforms.checkpoints import CheckpointStore, Record
+from transforms.checkpoint_records import Record
+from transforms.checkpoints import CheckpointStore
 from transforms.dead_letters import read_dead_letters
 
 ROOT = Path(__file__).parents[2]

@@ -34,7 +34,7 @@ from transforms.destinations.framing import FRAMINGS
 from transforms.destinations.health import health_of
 from transforms.destinations.patience import OutOfTime, Patience, Tuning
 from transforms.destinations.replay_buffer import Block
-from transforms.destinations.unread import BlockReceipt, Unread
+from transforms.destinations.unread import BlockReceipt, Unread, by_owner
 from transforms.errors import BundleReplaced, DeliveryTimeout, RetryLater, Stopping, Undeliverable, WontHeal
 from transforms.events import Stream
 from transforms.lifecycle import STOP
@@ -165,19 +165,13 @@ class StreamSender:
         self._patience.interrupt()
 
     def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return self._by_owner(self._unread.given_up)
+        return by_owner(self._unread.given_up, self._framing.split)
 
     def given_up_is_kept(self) -> None:
         self._unread.given_up_is_kept()
 
     def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return self._by_owner(sorted(self._unread.blocks(), key=lambda block: block.number))
-
-    def _by_owner(self, blocks: list[Block]) -> list[tuple[Stream | None, list[bytes]]]:
-        by_owner: dict[Stream | None, list[bytes]] = {}
-        for block in blocks:
-            by_owner.setdefault(block.owner, []).extend(self._framing.split(block.frames))
-        return list(by_owner.items())
+        return by_owner(sorted(self._unread.blocks(), key=lambda block: block.number), self._framing.split)
 
     @property
     def waited_secs(self) -> float:

@@ -15,7 +15,7 @@ read or kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from transforms.destinations.connection import Connection
@@ -23,6 +23,7 @@ from transforms.destinations.goodbyes import Endings, Outcome
 from transforms.destinations.health import Health
 from transforms.destinations.patience import Tuning
 from transforms.destinations.replay_buffer import Block, ReplayBuffer, parted_by_chances
+from transforms.records import Stream
 
 _WORTH_TELLING_SECS = 60.0
 
@@ -137,3 +138,11 @@ class Unread:
 
     def _doubt(self, blocks: list[Block]) -> None:
         self._doubtful = sorted([*self._doubtful, *blocks], key=lambda block: block.number)
+
+
+def by_owner(blocks: Iterable[Block], split: Callable[[bytes], list[bytes]]) -> list[tuple[Stream | None, list[bytes]]]:
+    """The messages of blocks, for each stream; ``split`` takes their frames apart."""
+    messages: dict[Stream | None, list[bytes]] = {}
+    for block in blocks:
+        messages.setdefault(block.owner, []).extend(split(block.frames))
+    return list(messages.items())
