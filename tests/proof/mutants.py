@@ -16,9 +16,10 @@ from unittest import mock
 
 import msgspec
 
-from transforms import checkpoints
+from transforms import checkpoint_records, checkpoints
 from transforms.destinations.unread import Unread
 from transforms.duo import answers, feed, paging
+from transforms.duo.cursor import CursorUnreadable
 from transforms.errors import Undeliverable
 from transforms.formats.apply import FormatEvents
 
@@ -85,13 +86,13 @@ def _starts_at_the_delivered_position() -> AbstractContextManager[Any]:
 def _checksums_are_not_looked_at() -> Iterator[None]:
     def believe(content: bytes) -> Any:
         if not content.strip():
-            raise checkpoints.CursorUnreadable("The file is empty.")
+            raise CursorUnreadable("The file is empty.")
         try:
-            return checkpoints._decode_record(content)
+            return checkpoint_records._decode_record(content)
         except (ValueError, UnicodeDecodeError) as error:
-            raise checkpoints.CursorUnreadable(str(error)) from None
+            raise CursorUnreadable(str(error)) from None
 
-    with mock.patch.object(checkpoints, "decode_record", believe):
+    with mock.patch.object(checkpoint_records, "decode_record", believe):
         yield
 
 
