@@ -14,6 +14,7 @@ from tests.destinations.peers import FAST, Peer, deliver, destination, eventuall
 from transforms.dead_letters import MAYBE_UNREAD, keep_unread, read_dead_letters
 from transforms.destinations import registry, tcp, tls
 from transforms.destinations.sink import SendToDestination
+from transforms.errors import RetryLater
 from transforms.events import DuoEvent, Stream
 from transforms.settings import Tls
 
@@ -237,7 +238,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
     assert registry.close_all(0.1) == []
 
 
-def test_what_is_given_up_and_cannot_be_kept_now_is_not_forgotten():
+def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(caplog):
     peer = Peer()
     there = destination(peer.port)
     lease = registry.begin(there, STREAM)
@@ -248,9 +249,10 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_not_forgotten():
     unread.given_up = unread.replay.take()
 
     def fail(_unread):
-        raise OSError("no space left")
+        raise RetryLater("no space left", kind="dead_letters")
 
-    with pytest.raises(OSError, match="no space"):
-        registry.keep_given_up(fail)
+    registry.keep_given_up(fail)
+    registry.keep_given_up(fail)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["no space left"]
     (left,) = registry.close_all(0.2)
     assert left.messages == [b"one"]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from transforms import destinations
 from transforms.destinations import Sender
-from transforms.errors import BundleReplaced
+from transforms.errors import BundleReplaced, RetryLater
 from transforms.receipts import Receipt
 from transforms.records import Stream
 from transforms.settings import Destination
@@ -54,6 +54,7 @@ class _Entry:
         self.lock = threading.Lock()  # held while the sender is at work
         self.lease: Lease | None = None
         self.last: Stream | None = None
+        self.trouble = ""  # why what it has given up could not be kept
 
 
 class Lease:
@@ -164,7 +165,7 @@ def check_all() -> None:
 
 
 def keep_given_up(keep: Keep) -> None:
-    """Hands over what idle senders have given up. Raises what ``keep`` raises; then it is handed over again the next time."""
+    """Hands over what idle senders have given up; where it cannot be kept now, that is told, and it is the next time."""
     with _LOCK:
         entries = [entry for free in _FREE.values() for entry in free]
     for entry in entries:
@@ -174,6 +175,11 @@ def keep_given_up(keep: Keep) -> None:
                 if given_up:
                     keep(given_up)
                     entry.sender.given_up_is_kept()
+                entry.trouble = ""
+            except RetryLater as error:
+                if str(error) != entry.trouble:
+                    _LOG.error("%s", error)
+                entry.trouble = str(error)
             finally:
                 entry.lock.release()
 
