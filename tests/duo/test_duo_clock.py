@@ -146,3 +146,15 @@ def test_a_feed_reads_up_to_so_far_behind_duos_now(account, simulator, eventuall
 
     assert (settled.end_ms or 0) <= duo_ms - 19_000
     assert all(end_ms <= duo_ms - 19_000 for end_ms in ends_ms[1:])
+
+
+def test_a_wrong_date_that_keeps_everything_from_being_asked_is_not_believed_for_ever():
+    machine = Machine()
+    clock = DuoClock(machine)
+    answered(clock, machine, times=5)
+    clock.note(300 * 86_400.0, refused=True)
+    misled = off_secs(clock, machine)
+    machine.sleep(1_000)
+
+    assert misled < -299 * 86_400
+    assert abs(off_secs(clock, machine)) < 0.01

@@ -7,7 +7,8 @@ Contract: the machine's time until Duo has answered, and while the two differ by
 answer has whole seconds, and is as old as the answer took). Else the middle one of the last few answers counts, carried on by
 the monotonic clock, so that one odd answer or a jump of the machine's clock changes nothing. Two things are not believed: a
 difference that Duo would not have accepted a signed request with, unless it refused one for that; and, once the machine's time
-has run ahead of the monotonic clock (it was suspended, or its clock was set), all that was noted before. Not thread-safe.
+has run ahead of the monotonic clock (it was suspended, or its clock was set), all that was noted before. What is older than a
+quarter of an hour is forgotten, too: the machine's time counts until the next answer. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _ANSWERS = 5
 LEEWAY_SECS = 5.0
 # Duo refuses requests whose time is off by five minutes, so a larger difference is not Duo's: a proxy has made it up.
 _MOST_SECS = 600.0
+_BELIEVED_SECS = 900.0
 
 
 class DuoClock:
@@ -30,6 +32,7 @@ class DuoClock:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._ahead_secs = 0.0  # of the machine's time to the monotonic clock, when Duo last answered
+        self._noted_at = 0.0  # monotonic
         self._refused = False  # the last that Duo said was that it does not take this machine's time
         self._offsets: deque[float] = deque(maxlen=_ANSWERS)  # of Duo's time to the monotonic clock
 
@@ -42,6 +45,7 @@ class DuoClock:
             self._offsets.clear()  # the machine's time, or Duo's, is another one since
         self._refused = refused
         self._ahead_secs = self._clock.wall_secs() - self._clock.monotonic_secs()
+        self._noted_at = self._clock.monotonic_secs()
         self._offsets.append(self._ahead_secs - skew_secs)
 
     def now_ms(self) -> int:
@@ -55,5 +59,8 @@ class DuoClock:
         return int(wall_secs * 1000)
 
     def _forget_if_ahead(self) -> None:
-        if self._clock.wall_secs() - self._clock.monotonic_secs() > self._ahead_secs + LEEWAY_SECS:
+        monotonic_secs = self._clock.monotonic_secs()
+        ran_ahead = self._clock.wall_secs() - monotonic_secs > self._ahead_secs + LEEWAY_SECS
+        # A wrong one may be why nothing is asked for any more, and then no answer would ever correct it.
+        if ran_ahead or monotonic_secs - self._noted_at > _BELIEVED_SECS:
             self._offsets.clear()
