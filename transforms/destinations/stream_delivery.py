@@ -279,11 +279,13 @@ class StreamSender:
             # What was written just now may already fill a part of the buffer that the window no longer shows.
             self._unread.replay.allow_for(facts.window_bytes + sum(len(block.frames) for block in self._bundle))
         self._used_at = self._clock.monotonic_secs()
+        again = sum(block.messages for block in self._unread.again)
         self._unread.confirmed(self._bundle, self._used_at)
         if self._bundle:
             self._bundle = []
             self._patience.succeeded()
-        self._moved()
+        self._patience.moved()
+        self._health.back(again)
         self._health.ever_delivered = True
 
     # ---- connecting ----
