@@ -23,6 +23,7 @@ from transforms.destinations.goodbyes import Endings, Outcome
 from transforms.destinations.health import Health
 from transforms.destinations.patience import Tuning
 from transforms.destinations.replay_buffer import Block, ReplayBuffer, parted_by_chances
+from transforms.receipts import Receipt
 from transforms.records import Stream
 
 _WORTH_TELLING_SECS = 60.0
@@ -38,6 +39,9 @@ class BlockReceipt:
     @property
     def read(self) -> bool:
         return self.number < self.unread.first
+
+    def covers(self, earlier: Receipt) -> bool:
+        return isinstance(earlier, BlockReceipt) and earlier.unread is self.unread and earlier.number <= self.number
 
 
 class Unread:
