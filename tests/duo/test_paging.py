@@ -35,6 +35,10 @@ class TestReadingAnswers:
 
         assert step.window_done
 
+    def test_a_refused_page_cursor_that_names_a_time_behind_the_window_skips_nothing_of_it(self):
+        cursor = Cursor(NOW_MS - 10_000, NOW_MS, f"{NOW_MS}000,b", reached_ms=NOW_MS - 4_000)
+        assert without_page_cursor(cursor).mintime_ms == NOW_MS - 4_000
+
     def test_rows_that_cannot_be_read_are_handed_on_all_the_same(self):
         step = after_answer(ACTIVITY, self.CALL, Answer([b"null", b'"text"', b'{"ts":7}'], None), NO_OVERLAP)
 

@@ -130,9 +130,11 @@ def without_page_cursor(cursor: Cursor) -> Cursor:
     """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
 
     What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
-    leads back to the last row's, or to the window's start, which repeats its pages.
+    of the window leads back to the last row's, or to the window's start, which repeats its pages.
     """
     reached_ms = _offset_ms(cursor.next_offset or "") or cursor.reached_ms
+    if cursor.maxtime_ms is not None and reached_ms > cursor.maxtime_ms:
+        reached_ms = cursor.reached_ms  # a time behind the window's end is none that was read up to
     mintime_ms = max(cursor.mintime_ms, reached_ms)
     return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None, border={})
 
