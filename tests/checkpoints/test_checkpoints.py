@@ -307,8 +307,9 @@ def test_what_a_full_disk_kept_from_being_written_is_written_with_the_safe_posit
         raise OSError(errno.ENOSPC, "No space left on device")
 
     store.commit(STREAM, Cursor(1, seq=1))
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+    with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
-        store.commit(STREAM, Cursor(5, seq=5))
+        with pytest.raises(OSError, match="No space"):
+            store.commit(STREAM, Cursor(5, seq=5))
     store.make_safe(STREAM, Cursor(5, seq=5))
     assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=5)
