@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import ACTIVITY, MINUTE, NO_OVERLAP, NOW_MS, READING, FakeDuo, opened, row
-from transforms.duo.cursor import Cursor
+from transforms.duo.cursor import Cursor, Gap
 from transforms.duo.paging import Answer, after_answer
 from transforms.duo.seen import packed
 from transforms.duo.windows import (
@@ -79,6 +79,25 @@ class TestBackfills:
 
         assert (call.mintime_ms, call.maxtime_ms) == (NOW_MS - DAY_MS, NOW_MS - 3_600_000)
         assert next_call(step.cursor, NOW_MS, self.READING) == Finished()
+
+    def test_a_backfill_reads_what_is_missing_once_more_before_it_ends(self):
+        until_ms = self.READING.until_ms
+        gap = Gap(until_ms - 1000, until_ms, 5, due_ms=NOW_MS + 600_000)
+        cursor = Cursor(until_ms, end_ms=until_ms, gaps=(gap,))
+        assert next_call(cursor, NOW_MS, self.READING) == Wait(600)
+        call = next_call(cursor, NOW_MS + 600_000, self.READING)
+        assert call.gap is gap
+
+        assert next_call(after_answer(ACTIVITY, call, Answer([]), self.READING).cursor, call.now_ms, self.READING) == Finished()
+        rows = [row(until_ms - 500, str(number)) for number in range(5)]
+        step = after_answer(ACTIVITY, call, Answer(rows), self.READING)
+        assert step.rows == rows
+        assert next_call(step.cursor, call.now_ms, self.READING) == Finished()
+
+    def test_a_backfill_does_not_wait_for_what_duo_no_longer_serves(self):
+        until_ms = self.READING.until_ms
+        cursor = Cursor(until_ms, end_ms=until_ms, gaps=(Gap(until_ms - 1000, until_ms, 5, due_ms=NOW_MS + 600_000),))
+        assert next_call(cursor, NOW_MS + 200 * DAY_MS, self.READING) == Finished()
 
     def test_a_backfill_begins_at_what_duo_still_serves(self):
         old = replace(self.READING, from_ms=NOW_MS - 300 * DAY_MS)

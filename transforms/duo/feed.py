@@ -333,6 +333,8 @@ class PageFeed:
     def _nothing_to_call(self, step: Wait | Finished) -> _Pause:
         if isinstance(step, Wait):
             return self._rest(min(step.secs, _LOOK_AGAIN_SECS), caught_up=True, idle=step.secs >= IDLE_SECS)
+        if not self._finished and self._pages.fetch_at is not None:
+            self._trouble.ends_with(self._pages.fetch_at.gaps)
         self._finished = True
         self._changed.notify_all()
         return _Pause(None, idle=True)

@@ -18,7 +18,7 @@ from collections import Counter
 
 from transforms.clock import SYSTEM_CLOCK, Clock
 from transforms.duo.client import PageRefused
-from transforms.duo.cursor import Cursor
+from transforms.duo.cursor import Cursor, Gap
 from transforms.duo.paging import Step
 from transforms.duo.rate import RateBudget
 from transforms.duo.windows import days_out_of_reach
@@ -229,6 +229,15 @@ class Trouble:
             self._counts["gaps_given_up"] += 1
             _LOGGER.error(
                 "%s: Duo counted %d events more from %s to %s than it gives, now for the last time. They are given up.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+
+    def ends_with(self, gaps: tuple[Gap, ...]) -> None:
+        """A backfill is at its end: what stays missing is told, for nobody reads it again."""
+        for gap in gaps:
+            _LOGGER.error(
+                "%s: Duo counted %d events more from %s to %s than it gives. The backfill ends without them; a backfill of "
+                "another stretch that includes this one can look again.",
                 self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
             )  # fmt: skip
 

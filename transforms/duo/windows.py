@@ -16,6 +16,7 @@ end of the last one, and rows that were handed on before are left out (``dedupli
                     catches up first, and then looks back over all of that stretch.
 
 A stream that is caught up has time for its gaps (``gaps``); a window that is due comes first, also between two pages of a gap.
+A backfill reads each of its gaps once more before it ends, ten minutes later: started again, it would not look at them.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Fi
     """The page behind the cursor, or how long to wait until there may be one."""
     if cursor.maxtime_ms is None and reading.until_ms is not None:
         if (cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms) >= reading.until_ms:
-            return Finished()
+            return _before_the_end(cursor, now_ms)
         cursor = _open_window(cursor, reading.until_ms, reading)
     if cursor.maxtime_ms is None:
         began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
@@ -114,13 +115,27 @@ def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Fi
         if now_ms < due_ms or maxtime_ms <= began_ms:
             gap = _due_gap(cursor, now_ms)
             if gap is not None:
-                return Call(cursor, min(max(gap.from_ms, now_ms - RETENTION_MS), gap.to_ms - 1), now_ms, gap)
+                return _call_of_gap(cursor, gap, now_ms)
             return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
         cursor = _open_window(cursor, maxtime_ms, reading)
     assert cursor.maxtime_ms is not None
     # While paging the times stay as they are. The exceptions: windows that Duo would refuse, because they are too old or empty.
     mintime_ms = min(max(cursor.mintime_ms, now_ms - RETENTION_MS), cursor.maxtime_ms - 1)
     return Call(cursor, mintime_ms, now_ms)
+
+
+def _before_the_end(cursor: Cursor, now_ms: int) -> Call | Wait | Finished:
+    """What is left of a backfill that has read all its windows: each gap once more, because nobody comes back to it."""
+    served = [g for g in cursor.gaps if g.due_ms is not None and not g.tries and g.to_ms > now_ms - RETENTION_MS]
+    if not served:
+        return Finished()
+    gap = min(served, key=lambda each: each.due_ms or 0)
+    wait_ms = (gap.due_ms or 0) - now_ms
+    return Wait(wait_ms / 1000) if wait_ms > 0 else _call_of_gap(cursor, gap, now_ms)
+
+
+def _call_of_gap(cursor: Cursor, gap: Gap, now_ms: int) -> Call:
+    return Call(cursor, min(max(gap.from_ms, now_ms - RETENTION_MS), gap.to_ms - 1), now_ms, gap)
 
 
 def _due_gap(cursor: Cursor, now_ms: int) -> Gap | None:
