@@ -12,10 +12,11 @@ import trustme
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
 from transforms.dead_letters import MAYBE_UNREAD, keep_unread, read_dead_letters
-from transforms.destinations import registry, tcp, tls
+from transforms.destinations import caretaker, registry, tcp, tls
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import RetryLater
 from transforms.events import DuoEvent, Stream
+from transforms.lifecycle import STOP
 from transforms.settings import Tls
 
 STREAM = Stream("acme", "auth")
@@ -305,3 +306,21 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["no space left"]
     (left,) = registry.close_all(0.2)
     assert left.messages == [b"one"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_once_by_who_looks_after_connections(monkeypatch, tmp_path, caplog):
+    times = []
+
+    def full() -> None:
+        times.append(1)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caretaker, "_EVERY_SECS", 0.01)
+    monkeypatch.setattr(caretaker.RECEIPTS, "keep_safe", full)
+    caretaker.look_after_connections(str(tmp_path))
+    eventually(lambda: len(times) > 3)
+    STOP.request(0.0)
+    eventually(lambda: not caretaker._thread.is_alive())
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "No space left" in record.getMessage()
+    assert record.exc_info is None

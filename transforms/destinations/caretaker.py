@@ -15,6 +15,7 @@ from functools import partial
 
 from transforms.dead_letters import keep_unread
 from transforms.destinations import registry
+from transforms.errors import DuoLogSyncError
 from transforms.lifecycle import STOP
 from transforms.receipts import RECEIPTS
 from transforms.threads import NO_THREAD, started
@@ -41,10 +42,25 @@ def look_after_connections(dead_letter_dir: str) -> None:
 
 
 def _run(dead_letter_dir: str) -> None:
+    trouble = ""
     while not STOP.wait(_EVERY_SECS):
         try:
             registry.check_all()
             registry.keep_given_up(partial(keep_unread, dead_letter_dir))
-            RECEIPTS.keep_safe()
+            trouble = _keep_safe(trouble)
         except Exception:  # one connection's trouble must not leave all others without care
             _LOGGER.exception("An idle connection could not be looked after.")
+
+
+def _keep_safe(told: str) -> str:
+    """Writes what has become safe into the checkpoints; the trouble with that, which is told once and not every time."""
+    try:
+        RECEIPTS.keep_safe()
+    except (OSError, DuoLogSyncError) as error:
+        trouble = str(error)
+        if trouble != told:
+            _LOGGER.error(
+                "The checkpoints cannot be brought up to date: %s. A launch without others repeats some events.", error
+            )
+        return trouble
+    return ""
