@@ -136,8 +136,9 @@ class CheckpointStore:
         """Records that everything before this cursor is safe, as far as it is delivered. Raises OSError."""
         with self._lock_of(stream):
             known = self._known(stream)
-            if known is not None and known.safe.seq < safe.seq:
-                self._record(stream, known._replace(safe=_earlier(safe, known.cursor)))
+            # What a full disk kept from being written is written now: at the end of a run nobody else does.
+            if known is not None and (known.safe.seq < safe.seq or self.file_name(stream) in self._unwritten):
+                self._record(stream, known._replace(safe=_later(known.safe, _earlier(safe, known.cursor))))
 
     def forget(self, stream: Stream) -> None:
         """Moves a stream's record aside, so that it begins anew."""

@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from transforms.duo.cursor import Cursor
@@ -36,11 +37,18 @@ class Receipt(Protocol):
         """Everything up to the end of that bundle was read by the receiver, or is kept elsewhere. Once true, always true."""
         ...
 
+    def covers(self, earlier: Receipt) -> bool:
+        """Whether the earlier one, of the same destination, is read wherever this one is."""
+        ...
+
 
 class ReadAtOnce:
     """The receipt of destinations that keep nothing for a second time."""
 
     read = True
+
+    def covers(self, earlier: Receipt) -> bool:
+        return earlier.read
 
 
 READ_AT_ONCE = ReadAtOnce()
@@ -52,7 +60,7 @@ class _Account:
 
     safe: Cursor
     kept: Cursor | None = None  # the last one that ``keep`` has taken
-    fresh: dict[str, Receipt] = field(default_factory=dict)
+    fresh: dict[str, list[Receipt]] = field(default_factory=dict)  # by destination
     waiting: deque[tuple[Cursor, tuple[Receipt, ...]]] = field(default_factory=deque)
     keep: Callable[[Cursor], None] | None = None
 
@@ -76,9 +84,10 @@ class Receipts:
             account = self._accounts.get(_key(stream))
             if account is None:
                 return  # not read by a reader of ours: nobody has a position of it
-            before = account.fresh.get(destination)
-            # A later receipt of the same sender would do; but senders change, and then the earlier one counts, too.
-            account.fresh[destination] = receipt if before is None or before.read else _Both(before, receipt)
+            before = account.fresh.get(destination, ())
+            # A later receipt of the same sender is enough, and they must not pile up while bundles fail or nothing is
+            # finalized; but senders change, and then the earlier one counts, too.
+            account.fresh[destination] = [*(r for r in before if not (r.read or receipt.covers(r))), receipt]
 
     def delivered(self, stream: Stream, cursor: Cursor, keep: Callable[[Cursor], None]) -> Cursor:
         """Everything before the cursor was delivered; the position that is safe now, which may be another one.
@@ -89,7 +98,7 @@ class Receipts:
         with self._lock:
             account = self._accounts.setdefault(_key(stream), _Account(cursor))
             account.keep = keep
-            receipts, account.fresh = tuple(account.fresh.values()), {}
+            receipts, account.fresh = tuple(chain.from_iterable(account.fresh.values())), {}
             if not account.waiting or cursor.seq > account.waiting[-1][0].seq:
                 account.waiting.append((cursor, receipts))
             else:
@@ -126,18 +135,6 @@ class Receipts:
         """As in a new process. Not while a bundle is at work: its cursor would pass for safe."""
         with self._lock:
             self._accounts.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class _Both:
-    """Two receipts as one."""
-
-    one: Receipt
-    other: Receipt
-
-    @property
-    def read(self) -> bool:
-        return self.one.read and self.other.read
 
 
 def _key(stream: Stream) -> tuple[str, str]:

@@ -300,3 +300,16 @@ def test_a_full_disk_does_not_keep_the_lock_from_being_taken(store, monkeypatch)
     store.lock()
     with pytest.raises(StoreInUse):
         CheckpointStore(store.directory).lock()
+
+
+def test_what_a_full_disk_kept_from_being_written_is_written_with_the_safe_position_at_the_end(store, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store.commit(STREAM, Cursor(1, seq=1))
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            store.commit(STREAM, Cursor(5, seq=5))
+    store.make_safe(STREAM, Cursor(5, seq=5))
+    assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=5)

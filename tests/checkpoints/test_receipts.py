@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.destinations.health import Health
+from transforms.destinations.patience import Tuning
+from transforms.destinations.replay_buffer import Block
+from transforms.destinations.unread import BlockReceipt, Unread
 from transforms.duo.cursor import Cursor
 from transforms.receipts import Receipts
 from transforms.records import Stream
+from transforms.settings import Destination, Format
 
 STREAM = Stream("main", "auth")
 
@@ -16,6 +21,9 @@ STREAM = Stream("main", "auth")
 @dataclass
 class Receipt:
     read: bool = False
+
+    def covers(self, _earlier) -> bool:
+        return False
 
 
 def at(seq: int) -> Cursor:
@@ -66,6 +74,29 @@ def test_windows_without_events_are_safe_once_what_is_before_them_is(receipts):
     assert receipts.delivered(STREAM, at(2), ignore) == at(0)
     receipt.read = True
     assert receipts.delivered(STREAM, at(3), ignore) == at(3)
+
+
+def test_bundles_that_are_confirmed_again_and_again_and_never_finalized_do_not_pile_up(receipts):
+    """The other destination fails each of them, say, or the runner finalizes late."""
+    unread = Unread(Tuning(), Health(Destination("siem", "tcp", "127.0.0.1", 1, Format("json"))))
+    for number in range(1, 1200):
+        unread.confirmed([Block(b"one\n", 1, number)], 0.0)
+        receipts.confirmed(STREAM, "siem", BlockReceipt(unread, number))
+    assert receipts.delivered(STREAM, at(1), ignore) == at(0)
+    unread.replay.take()
+    unread.count()
+    assert receipts.delivered(STREAM, at(2), ignore) == at(2)
+
+
+@pytest.mark.parametrize("count", [2, 1200])
+def test_senders_that_change_with_every_bundle_all_count(receipts, count):
+    given = [Receipt() for _ in range(count)]
+    for receipt in given:
+        receipts.confirmed(STREAM, "siem", receipt)
+    assert receipts.delivered(STREAM, at(1), ignore) == at(0)
+    for receipt in given:
+        receipt.read = True
+    assert receipts.delivered(STREAM, at(2), ignore) == at(2)
 
 
 def test_two_bundles_of_one_destination_before_a_cursor_both_count(receipts):

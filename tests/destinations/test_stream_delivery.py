@@ -247,6 +247,22 @@ def test_after_a_delivery_timeout_a_frame_under_way_is_finished_first():
     assert len(peer.connections) == 1
 
 
+def test_check_does_not_send_what_a_failed_bundle_has_left():
+    """Its stream may have left for good; whoever reads the events again sends them."""
+    peer = Peer(reset_unread_after(0.05), read_all)
+    sender = tcp.make(destination(peer.port), FAST)
+    deliver(sender, messages(1))
+    eventually(lambda: bool(peer.connections))
+    sender.begin()
+    for message in messages(100, start=1):
+        sender._small.append(message)
+    sender._close_block()  # and then its bundle fails elsewhere
+    sender._queue.clear()
+    eventually(lambda: sender.check() is None and not peer.lost(messages(1)))
+    time.sleep(0.05)
+    assert peer.received == messages(1)
+
+
 def test_shutdown_ends_the_wait_for_a_receiver_that_is_away():
     peer = Peer()
     peer.stop_listening()

@@ -1,6 +1,7 @@
 """TLS against real TLS servers: what is accepted, and how plainly a refusal is explained."""
 
 import datetime as dt
+import resource
 import socket
 import ssl
 import time
@@ -259,6 +260,20 @@ def test_files_that_cannot_be_used(authority, tmp_path):
     assert "No such file" in refused(at(peer, authority, client_cert_file="/nowhere/c.pem"))
     mismatch = refused(at(peer, authority, client_cert_file=cert_file, client_key_file=str(other_key)))
     assert "the key is not this certificate's" in mismatch
+
+
+def test_files_that_cannot_be_read_for_want_of_a_descriptor_are_read_later(authority):
+    cert_file, key_file = authority.client_files()
+    peer = server(authority.issue("127.0.0.1"))
+    for changes in ({}, {"client_cert_file": cert_file, "client_key_file": key_file}):
+        sender = at(peer, authority, **changes)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            with pytest.raises(RetryLater, match="LimitNOFILE"):
+                sender.test_connection()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_certificate_that_is_replaced_while_running_is_waited_for(authority, tmp_path, caplog):

@@ -196,6 +196,46 @@ def test_a_receiver_that_answers_no_goodbye_keeps_a_connection_and_gets_everythi
     assert not peer.lost(sent)
 
 
+def test_what_a_receiver_that_never_ends_connections_was_sent_is_kept_and_what_follows_becomes_safe():
+    """Else nothing is ever safe again, and each start repeats everything since the start before it."""
+    kept_open = []
+
+    def never_ends(peer, connection):
+        kept_open.append(connection)
+        peer.read(connection)
+
+    peer = Peer(never_ends)
+    sender = tcp.make(destination(peer.port), replace(QUICK, goodbyes_at_once=3, goodbye_unanswered_secs=0.3))
+    kept, receipts = [], []
+    for number in range(20):
+        sender.begin(STREAM)
+        sender.send(b"%d" % number)
+        receipts.append(sender.confirm())
+        time.sleep(0.06)
+        sender.check()
+        kept += [message for _, those in sender.given_up() for message in those]
+        sender.given_up_is_kept()
+    assert kept[0] == b"0"
+    assert receipts[len(kept) - 1].read
+    assert len(peer.connections) <= 6, "goodbyes are said on and on, and each costs dead letters"
+    assert peer.repeats() == 0
+
+
+def test_a_receiver_that_ends_connections_itself_is_not_said_goodbye_to_again_after_it_refused():
+    """A load balancer that ends idle connections in good order, and answers our end by a reset."""
+    peer = Peer()
+    sender = tcp.make(destination(peer.port), QUICK)
+    sender._health.goodbyes_refused = QUICK.goodbyes_refused
+    sender.begin()
+    sender.send(b"one")
+    receipt = sender.confirm()
+    sender._tuning = sender._unread.endings._tuning = replace(QUICK, goodbye_watch_secs=0.1)
+    eventually(lambda: peer.received == [b"one"])
+    peer.connections[0].shutdown(socket.SHUT_WR)
+    looked_after(sender, lambda: receipt.read)
+    assert sender._health.goodbyes_refused == QUICK.goodbyes_refused
+
+
 def test_a_receiver_that_answers_goodbyes_by_a_reset_is_soon_said_none_to():
     def resets_at_the_end(peer, connection):
         peer.read(connection)

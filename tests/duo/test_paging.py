@@ -5,7 +5,20 @@ from dataclasses import replace
 
 import pytest
 
-from tests.duo.fake_duo import ACTIVITY, BY_TIME, NO_OVERLAP, NOW_MS, READING, TRUST, anonymous, inside, opened, row, trust_row
+from tests.duo.fake_duo import (
+    ACTIVITY,
+    BY_TIME,
+    MINUTE,
+    NO_OVERLAP,
+    NOW_MS,
+    READING,
+    TRUST,
+    anonymous,
+    inside,
+    opened,
+    row,
+    trust_row,
+)
 from transforms.duo.cursor import Cursor
 from transforms.duo.paging import Answer, after_answer, without_page_cursor
 from transforms.duo.windows import DAY_MS, Call, next_call
@@ -34,6 +47,27 @@ class TestReadingAnswers:
         step = after_answer(ACTIVITY, self.CALL, Answer([], f"{NOW_MS - 4_000},b"), NO_OVERLAP)
 
         assert step.window_done
+
+    def test_a_refused_page_cursor_that_names_a_time_behind_the_window_skips_nothing_of_it(self):
+        cursor = Cursor(NOW_MS - 10_000, NOW_MS, f"{NOW_MS}000,b", reached_ms=NOW_MS - 4_000)
+        assert without_page_cursor(cursor).mintime_ms == NOW_MS - 4_000
+
+    @pytest.mark.parametrize("total", [None, 0])
+    def test_an_empty_answer_for_months_is_asked_for_once_more(self, total):
+        call = inside(NOW_MS - 100 * DAY_MS, NOW_MS)
+        step = after_answer(ACTIVITY, call, Answer([], None, total), READING)
+        assert not step.window_done
+        assert step.again_secs > 0
+        again = next_call(step.cursor, NOW_MS, READING)
+        assert (again.mintime_ms, again.maxtime_ms, again.next_offset) == (call.mintime_ms, call.maxtime_ms, None)
+
+        rows = [row(NOW_MS - 5_000, "a")]
+        assert after_answer(ACTIVITY, again, Answer(rows, None, 1), READING).rows == rows
+        assert after_answer(ACTIVITY, again, Answer([], None, total), READING).window_done
+
+    def test_an_empty_answer_for_a_stretch_that_the_next_window_looks_into_again_is_believed(self):
+        call = inside(NOW_MS - 22 * MINUTE, NOW_MS, end_ms=NOW_MS - 2 * MINUTE)
+        assert after_answer(ACTIVITY, call, Answer([], None, 0), READING).window_done
 
     def test_rows_that_cannot_be_read_are_handed_on_all_the_same(self):
         step = after_answer(ACTIVITY, self.CALL, Answer([b"null", b'"text"', b'{"ts":7}'], None), NO_OVERLAP)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.duo.fake_duo import ACTIVITY, MINUTE, NO_OVERLAP, NOW_MS, READING, FakeDuo, opened
+from tests.duo.fake_duo import ACTIVITY, MINUTE, NO_OVERLAP, NOW_MS, READING, FakeDuo, opened, row
 from transforms.duo.cursor import Cursor
 from transforms.duo.paging import Answer, after_answer
 from transforms.duo.seen import packed
@@ -75,7 +75,7 @@ class TestBackfills:
 
     def test_a_backfill_is_one_window_and_then_finished(self):
         call = opened(first_cursor(NOW_MS, self.READING), NOW_MS, self.READING)
-        step = after_answer(ACTIVITY, call, Answer([]), self.READING)
+        step = after_answer(ACTIVITY, call, Answer([row(NOW_MS - DAY_MS, "a")]), self.READING)
 
         assert (call.mintime_ms, call.maxtime_ms) == (NOW_MS - DAY_MS, NOW_MS - 3_600_000)
         assert next_call(step.cursor, NOW_MS, self.READING) == Finished()

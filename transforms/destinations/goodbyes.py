@@ -7,8 +7,9 @@ Why a goodbye: syslog over TCP knows no acknowledgement, and what a kernel ackno
 our end of the stream with its own has read everything before it, because a read gives the end last. So a connection is ended
 whenever it is quiet, and now and then when it is not: only then is it known that all of it was read.
 
-    we said goodbye        the receiver's own end: read. A reset, or a silent kernel: perhaps not. Neither: it hangs, and is
-                           waited for.
+    we said goodbye        the receiver's own end: read. A reset, or a silent kernel: perhaps not. Neither: it hangs, or never
+                           ends connections. It is waited for, but not for ever: nothing behind it is safe until then, and a
+                           start would repeat all of it.
     the receiver did       it may have said so with bytes unread, as a process does that is shut down: its kernel answers with a
                            reset when the process is gone. Our own side stays open, or no reset would come, and is watched for
                            ``goodbye_watch_secs``; then all was read.
@@ -32,8 +33,10 @@ class Outcome(Enum):
     """How a connection ended."""
 
     READ = "everything that it carried was read"
+    ANSWERED = "the same, and that was the answer to our goodbye"
     UNREAD = "it was reset, and what it carried may not have been read"
     REFUSED = "the same, and the reset was the answer to our goodbye"
+    UNANSWERED = "our goodbye had no answer for so long that none is waited for; whether it was read will not be known"
 
 
 @dataclass(slots=True, eq=False)
@@ -64,9 +67,11 @@ class Ending:
         if self.by_peer:
             return Outcome.READ if now - self.since >= tuning.goodbye_watch_secs else None
         if peer is Peer.CLOSED:
-            return Outcome.READ
+            return Outcome.ANSWERED
         facts = self.connection.facts()
-        return Outcome.UNREAD if facts is not None and facts.silent_for(tuning.silence_secs) else None
+        if facts is not None and facts.silent_for(tuning.silence_secs):
+            return Outcome.UNREAD
+        return Outcome.UNANSWERED if now - self.since >= tuning.goodbye_unanswered_secs else None
 
 
 class Endings:

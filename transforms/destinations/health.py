@@ -55,7 +55,7 @@ class Health:
         self.goodbyes_refused = 0
 
     def goodbye_refused(self) -> None:
-        """It answered the end of a connection by a reset."""
+        """It answered the end of a connection by a reset, or not at all."""
         self.goodbyes_refused += 1
 
     def unanswered(self, secs: float) -> None:
@@ -63,6 +63,13 @@ class Health:
         _LOG.warning(
             "%s has not ended a connection %.0f s after it was told that nothing more comes: it may not be reading. What it "
             "was sent is kept, and sent again if it loses it.", self._title, secs,
+        )  # fmt: skip
+
+    def never_answered(self, messages: int) -> None:
+        """It did not end a connection that was ended here, and is not waited for any more."""
+        _LOG.error(
+            "%s never ended a connection on which %d messages were acknowledged. Whether it read them cannot be known: they "
+            "are kept as dead letters.", self._title, messages,
         )  # fmt: skip
 
     def given_up(self, messages: int) -> None:

@@ -41,9 +41,10 @@ class Tuning:
       goodbye_wait_secs: how long the next bundle waits for the answer to a goodbye. While the receiver still reads the
         connection before, events on the next one may overtake what is left there.
       goodbye_watch_secs: how long after a receiver's own goodbye a reset is still looked for.
+      goodbye_unanswered_secs: after so long without an answer to a goodbye, what the connection carried is a dead letter.
       goodbyes_at_once: so many of our goodbyes may be without an answer before the next connection is kept open instead.
       goodbye_refused_secs, goodbyes_refused: a reset so soon after a goodbye is taken for the answer to it; after so many of
-        them in a row, no more goodbyes are said to this receiver.
+        them, or of goodbyes without an answer, in a row, no more goodbyes are said to this receiver.
     """
 
     block_bytes: int = 256 * 1024
@@ -64,6 +65,7 @@ class Tuning:
     goodbye_bytes: int = 2 * 1024 * 1024
     goodbye_wait_secs: float = 1.0
     goodbye_watch_secs: float = 10.0
+    goodbye_unanswered_secs: float = 3600.0
     goodbyes_at_once: int = 3
     goodbye_refused_secs: float = 2.0
     goodbyes_refused: int = 3

@@ -87,21 +87,25 @@ class StreamSender:
 
     def begin(self, owner: Stream | None = None) -> None:
         self._owner = owner
+        self._forget_bundle()
+        self._patience.begin()
+        self._look_at_endings()
+        if self._since(self._opened_at) >= self._tuning.goodbye_age_secs and self._may_say_goodbye():
+            self._say_goodbye()
+            self._wait_for_answer()
+        self._queue_unread()
+
+    def _forget_bundle(self) -> None:
+        """What a bundle that failed has left: whoever reads it again sends it again."""
         self._small = []
         self._small_bytes = 0
         self._bundle = []
-        self._patience.begin()
         # A block under way must be finished, or half a frame would stand before the next one. What is sent again must go out
         # anyway.
         keep = set(map(id, self._unread.again))
         first = [self._queue[0]] if self._begun else []
         rest = list(self._queue)[len(first) :]
         self._queue = deque(first + [block for block in rest if id(block) in keep])
-        self._look_at_endings()
-        if self._since(self._opened_at) >= self._tuning.goodbye_age_secs and self._may_say_goodbye():
-            self._say_goodbye()
-            self._wait_for_answer()
-        self._queue_unread()
 
     def send(self, message: bytes) -> None:
         size = len(message)
@@ -128,6 +132,7 @@ class StreamSender:
         return BlockReceipt(self._unread, self._number)
 
     def check(self) -> None:
+        self._forget_bundle()  # its stream may have left without beginning another one
         self._patience.begin()
         self._look()
         self._look_at_endings()

@@ -16,6 +16,7 @@ import select
 import ssl
 import time
 
+from transforms import descriptors
 from transforms.destinations import socket_probe, tls_causes
 from transforms.destinations.connection import Connection, ConnectionLost, PlainConnection, Watch, open_socket, poll, wait_ready
 from transforms.destinations.patience import Tuning
@@ -40,10 +41,14 @@ def make(destination: Destination, tuning: Tuning | None = None) -> StreamSender
 
 
 def context_for(tls: Tls, name: str) -> ssl.SSLContext:
-    """The TLS context of a destination. Raises BadDestination or SecretUnavailable where its files cannot be used."""
+    """The TLS context of a destination. Raises BadDestination or SecretUnavailable where its files cannot be used, and
+    RetryLater where there is no descriptor to read them with.
+    """
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ssl.SSLError) as error:
+        if descriptors.ran_out(error):
+            raise descriptors.shortage(f"the CA file of {name}") from error
         raise tls_causes.unusable_ca_file(name, tls, error) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.client_cert_file is not None:
@@ -63,6 +68,8 @@ def _load_client_certificate(context: ssl.SSLContext, tls: Tls, name: str) -> No
     try:
         context.load_cert_chain(tls.client_cert_file or "", tls.client_key_file, password)
     except (OSError, ssl.SSLError) as error:
+        if descriptors.ran_out(error):
+            raise descriptors.shortage(f"the client certificate of {name}") from error
         raise tls_causes.unusable_client_certificate(name, tls, error, password_used=asked) from error
 
 

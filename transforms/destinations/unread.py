@@ -5,6 +5,7 @@ Place in the flow: part of one ``StreamSender``, which writes; here is kept what
     bundle ──confirmed──► replay ──later bytes──► read
                             │ connection ends
                             ├──in good order──► endings ──seen to be read──► read
+                            │                      ├──never answered──► given up
                             │                      └──reset──┐
                             └──reset────────────────────────►├──► doubtful ──queued──► again ──confirmed──► replay
                                                              └──chances enough──► given up ──kept as dead letters
@@ -23,6 +24,7 @@ from transforms.destinations.goodbyes import Endings, Outcome
 from transforms.destinations.health import Health
 from transforms.destinations.patience import Tuning
 from transforms.destinations.replay_buffer import Block, ReplayBuffer, parted_by_chances
+from transforms.receipts import Receipt
 from transforms.records import Stream
 
 _WORTH_TELLING_SECS = 60.0
@@ -38,6 +40,9 @@ class BlockReceipt:
     @property
     def read(self) -> bool:
         return self.number < self.unread.first
+
+    def covers(self, earlier: Receipt) -> bool:
+        return isinstance(earlier, BlockReceipt) and earlier.unread is self.unread and earlier.number <= self.number
 
 
 class Unread:
@@ -108,13 +113,17 @@ class Unread:
     def look(self, now: float) -> None:
         """What has become of the connections that are ending."""
         for outcome, blocks in self.endings.ended(now):
-            if outcome is Outcome.READ:
+            if outcome is Outcome.ANSWERED:
                 self._health.goodbye_answered()
-                continue
-            if outcome is Outcome.REFUSED:
+            elif outcome is Outcome.UNANSWERED:
                 self._health.goodbye_refused()
-            self._doubt(blocks)
-            self._health.away("the receiver reset the connection at its end")
+                self.given_up += blocks
+                self._health.never_answered(sum(block.messages for block in blocks))
+            elif outcome is not Outcome.READ:
+                if outcome is Outcome.REFUSED:
+                    self._health.goodbye_refused()
+                self._doubt(blocks)
+                self._health.away("the receiver reset the connection at its end")
         unanswered_secs = self.endings.unanswered_secs(now)
         if unanswered_secs >= _WORTH_TELLING_SECS and not self._told_unanswered:
             self._health.unanswered(unanswered_secs)

@@ -12,7 +12,8 @@ cursor, the cursor that was sent, or one that leads back, reading goes on by tim
 and skips nothing that Duo can still give. Logs of API v1, which have no cursor at all, are read that way throughout.
 
 Count. A window that ends before all that Duo counted in it was read is asked again, then by time, and then closed as it is:
-what is missing is a gap (``gaps``).
+what is missing is a gap (``gaps``). A long window whose first answer has no row is asked for once more, whatever that counts:
+after an outage, or at the first start, one answer that is empty by mistake would cost days or months.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from transforms.settings import Reading
 
 # Pages in a row that may hold nothing new and stay in one millisecond, before Duo's cursor is taken to run in a circle.
 _MOST_STUCK_PAGES = 20
+# A window without a row that is not longer is believed at once: without an overlap each poll would be two calls.
+_SHORT_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,10 @@ def after_answer(log_type: LogType, call: Call, answer: Answer, reading: Reading
         # A log without an order cannot be read on by time: the window ends, and that is told.
         circled = bool(given) and (bool(answer.next_offset) or answer.cursor_lost) and not log_type.ascending
         short = total is not None and read < total and not circled
-        again = _asked_again(log_type, so_far, had_rows=bool(given)) if short else None
+        if not short and not answer.rows and _hard_to_believe(call, reading):
+            again: dict[str, Any] | None = {"cursor": so_far.step(doubts=1), "again_secs": AGAIN_SECS[0]}
+        else:
+            again = _asked_again(log_type, so_far, had_rows=bool(given)) if short else None
         return replace(step, **again) if again else _at_the_end(log_type, call, step, reading, circled=circled)
     changes: dict[str, object] = {"next_offset": onward.next_offset, "border": memory.border}
     if onward.next_offset is None:
@@ -130,9 +136,11 @@ def without_page_cursor(cursor: Cursor) -> Cursor:
     """For a page cursor that Duo no longer takes: the rest of the window by time, from the millisecond that the cursor named.
 
     What was handed on of that millisecond is remembered, so nothing repeats and nothing is lost. A cursor that names no time
-    leads back to the last row's, or to the window's start, which repeats its pages.
+    of the window leads back to the last row's, or to the window's start, which repeats its pages.
     """
     reached_ms = _offset_ms(cursor.next_offset or "") or cursor.reached_ms
+    if cursor.maxtime_ms is not None and reached_ms > cursor.maxtime_ms:
+        reached_ms = cursor.reached_ms  # a time behind the window's end is none that was read up to
     mintime_ms = max(cursor.mintime_ms, reached_ms)
     return cursor.step(mintime_ms=mintime_ms, next_offset=None, window_rows=0, window_total=None, border={})
 
@@ -151,6 +159,14 @@ def _after_gap_answer(log_type: LogType, call: Call, gap: Gap, answer: Answer, r
     skipped = len(answer.rows) - len(rows)
     closed = gap if present is None else None
     return Step(rows, cursor, window_done=False, skipped=skipped, gap=present, closed_gap=closed, odd_rows=answer.odd_rows)
+
+
+def _hard_to_believe(call: Call, reading: Reading) -> bool:
+    """Whether a window that begins without a row is asked for once more: one that no later window would look into again."""
+    cursor = call.cursor
+    began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
+    is_long = call.maxtime_ms - began_ms > max(_SHORT_MS, reach_ms_of(reading))
+    return is_long and not (cursor.window_rows or cursor.doubts or call.next_offset)
 
 
 def _asked_again(log_type: LogType, so_far: Cursor, *, had_rows: bool) -> dict[str, Any] | None:
