@@ -12,7 +12,7 @@ import trustme
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
 from transforms.dead_letters import MAYBE_UNREAD, keep_unread, read_dead_letters
-from transforms.destinations import caretaker, registry, tcp, tls
+from transforms.destinations import caretaker, health, registry, tcp, tls
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import RetryLater
 from transforms.events import DuoEvent, Stream
@@ -254,6 +254,21 @@ def test_a_receiver_that_answers_goodbyes_by_a_reset_is_soon_said_none_to():
         time.sleep(0.02)
         sender.check()
     assert len(peer.connections) == connections
+
+
+def test_a_day_after_its_last_refusal_a_receiver_is_said_goodbye_to_again(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    known = health.health_of(destination(1))
+    for _ in range(3):
+        known.goodbye_refused()
+    assert not known.answers_goodbyes(3)
+    now[0] += 86_400
+    assert known.answers_goodbyes(3)
+    known.goodbye_refused()
+    assert not known.answers_goodbyes(3)
+    known.goodbye_answered()
+    assert known.answers_goodbyes(3)
 
 
 def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplog):

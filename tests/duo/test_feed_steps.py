@@ -295,6 +295,7 @@ def test_a_thread_that_cannot_be_had_is_told_once_counted_and_tried_again(clock,
     feed.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_died_is_replaced(clock, eventually):
     class Deadly(MemoryDuo):
         def fetch_page(self, log_type, call):

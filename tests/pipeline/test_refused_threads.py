@@ -114,11 +114,11 @@ def test_the_first_look_of_a_process_whose_thread_is_refused_holds_its_stream(re
     assert holds.held(stream)
 
 
-def test_a_bundle_does_not_fail_because_nobody_can_look_after_idle_connections(refused, monkeypatch):
+def test_a_bundle_does_not_fail_because_nobody_can_look_after_idle_connections(refused, monkeypatch, tmp_path):
     monkeypatch.setattr(caretaker, "_thread", None)
     refused.update({"connections": 1})
-    caretaker.look_after_connections()
+    caretaker.look_after_connections(str(tmp_path))
     assert caretaker._thread is None
-    caretaker.look_after_connections()
+    caretaker.look_after_connections(str(tmp_path))
     assert caretaker._thread.is_alive()
     STOP.request(0)

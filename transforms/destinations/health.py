@@ -17,6 +17,7 @@ from transforms.settings import Destination
 
 _LOG = logging.getLogger(__name__)
 _REMIND_SECS = 60.0
+_ASK_AGAIN_SECS = 86_400.0
 
 
 class Health:
@@ -25,6 +26,7 @@ class Health:
     def __init__(self, destination: Destination) -> None:
         self.ever_delivered = False
         self.goodbyes_refused = 0  # in a row
+        self._refused_at = 0.0
         self._title = f"Destination {destination.name} ({destination.host}:{destination.port})"
         self._lock = threading.Lock()
         self._away_since: float | None = None
@@ -57,6 +59,11 @@ class Health:
     def goodbye_refused(self) -> None:
         """It answered the end of a connection by a reset, or not at all."""
         self.goodbyes_refused += 1
+        self._refused_at = time.monotonic()
+
+    def answers_goodbyes(self, most_refused: int) -> bool:
+        """Whether a goodbye is worth saying: too many in a row were refused, but a day later it may be another receiver."""
+        return self.goodbyes_refused < most_refused or time.monotonic() - self._refused_at >= _ASK_AGAIN_SECS
 
     def unanswered(self, secs: float) -> None:
         """It has not ended a connection that was said goodbye to for so long: it may not be reading."""

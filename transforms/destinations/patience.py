@@ -44,7 +44,7 @@ class Tuning:
       goodbye_unanswered_secs: after so long without an answer to a goodbye, what the connection carried is a dead letter.
       goodbyes_at_once: so many of our goodbyes may be without an answer before the next connection is kept open instead.
       goodbye_refused_secs, goodbyes_refused: a reset so soon after a goodbye is taken for the answer to it; after so many of
-        them, or of goodbyes without an answer, in a row, no more goodbyes are said to this receiver.
+        them, or of goodbyes without an answer, in a row, none is said to this receiver for a day.
     """
 
     block_bytes: int = 256 * 1024

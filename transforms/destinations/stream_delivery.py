@@ -357,7 +357,7 @@ class StreamSender:
             and len(self._unread.replay) > 0
             and not self._queue
             and len(self._unread.endings) < self._tuning.goodbyes_at_once
-            and self._health.goodbyes_refused < self._tuning.goodbyes_refused
+            and self._health.answers_goodbyes(self._tuning.goodbyes_refused)
         )
 
     def _say_goodbye(self, deadline: float | None = None) -> None:
