@@ -146,6 +146,26 @@ def test_check_leaves_a_sender_within_a_bundle_alone():
     assert calls == [1]
 
 
+def test_close_all_waits_until_a_check_has_left_the_sender(monkeypatch):
+    stream, begun, order = Stream("acme", "auth"), threading.Event(), []
+    lease = registry.begin(destination(3), stream)
+    registry.done(destination(3), lease)
+
+    def check():
+        begun.set()
+        time.sleep(0.2)
+        order.append("checked")
+
+    monkeypatch.setattr(lease.sender, "check", check)
+    monkeypatch.setattr(lease.sender, "close", lambda _grace_secs: order.append("closed"))
+    checking = threading.Thread(target=registry.check_all)
+    checking.start()
+    assert begun.wait(5)
+    registry.close_all(0.1)
+    checking.join()
+    assert order == ["checked", "closed"]
+
+
 def test_close_all_hands_over_what_may_be_unread():
     peer = Peer(reset_unread_after(0.02))
     there = destination(peer.port)

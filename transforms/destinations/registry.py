@@ -217,8 +217,10 @@ def _check(entries: list[_Entry]) -> None:
 def _close(entry: _Entry, grace_secs: float) -> list[UnreadMessages]:
     if entry.lease is not None:
         entry.lease.end()
+    entry.sender.interrupt()
     try:
-        entry.sender.close(grace_secs)
+        with entry.lock:  # a check that is under way ends first: a sender is no place for two threads
+            entry.sender.close(grace_secs)
     except Exception:  # one destination's trouble must not keep the others from an orderly end
         _LOG.warning("A destination could not be closed in good order.", exc_info=True)
     return _messages(entry, entry.sender.unread())
