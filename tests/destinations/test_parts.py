@@ -166,6 +166,20 @@ def test_close_all_waits_until_a_check_has_left_the_sender(monkeypatch):
     assert order == ["checked", "closed"]
 
 
+def test_an_idle_sender_whose_stream_waits_elsewhere_is_looked_after_by_others(monkeypatch):
+    calls, now = [], [1000.0]
+    monkeypatch.setattr(registry.time, "monotonic", lambda: now[0])
+    lease = registry.begin(destination(4), STREAM)
+    lease.sender.check = lambda: calls.append(1)
+    registry.done(destination(4), lease)
+    registry.check(Stream("other", "auth"))
+    assert calls == []
+    now[0] += 11
+    registry.check(Stream("other", "auth"))
+    registry.check(Stream("another", "auth"))
+    assert calls == [1]
+
+
 def test_close_all_hands_over_what_may_be_unread():
     peer = Peer(reset_unread_after(0.02))
     there = destination(peer.port)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from transforms.settings import Destination
 from transforms.threads import each_in_threads
 
 _LOG = logging.getLogger(__name__)
+_NEGLECTED_SECS = 10.0
 
 
 class UnreadMessages(NamedTuple):
@@ -54,6 +56,7 @@ class _Entry:
         self.lock = threading.Lock()  # held while the sender is at work
         self.lease: Lease | None = None
         self.last: Stream | None = None
+        self.looked_at = 0.0  # monotonic; when it was last used or looked after
         self.trouble = ""  # why what it has given up could not be kept
 
 
@@ -131,6 +134,7 @@ def _free(destination: Destination, stream: Stream) -> None:
     """The sender of this stream's bundle can be had by others. The caller holds the lock."""
     entry = _BEGUN.pop((destination, stream))
     entry.lease = None
+    entry.looked_at = time.monotonic()
     _FREE.setdefault(destination, []).append(entry)
 
 
@@ -151,10 +155,13 @@ def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
 
 
 def check(stream: Stream) -> None:
-    """Looks after the idle senders that served this stream last, and after those whose stream is gone."""
+    """Looks after the idle senders that served this stream last, and after those that nobody else looks after: their stream is
+    gone, or waits elsewhere.
+    """
+    long_ago = time.monotonic() - _NEGLECTED_SECS
     with _LOCK:
-        entries = [entry for free in _FREE.values() for entry in free if entry.last in (stream, None)]
-    _check(entries)
+        free = [entry for entries in _FREE.values() for entry in entries]
+    _check([entry for entry in free if entry.last in (stream, None) or entry.looked_at < long_ago])
 
 
 def check_all() -> None:
@@ -210,6 +217,7 @@ def _check(entries: list[_Entry]) -> None:
         try:
             if entry.lease is None:
                 entry.sender.check()
+                entry.looked_at = time.monotonic()
         finally:
             entry.lock.release()
 
