@@ -109,6 +109,7 @@ class _Supervisor:
         """Returns when the program is asked to end, or when every stream waits for a person."""
         while not STOP.wait(0.5):
             BUDGETS.save()
+            CONNECTIONS.tidy()
             self._start_what_is_missing()
             with self._mutex:
                 parents_work = any(thread.is_alive() or thread.ident is None for thread in self._parent_threads)

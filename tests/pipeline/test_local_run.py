@@ -12,6 +12,7 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
 from transforms.duo import trouble
+from transforms.duo.connections import CONNECTIONS
 from transforms.lifecycle import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
 
@@ -186,6 +187,17 @@ def test_wrong_keys_end_the_program_with_their_own_exit_code_and_each_log_says_s
     told = [record for record in caplog.records if "Check ikey" in record.getMessage()]
     assert {record.levelno for record in told} == {logging.ERROR}
     assert len(told) == len({record.getMessage() for record in told}) == len(job.log_types_of("main"))
+
+
+def test_a_connection_that_duo_has_closed_is_closed_here_as_well(job, simulator, receiver, eventually):
+    """Between two polls that are too near to each other for giving it up at once."""
+    simulator.add("auth", 1, at_ms=now_ms() - 5_000)
+    quiet = replace(job, reading=replace(FAST, poll_interval_secs=25), routes=(Route(("auth",), ("siem",)),))
+    with RunningJob(quiet):
+        assert receiver.wait_for(1, 20)
+        eventually(lambda: CONNECTIONS._idle, "the connection is kept")
+        simulator.stop()
+        eventually(lambda: not CONNECTIONS._idle, "the connection is closed", within_secs=10)
 
 
 def test_three_thousand_events_in_one_millisecond_arrive_once(job, simulator, receiver, eventually):
