@@ -21,7 +21,7 @@ from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator
 from pipelines.local.supervisor import run_local
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
 

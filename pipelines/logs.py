@@ -1,9 +1,9 @@
 """Logging of the program's own life (never of events): readable lines on a terminal, one JSON object per line elsewhere.
 
 Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones,
-mode 600), and nothing that somebody else put in its place is written to (``transforms.files``). Whatever a message holds, it
-makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing and ends in no
-traceback: the log file's trouble is told on stderr once a minute.
+mode 600), and nothing that somebody else put in its place is written to (``transforms.process.files``). Whatever a message
+holds, it makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing
+and ends in no traceback: the log file's trouble is told on stderr once a minute.
 
 Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Beam logs every error of a
 step with its traceback; where the error is one that we raise on purpose (``transforms.errors``), it is a warning in words: what
@@ -26,9 +26,9 @@ from typing_extensions import override
 
 from pipelines.printable import printable, printable_lines
 from transforms.errors import DuoLogSyncError
-from transforms.files import open_own
+from transforms.process.files import open_own
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.program")
 _FILE_BYTES = 10_000_000
 _FILES = 5
 _REMIND_SECS = 60.0

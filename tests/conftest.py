@@ -10,11 +10,11 @@ import pytest
 import trustme
 
 from pipelines.demo.simulator import DuoSimulator
-from transforms.duo.budgets import BUDGETS
-from transforms.lifecycle import STOP
-from transforms.receipts import RECEIPTS
+from transforms.duo.rate_limit.budgets import BUDGETS
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+from transforms.state.receipts import RECEIPTS
 
 IKEY = "DISIMULATOR000000000"
 FAST = Reading(start_days=1, poll_interval_secs=0.2, lag_secs=0, request_timeout_secs=10)

@@ -1,6 +1,6 @@
 """What flows through the pipeline, as plain values: streams, pages, events, and the facts that formats are written from.
 
-Place in the flow: ``transforms.duo`` makes pages, ``transforms.events`` splits them and knows the coders, formats read events.
+Place in the flow: ``transforms.duo`` makes pages, ``transforms.coders`` splits them and knows the coders, formats read events.
 Nothing of Beam is here, so whoever needs the values only, such as the configuration, does not load it.
 
 An event travels as the raw JSON bytes of its row, exactly as Duo sent them, together with its stream. Whoever needs a field

@@ -22,14 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from transforms.duo.client import DuoClient
-from transforms.duo.feed import USER_AGENT
-from transforms.duo.trouble import REFUSAL_WAITS_SECS
-from transforms.errors import BadCredentials, DuoLogSyncError, WontHeal
-from transforms.lifecycle import STOP
+from transforms.duo.client.client import DuoClient
+from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
+from transforms.duo.fetch.feed import USER_AGENT
+from transforms.errors import BadCredentials, DuoLogSyncError, FatalError
+from transforms.process.shutdown import STOP
 from transforms.settings import Account
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.local")
 _RETRY_SECS = 30.0
 _SETTLE_SECS = 0.5
 
@@ -114,7 +114,7 @@ class Children:
     """
 
     def __init__(self, parent: Account, relist_secs: float, timeout_secs: float, start: Start, forget: Forget) -> None:
-        self.error: WontHeal | None = None
+        self.error: FatalError | None = None
         self._parent = parent
         self._relist_secs = relist_secs
         self._timeout_secs = timeout_secs
@@ -171,7 +171,7 @@ class Children:
                     self._parent.name, wait_secs,
                 )  # fmt: skip
             return wait_secs
-        if isinstance(error, WontHeal) and not self._listed:
+        if isinstance(error, FatalError) and not self._listed:
             _LOGGER.error("%s: its children cannot be listed: %s", self._parent.name, error)  # text for the user
             self.error = error
             return 0.0

@@ -24,21 +24,21 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from pipelines.graph import build, one_stream
-from transforms import threads
-from transforms.checkpoints import store_at
-from transforms.dead_letters import keep_unread
-from transforms.destinations import registry
-from transforms.duo.feed import PageFeed, stream_of
-from transforms.duo.feed_registry import close_feed, feed_of
-from transforms.duo.initial import initial_cursor
+from transforms.destinations import pool
+from transforms.duo.fetch.feed import PageFeed, stream_of
+from transforms.duo.fetch.feed_registry import close_feed, feed_of
+from transforms.duo.position.initial import initial_cursor
 from transforms.duo.source import Passes
-from transforms.errors import RetryLater, Stopping, WontHeal
-from transforms.lifecycle import FAILURES, STOP
-from transforms.pass_slots import SLOTS
-from transforms.receipts import RECEIPTS
+from transforms.errors import FatalError, RetryLater, Stopping
+from transforms.process import threads
+from transforms.process.pass_slots import SLOTS
+from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Account, Job
+from transforms.state.checkpoints.local import store_at
+from transforms.state.dead_letters.local import keep_unread
+from transforms.state.receipts import RECEIPTS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.local")
 _IDLE_TICK_SECS = 1.0
 _SUSPENDED_SECS = 300.0
 _LONGEST_BACKOFF_SECS = 60.0
@@ -50,7 +50,7 @@ class StreamRunner:
 
     def __init__(self, job: Job, account: Account, log_type: str) -> None:
         self.stream = stream_of(account, log_type)
-        self.fatal: WontHeal | None = None
+        self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
         self._job = one_stream(job, account, log_type)
@@ -87,7 +87,7 @@ class StreamRunner:
             while not STOP.requested and not self.done:
                 try:
                     self._work()
-                except WontHeal as error:
+                except FatalError as error:
                     self._suspend(error)
                 except (RetryLater, OSError) as error:  # the checkpoint store cannot be asked or written now
                     self._handle_failure(error)
@@ -128,7 +128,7 @@ class StreamRunner:
             told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
             _LOGGER.info("%s since the start: %s.", self.stream, told)
 
-    def _suspend(self, error: WontHeal) -> None:
+    def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
         if str(error) != str(self.fatal):
             _LOGGER.error("%s is suspended: %s", self.stream, error)
@@ -151,12 +151,12 @@ class StreamRunner:
     def _let_go(self) -> None:
         """Nobody reads this stream any more: its feed ends."""
         close_feed(self._account, self._log_type, self._job.reading)
-        registry.leave(self.stream)
+        pool.leave(self.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
         """Waits until not too many others are in a pass, then runs one."""
         with SLOTS.slot(
-            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, shut_out=lambda: feed.hold(True)
+            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, blocked=lambda: feed.hold(True)
         ) as granted:
             feed.hold(False)
             # While shut out, the pages may have been let go.
@@ -181,13 +181,13 @@ class StreamRunner:
 
     def _handle_failure(self, error: Exception) -> None:
         """Back-off before the next pass, which begins again behind the last delivered bundle."""
-        if isinstance(error, (WontHeal, Stopping)):
+        if isinstance(error, (FatalError, Stopping)):
             raise error
         self._failures += 1
         wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
-            self.stream, wait_secs, _first_line(error),
+            self.stream, wait_secs, _last_line(error),
         )  # fmt: skip
         self._rest(wait_secs)
         # What was handed out and failed is due again, also where nothing new comes.
@@ -196,8 +196,8 @@ class StreamRunner:
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
         self.fatal = None
-        registry.check(self.stream)
-        registry.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
+        pool.check(self.stream)
+        pool.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
         cursor = feed.settled_cursor
         if cursor is None:
             return
@@ -228,7 +228,7 @@ def _options() -> PipelineOptions:
     return PipelineOptions(["--no_save_main_session"])
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     # Beam hands over a traceback as text: its last line is the error itself.
     return lines[-1].strip() if lines else type(error).__name__

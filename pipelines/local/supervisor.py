@@ -20,24 +20,24 @@ from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
-from transforms import descriptors, threads
-from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
-from transforms.dead_letters import trouble_with_dead_letters
-from transforms.destinations import TRANSPORTS, registry
-from transforms.duo.budgets import BUDGETS
-from transforms.duo.connections import CONNECTIONS
-from transforms.duo.feed import stream_of
-from transforms.duo.feed_registry import close_feeds
-from transforms.duo.prefetch import READ_AHEAD
-from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
-from transforms.files import Unsafe
-from transforms.lifecycle import STOP
-from transforms.pass_slots import SLOTS
-from transforms.receipts import RECEIPTS
+from transforms.destinations import TRANSPORTS, pool
+from transforms.duo.client.connections import CONNECTIONS
+from transforms.duo.fetch.feed import stream_of
+from transforms.duo.fetch.feed_registry import close_feeds
+from transforms.duo.fetch.read_ahead import READ_AHEAD
+from transforms.duo.rate_limit.budgets import BUDGETS
+from transforms.errors import BadCredentials, BadDestination, FatalError, RetryLater
+from transforms.process import descriptors, threads
+from transforms.process.files import Unsafe
+from transforms.process.pass_slots import SLOTS
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
+from transforms.state.checkpoints.local import StoreInUse, StoreUnusable, store_at
+from transforms.state.dead_letters.local import trouble_with_dead_letters
+from transforms.state.receipts import RECEIPTS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.local")
 GRACE_SECS = 30.0
 # So many streams run as if each were alone. Of more, not all need a pass or pages at the same time, and memory would show it.
 _FEW_STREAMS = 8
@@ -88,7 +88,7 @@ class _Supervisor:
         self._runners: list[StreamRunner] = []
         self._parents: list[Children] = []
         self._parent_threads: list[threading.Thread] = []
-        self._bad_destinations: dict[str, WontHeal] = {}
+        self._bad_destinations: dict[str, FatalError] = {}
         self._begun: set[str] = set()
         self._mutex = threading.Lock()
         self._all_read = True
@@ -159,13 +159,13 @@ class _Supervisor:
             sender.test_connection()
         except RetryLater:
             pass  # away for now: the streams wait for it
-        except WontHeal as error:
+        except FatalError as error:
             self._bad_destinations[destination.name] = error
             _LOGGER.error("%s", error)
         finally:
             sender.close(0.0)
 
-    def _cause_to_stop(self, runner: StreamRunner) -> WontHeal | None:
+    def _cause_to_stop(self, runner: StreamRunner) -> FatalError | None:
         """Why a stream cannot work until a person mends something; None while it can."""
         if runner.fatal is not None:
             return runner.fatal
@@ -223,7 +223,7 @@ class _Supervisor:
 
     def _share_room(self) -> None:
         many = len(self._runners) > _FEW_STREAMS
-        SLOTS.waiting = registry.waiting
+        SLOTS.waiting = pool.waiting
         SLOTS.slots = _SLOTS_OF_MANY if many else _FEW_STREAMS
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
         if CONNECTIONS.most is not None and len(self._runners) > CONNECTIONS.most and not self._told_of_descriptors:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from transforms.destinations import health, registry
-from transforms.destinations.stream_delivery import StreamSender
-from transforms.lifecycle import STOP
-from transforms.receipts import RECEIPTS
+from transforms.destinations import health, pool
+from transforms.destinations.stream.delivery import StreamSender
+from transforms.process.shutdown import STOP
+from transforms.state.receipts import RECEIPTS
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _new_process(monkeypatch):
 
 
 def _forget():
-    registry.close_all(0.2)
+    pool.close_all(0.2)
     health.forget_all()
     RECEIPTS.clear()
     STOP.reset()

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tests.duo.odd_rows import odd_rows
 from tests.formats import golden
-from transforms.duo.answers import read_page
+from transforms.coders import DuoEvent, Stream
+from transforms.duo.client.answers import read_page
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.values import iso_to_ms
 from transforms.errors import RetryLater, Undeliverable
-from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS, apply, syslog_header
 from transforms.formats.apply import FormatEvents
 from transforms.settings import Destination, Format, SyslogHeader

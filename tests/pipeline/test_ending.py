@@ -4,7 +4,7 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import now_ms
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Reading, Route, Storage
 
 

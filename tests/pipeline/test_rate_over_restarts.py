@@ -11,8 +11,8 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator, RateLimit
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, IKEY, now_ms
-from transforms.duo.budgets import BUDGETS, FILE_NAME
-from transforms.lifecycle import STOP
+from transforms.duo.rate_limit.budgets import BUDGETS, FILE_NAME
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Route, Storage
 

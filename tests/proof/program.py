@@ -40,26 +40,38 @@ from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
-from transforms import dead_letters, descriptors, destinations, holds, pass_slots
-from transforms.dead_letters import DEAD, WriteDeadLetters
-from transforms.destinations import caretaker
-from transforms.destinations.patience import Tuning
+from transforms import destinations
+from transforms.coders import SplitPages
+from transforms.destinations import circuit_breaker, idle_checker
+from transforms.destinations.retry import Tuning
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.stream_delivery import StreamSender
-from transforms.duo import budgets, feed, prefetch
-from transforms.duo.connections import CONNECTIONS
+from transforms.destinations.stream.delivery import StreamSender
+from transforms.duo.client.connections import CONNECTIONS
+from transforms.duo.fetch import feed, read_ahead
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.rate import RateBudget
+from transforms.duo.rate_limit import budgets
+from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.source import DuoLogSource, Passes
 from transforms.errors import RetryLater
-from transforms.events import SplitPages
 from transforms.formats.apply import FormatEvents
-from transforms.lifecycle import FAILURES, STOP
-from transforms.receipts import RECEIPTS
+from transforms.process import descriptors, pass_slots
+from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
+from transforms.state.dead_letters import local
+from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
+from transforms.state.receipts import RECEIPTS
 
 GRACE_SECS = 30.0
-_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD, CONNECTIONS)
+_SINGLETONS = (
+    STOP,
+    FAILURES,
+    RECEIPTS,
+    pass_slots.SLOTS,
+    circuit_breaker.CIRCUIT_BREAKERS,
+    budgets.BUDGETS,
+    read_ahead.READ_AHEAD,
+    CONNECTIONS,
+)
 
 
 def _modules() -> list[ModuleType]:
@@ -207,7 +219,7 @@ class Stage:
             put(descriptors, "raise_limit", descriptors.limit)
             put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
-            for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
+            for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
@@ -237,7 +249,7 @@ class Stage:
         """A new process, which knows nothing of the one before."""
         self._launches += 1
         _forget_everything()
-        dead_letters._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
+        local._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
         self.group = Group(f"process {self._launches}")
         self.simulation.spawn(self._main, "main", self.group)
 
@@ -301,4 +313,4 @@ def _forget_everything() -> None:
         container.extend(initial) if isinstance(container, list) else container.update(initial)
     for singleton in _SINGLETONS:
         singleton.__init__()
-    caretaker._thread = None
+    idle_checker._thread = None

@@ -17,16 +17,16 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from transforms.dead_letters import DEAD, dead_letter
-from transforms.destinations import TRANSPORTS, registry
-from transforms.destinations.caretaker import look_after_connections
-from transforms.destinations.registry import Lease
+from transforms.coders import DuoEvent, Stream
+from transforms.destinations import TRANSPORTS, pool
+from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
+from transforms.destinations.idle_checker import check_idle_connections
+from transforms.destinations.pool import Lease
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliverable
-from transforms.events import DuoEvent, Stream
-from transforms.holds import HOLDS
-from transforms.lifecycle import FAILURES
-from transforms.receipts import RECEIPTS
+from transforms.process.shutdown import FAILURES
 from transforms.settings import Destination
+from transforms.state.dead_letters.local import DEAD, dead_letter
+from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"
 _NOTHING: tuple[TaggedOutput, ...] = ()
@@ -51,8 +51,8 @@ class SendToDestination(beam.DoFn):
 
     def setup(self) -> None:
         if self._caretaker_dir is not None:
-            HOLDS.know(self._destination.name, self._probe)
-            look_after_connections(self._caretaker_dir)
+            CIRCUIT_BREAKERS.know(self._destination.name, self._probe)
+            check_idle_connections(self._caretaker_dir)
 
     def start_bundle(self) -> None:
         self._clear()
@@ -82,8 +82,8 @@ class SendToDestination(beam.DoFn):
                 self._failed(stream, error)
                 raise
             RECEIPTS.confirmed(stream, self._destination.name, receipt)
-            registry.done(self._destination, lease)
-            HOLDS.delivered(stream, self._destination.name)
+            pool.done(self._destination, lease)
+            CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
         self._count()
         self._clear()
 
@@ -92,7 +92,7 @@ class SendToDestination(beam.DoFn):
             return  # what fails is nobody's bundle any more
         FAILURES.record(stream, error)
         if not isinstance(error, Stopping):
-            HOLDS.hold(stream, self._destination.name, self._probe)
+            CIRCUIT_BREAKERS.hold(stream, self._destination.name, self._probe)
 
     def _probe(self) -> None:
         """Connects and closes again, beside the sender, which belongs to the bundles."""
@@ -105,7 +105,7 @@ class SendToDestination(beam.DoFn):
     def _turn_to(self, stream: Stream) -> None:
         if stream not in self._used:
             try:
-                lease = registry.begin(self._destination, stream)
+                lease = pool.begin(self._destination, stream)
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise

@@ -18,13 +18,13 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.dead_letters import DEAD, dead_letter
+from transforms.coders import DuoEvent
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent
 from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.settings import Destination
+from transforms.state.dead_letters.local import DEAD, dead_letter
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.formats")
 _PLACES_TOLD = 20
 
 

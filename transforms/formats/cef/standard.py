@@ -11,7 +11,7 @@ value stays empty, the others do not move up: ``cs2`` of a log means the same in
 
 from __future__ import annotations
 
-from transforms.events import DuoEvent, EventFacts
+from transforms.coders import DuoEvent, EventFacts
 from transforms.formats.cef import encoder
 
 VENDOR = "Cisco"
