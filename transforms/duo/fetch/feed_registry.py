@@ -1,4 +1,4 @@
-"""The feeds of this process: one per stream and settings, made when first asked for.
+"""The feeds of this process: one per stream, settings and destination, made when first asked for.
 
 Place in the flow: between the Beam readers and the feeds. Readers come and go (Flink makes one per bundle, local runs one per
 pass), and a page must not be fetched twice for that. Contract: thread-safe; a feed lives until it is closed here, and whoever
@@ -11,19 +11,19 @@ from transforms.duo.fetch.feed import PageFeed
 from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.settings import Account, Reading
 
-_FEEDS: OnePerKey[tuple[Account, str, Reading], PageFeed] = per_process(
+_FEEDS: OnePerKey[tuple[Account, str, Reading, str], PageFeed] = per_process(
     "feeds", OnePerKey, close=lambda _: close_feeds(), stage=Stage.THREADS
 )
 
 
-def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
-    """The process's one feed of a stream."""
-    return _FEEDS.of((account, log_type, reading), lambda: PageFeed(account, log_type, reading))
+def feed_of(account: Account, log_type: str, reading: Reading, destination: str) -> PageFeed:
+    """The process's one feed of a stream for a destination, by its name. Destinations do not wait for each other."""
+    return _FEEDS.of((account, log_type, reading, destination), lambda: PageFeed(account, log_type, reading))
 
 
-def close_feed(account: Account, log_type: str, reading: Reading) -> None:
-    """Ends the feed of one stream and forgets it. A later ``feed_of`` makes a new one."""
-    feed = _FEEDS.take_out((account, log_type, reading))
+def close_feed(account: Account, log_type: str, reading: Reading, destination: str) -> None:
+    """Ends the feed of one stream for a destination and forgets it. A later ``feed_of`` makes a new one."""
+    feed = _FEEDS.take_out((account, log_type, reading, destination))
     if feed is not None:
         feed.close()
         feed.forget()
