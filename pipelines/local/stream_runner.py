@@ -107,7 +107,7 @@ class StreamRunner:
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
-        feed = feed_of(self._account, self._log_type, self._job.reading)
+        feed = feed_of(self._account, self._log_type, self._job.reading, "")
         feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
         while not STOP.requested and not self.done:
             if self._finishing:
@@ -123,7 +123,7 @@ class StreamRunner:
     def _report(self) -> None:
         """One line about what was read, what Duo counted, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = feed_of(self._account, self._log_type, self._job.reading).counts
+        counts = feed_of(self._account, self._log_type, self._job.reading, "").counts
         if counts:
             told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
             _LOGGER.info("%s since the start: %s.", self.stream, told)
@@ -139,7 +139,7 @@ class StreamRunner:
 
     def _rest(self, secs: float) -> None:
         """Waits, unless the program or this stream is asked to end. Others may have the room of what is in hand meanwhile."""
-        feed = feed_of(self._account, self._log_type, self._job.reading)
+        feed = feed_of(self._account, self._log_type, self._job.reading, "")
         held = feed.ready
         end = time.monotonic() + secs
         while not self._finishing and (left_secs := end - time.monotonic()) > 0:
@@ -150,7 +150,7 @@ class StreamRunner:
 
     def _let_go(self) -> None:
         """Nobody reads this stream any more: its feed ends."""
-        close_feed(self._account, self._log_type, self._job.reading)
+        close_feed(self._account, self._log_type, self._job.reading, "")
         pool.leave(self.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
@@ -191,7 +191,7 @@ class StreamRunner:
         )  # fmt: skip
         self._rest(wait_secs)
         # What was handed out and failed is due again, also where nothing new comes.
-        feed_of(self._account, self._log_type, self._job.reading).rewind()
+        feed_of(self._account, self._log_type, self._job.reading, "").rewind()
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""

@@ -172,7 +172,7 @@ class DuoLogSource(UnboundedSource):
     def feed(self) -> PageFeed:
         """The process's feed of this source's stream."""
         (account,) = self.accounts
-        return feed_of(account, self.log_type, self.reading)
+        return feed_of(account, self.log_type, self.reading, "")
 
 
 class DuoReader(UnboundedReader):

@@ -1,4 +1,4 @@
-"""The feeds of this process: one per stream and settings, made when first asked for.
+"""The feeds of this process: one per stream, settings and destination, made when first asked for.
 
 Place in the flow: between the Beam readers and the feeds. Readers come and go (Flink makes one per bundle, local runs one per
 pass), and a page must not be fetched twice for that. Contract: thread-safe; a feed lives until it is closed here, and whoever
@@ -12,24 +12,24 @@ import threading
 from transforms.duo.fetch.feed import PageFeed
 from transforms.settings import Account, Reading
 
-_feeds: dict[tuple[Account, str, Reading], PageFeed] = {}
+_feeds: dict[tuple[Account, str, Reading, str], PageFeed] = {}
 _feeds_lock = threading.Lock()
 
 
-def feed_of(account: Account, log_type: str, reading: Reading) -> PageFeed:
-    """The process's one feed of a stream."""
+def feed_of(account: Account, log_type: str, reading: Reading, destination: str) -> PageFeed:
+    """The process's one feed of a stream for a destination, by its name. Destinations do not wait for each other."""
     with _feeds_lock:
-        key = (account, log_type, reading)
+        key = (account, log_type, reading, destination)
         feed = _feeds.get(key)
         if feed is None:
             feed = _feeds[key] = PageFeed(account, log_type, reading)
         return feed
 
 
-def close_feed(account: Account, log_type: str, reading: Reading) -> None:
-    """Ends the feed of one stream and forgets it. A later ``feed_of`` makes a new one."""
+def close_feed(account: Account, log_type: str, reading: Reading, destination: str) -> None:
+    """Ends the feed of one stream for a destination and forgets it. A later ``feed_of`` makes a new one."""
     with _feeds_lock:
-        feed = _feeds.pop((account, log_type, reading), None)
+        feed = _feeds.pop((account, log_type, reading, destination), None)
     if feed is not None:
         feed.close()
         feed.forget()
