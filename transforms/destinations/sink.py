@@ -102,6 +102,7 @@ class SendToDestination(beam.DoFn):
 
     def _send(self, page: FormattedPage, timestamp: Timestamp) -> None:
         delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
+        refused_bytes = refused = 0
         for index, message in enumerate(page.messages):
             try:
                 delivery.lease.send(message)
@@ -109,9 +110,10 @@ class SendToDestination(beam.DoFn):
                 self._counts[f"dropped_{never.reason}"] += 1
                 letter = dead_letter(page.event(index), self._destination, never)
                 delivery.refused.append(TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),))))
-                continue
-            self._counts["sent"] += 1
-            self._counts["sent_bytes"] += len(message)
+                refused += 1
+                refused_bytes += len(message)
+        self._counts["sent"] += len(page.messages) - refused
+        self._counts["sent_bytes"] += sum(map(len, page.messages)) - refused_bytes
 
     def _begin(self, stream: Stream) -> _Delivery:
         lease = pool.begin(self._destination, stream)
