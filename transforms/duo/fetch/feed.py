@@ -134,6 +134,7 @@ class PageFeed:
                 self._due = 0.0
                 self._fatal = None
                 self._trouble.begins_at(cursor, self._now_ms())
+                self._part.enter(cursor)
             self._turn += 1
             self._count_ready()
             self._asked()

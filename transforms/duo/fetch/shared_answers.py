@@ -75,7 +75,7 @@ class _Trouble:
 
 
 class Participant:
-    """One feed's part. All of it but ``answered``, ``ended`` and ``leave`` is called with ``SharedAnswers.lock`` held.
+    """One feed's part. What stands above ``enter`` is called with ``SharedAnswers.lock`` held, the rest without.
 
     Attributes:
       cursor: where the feed fetches next. call: the one that it is making.
@@ -113,7 +113,10 @@ class Participant:
         """The call failed, and this feed leaves Duo alone for so long."""
         self._shared.note_failure(self, call, error, wait_secs)
 
-    # --- with the lock not held --------------------------------------------------------------------------------------
+    def enter(self, cursor: Cursor) -> None:
+        """The feed is read from this cursor on: what others fetch is kept for it."""
+        with self._shared.lock:
+            self._shared.enter(self, cursor)
 
     def answered(self, call: Call, answer: Answer) -> None:
         """The call was answered: the answer is kept for those that want it."""
@@ -128,7 +131,7 @@ class Participant:
                 waiting.wake()
 
     def leave(self) -> None:
-        """Nobody reads this feed any more, or not for long. It is back when it looks at what the others have."""
+        """Nobody reads this feed any more, or not for long. It is back when it looks where the others are."""
         with self._shared.lock:
             self._shared.leave(self)
 
@@ -151,11 +154,15 @@ class SharedAnswers:
 
     # --- what a feed sees of the others ------------------------------------------------------------------------------
 
-    def others(self, own: Participant, cursor: Cursor) -> OtherPositions:
+    def enter(self, own: Participant, cursor: Cursor) -> None:
         """See ``Participant``."""
         own.cursor = cursor
         if own not in self.participants:
             self.participants.append(own)
+
+    def others(self, own: Participant, cursor: Cursor) -> OtherPositions:
+        """See ``Participant``."""
+        self.enter(own, cursor)
         if len(self.participants) == 1:
             return ALONE
         self._drop_passed(own)
