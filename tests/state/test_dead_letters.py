@@ -22,17 +22,9 @@ from transforms.coders import DuoEvent, Stream
 from transforms.destinations.pool import UnreadMessages
 from transforms.errors import RetryLater, Undeliverable
 from transforms.state.dead_letters import avro_files
-from transforms.state.dead_letters.local import (
-    SCHEMA,
-    DeadLetter,
-    DeadLetterCoder,
-    DeadLetterFiles,
-    WriteDeadLetters,
-    dead_letter,
-    files_in,
-    keep_unread,
-    read_dead_letters,
-)
+from transforms.state.dead_letters.letter import SCHEMA, DeadLetter, DeadLetterCoder, dead_letter, read_dead_letters
+from transforms.state.dead_letters.local import DeadLetterFiles
+from transforms.state.dead_letters.write import WriteDeadLetters, files_in, keep_unread
 
 STREAM = Stream("acme/child 1", "auth", "api-1.duosecurity.com", "DA1")
 
