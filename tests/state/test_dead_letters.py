@@ -193,7 +193,8 @@ def test_what_is_synced_survives_kill_9_and_the_next_run_is_not_disturbed(tmp_pa
     program = (
         "import os, sys, signal\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from transforms.state.dead_letters.local import DeadLetter, WriteDeadLetters\n"
+        "from transforms.state.dead_letters.letter import DeadLetter\n"
+        "from transforms.state.dead_letters.write import WriteDeadLetters\n"
         "step = WriteDeadLetters(sys.argv[1])\n"
         "for n in range(3):\n"
         "    step.start_bundle()\n"
