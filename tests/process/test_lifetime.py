@@ -183,12 +183,12 @@ def test_the_end_has_an_order_and_everything_is_still_known_during_it():
     reset()
 
     assert closed == [(stage, 1) for stage in (Stage.WORD, Stage.THREADS, Stage.CONNECTIONS, Stage.FILES)]
-    assert lifetime.names()[:2] == ["WORD", "THREADS"]
+    assert lifetime.names() == {"of all": None, **{stage.name: stage for stage in Stage}}
 
 
 @pytest.mark.usefixtures("registered")
 def test_of_a_process_whose_threads_are_dead_nothing_is_closed():
-    made = per_process("file", Counter, close=lambda _: pytest.fail("closed"))
+    made = per_process("file", Counter, close=lambda _: pytest.fail("closed"), stage=Stage.FILES)
     made.count = 1
     reset(close=False)
 

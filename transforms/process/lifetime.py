@@ -41,14 +41,14 @@ class _Registered:
     thing: Any
     make: Callable[[], Any]
     close: Callable[[Any], object] | None
-    stage: Stage
+    stage: Stage | None
 
 
 _REGISTERED: dict[str, _Registered] = {}
 
 
 def per_process(
-    name: str, make: Callable[[], _T], *, close: Callable[[_T], object] | None = None, stage: Stage = Stage.FILES
+    name: str, make: Callable[[], _T], *, close: Callable[[_T], object] | None = None, stage: Stage | None = None
 ) -> _T:
     """Makes the one object of this process that has this name.
 
@@ -56,7 +56,7 @@ def per_process(
       name: what it is, for ``names`` and for people.
       make: makes a new one, which ``reset`` also uses. No attribute of what it makes may refer back to the object itself.
       close: gives up what the object holds outside of Python's memory: threads, sockets, files.
-      stage: when that is done.
+      stage: when that is done; it goes with ``close``.
     """
     thing = make()
     _REGISTERED[name] = _Registered(thing, make, close, stage)
@@ -70,16 +70,17 @@ def reset(*, close: bool = True) -> None:
       close: False where nothing can be closed any more, because the threads that held it are dead.
     """
     if close:
-        for entry in sorted(_REGISTERED.values(), key=lambda entry: entry.stage):
-            if entry.close is not None:
-                entry.close(entry.thing)
+        for stage in Stage:
+            for entry in _REGISTERED.values():
+                if entry.stage is stage and entry.close is not None:
+                    entry.close(entry.thing)
     for entry in _REGISTERED.values():
         _renew(entry)
 
 
-def names() -> list[str]:
-    """Everything that is registered by the modules which were imported, in the order in which ``reset`` would close it."""
-    return sorted(_REGISTERED, key=lambda name: _REGISTERED[name].stage)
+def names() -> dict[str, Stage | None]:
+    """Everything that the imported modules have registered, and when it is closed; None for what is only forgotten."""
+    return {name: entry.stage for name, entry in _REGISTERED.items()}
 
 
 def is_registered(thing: object) -> bool:
