@@ -239,7 +239,7 @@ def test_a_pickled_sink_holds_no_secret(monkeypatch):
     monkeypatch.setenv("KEY_PASSWORD", "correct horse battery")
     peer = Peer()
     tls = Tls(client_key_password=SecretRef("env", "KEY_PASSWORD"))
-    sink = SendToDestination(destination(peer.port, tls=tls))
+    sink = SendToDestination(destination(peer.port, "tls", tls=tls))
     frozen = pickle.dumps(sink)
     assert b"correct horse" not in frozen
     thawed = pickle.loads(frozen)

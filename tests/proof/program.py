@@ -42,10 +42,11 @@ from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import circuit_breaker, idle_checker
+from transforms.destinations import Kind, circuit_breaker, idle_checker
 from transforms.destinations.retry import Tuning
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import feed, read_ahead
 from transforms.duo.log_types import LOG_TYPES
@@ -221,7 +222,7 @@ class Stage:
             put(os, "getpid", lambda: 4000 + self._launches)
             for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
-            patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
+            patches.enter_context(mock.patch.dict(destinations.KINDS, tcp=Kind(TcpSettings, self._sender)))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
             patches.enter_context(mock.patch.dict(LOG_TYPES, small))
             patches.enter_context(mock.patch.dict(os.environ, {"PROOF_SKEY": "0" * 40}))
@@ -236,7 +237,7 @@ class Stage:
                 _forget_everything()
         _forget_everything()
 
-    def _sender(self, destination: Destination) -> StreamSender:
+    def _sender(self, destination: Destination[TcpSettings]) -> StreamSender:
         return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
 
     # --- processes ---------------------------------------------------------------------------------------------------

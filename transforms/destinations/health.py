@@ -27,7 +27,7 @@ class Health:
         self.ever_delivered = False
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
-        self._title = f"Destination {destination.name} ({destination.host}:{destination.port})"
+        self._title = f"Destination {destination.name} ({destination.place})"
         self._lock = threading.Lock()
         self._away_since: float | None = None
         self._said_at = float("-inf")
@@ -110,13 +110,13 @@ class Health:
             _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
 
 
-_HEALTH: dict[tuple[str, str, int], Health] = {}
+_HEALTH: dict[tuple[str, str], Health] = {}
 _LOCK = threading.Lock()
 
 
 def health_of(destination: Destination) -> Health:
     """The one Health of a destination."""
-    key = (destination.name, destination.host, destination.port)
+    key = (destination.name, destination.place)
     with _LOCK:
         if key not in _HEALTH:
             _HEALTH[key] = Health(destination)

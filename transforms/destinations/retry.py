@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from transforms.destinations.stream.settings import StreamSettings
 from transforms.errors import BundleReplaced, DeliveryTimeout, Stopping
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.shutdown import STOP
@@ -78,11 +79,11 @@ class OutOfTime(Exception):
 class Patience:
     """The waits of one sender."""
 
-    def __init__(self, destination: Destination, tuning: Tuning, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, destination: Destination[StreamSettings], tuning: Tuning, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._name = destination.name
         self._limit_secs = destination.delivery_timeout_secs
-        self._connect_secs = destination.connect_timeout_secs
+        self._connect_secs = destination.settings.connect_timeout_secs
         self._tuning = tuning
         self._failures = 0  # since the last confirmed delivery
         self._next_attempt_at = 0.0

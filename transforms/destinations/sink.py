@@ -18,7 +18,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.coders import DuoEvent, Stream
-from transforms.destinations import TRANSPORTS, pool
+from transforms.destinations import make_sender, pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
@@ -96,7 +96,7 @@ class SendToDestination(beam.DoFn):
 
     def _probe(self) -> None:
         """Connects and closes again, beside the sender, which belongs to the bundles."""
-        sender = TRANSPORTS[self._destination.transport](self._destination)
+        sender = make_sender(self._destination)
         try:
             sender.test_connection()
         finally:

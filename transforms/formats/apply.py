@@ -20,7 +20,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.coders import DuoEvent
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed
+from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.settings import Destination
 from transforms.state.dead_letters.local import DEAD, dead_letter
 
@@ -43,7 +43,7 @@ class FormatEvents(beam.DoFn):
         self._told: set[str] = set()
 
     def setup(self) -> None:
-        self._formatter = FORMATS[self._destination.format.name](self._destination.format)
+        self._formatter = make_formatter(self._destination.format)
 
     def process(self, event: DuoEvent) -> Sequence[Any]:
         # Sequences of one, not a generator: to make and to resume one costs more than writing a row as JSON.

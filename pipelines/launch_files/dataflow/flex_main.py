@@ -92,7 +92,7 @@ PARAMETERS = (
     Parameter("page_pause_secs", "reading.page_pause_secs", _number),
     Parameter("lag_secs", "reading.lag_secs", _number),
     Parameter("overlap_secs", "reading.overlap_secs", _number),
-    Parameter("siem_transport", "destinations.0.transport"),
+    Parameter("siem_kind", "destinations.0.kind"),
     Parameter("siem_host", "destinations.0.host"),
     Parameter("siem_port", "destinations.0.port", _number),
     Parameter("siem_format", "destinations.0.format.name"),

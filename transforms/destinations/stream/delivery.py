@@ -28,16 +28,17 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from transforms.coders import Stream
 from transforms.destinations.health import health_of
 from transforms.destinations.retry import OutOfTime, Patience, Tuning
 from transforms.destinations.stream.connection import Connection, ConnectionLost, Watch
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block
+from transforms.destinations.stream.settings import StreamSettings
 from transforms.destinations.stream.unread import BlockReceipt, Unread, by_owner
 from transforms.errors import BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Stopping, Undeliverable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.shutdown import STOP
+from transforms.records import Stream
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -56,13 +57,17 @@ class StreamSender:
     """
 
     def __init__(
-        self, destination: Destination, connect: Connect, tuning: Tuning | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        destination: Destination[StreamSettings],
+        connect: Connect,
+        tuning: Tuning | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._destination = destination
         self._connect = connect
         self._tuning = tuning or Tuning()
         self._clock = clock
-        self._framing = FRAMINGS[destination.framing]
+        self._framing = FRAMINGS[destination.settings.framing or "lf"]
         self._max_bytes = destination.max_message_bytes or float("inf")
         self._block_bytes = self._tuning.block_bytes
         self._health = health_of(destination)

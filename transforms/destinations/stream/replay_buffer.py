@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from transforms.coders import Stream
+from transforms.records import Stream
 
 _SURVIVALS_NEEDED = 2
 

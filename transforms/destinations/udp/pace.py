@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 
+from transforms.destinations.udp.settings import UdpSettings
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.settings import Destination
 
@@ -47,13 +48,13 @@ class Pace:
             return max(0.0, self._open_at_secs - now)
 
 
-_PACES: dict[Destination, Pace] = {}
+_PACES: dict[Destination[UdpSettings], Pace] = {}
 _LOCK = threading.Lock()
 
 
-def pace_of(destination: Destination) -> Pace:
+def pace_of(destination: Destination[UdpSettings]) -> Pace:
     """The one Pace of a destination."""
     with _LOCK:
         if destination not in _PACES:
-            _PACES[destination] = Pace(destination.max_events_per_sec)
+            _PACES[destination] = Pace(destination.settings.max_events_per_sec)
         return _PACES[destination]
