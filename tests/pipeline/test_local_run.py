@@ -15,6 +15,7 @@ from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import failure_classifier
 from transforms.formats import FORMATS
+from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
 
@@ -34,7 +35,7 @@ class RunningJob:
         self.exit_code = run_local(self._job, grace_secs=self._grace_secs)
 
     def __enter__(self):
-        STOP.reset()
+        lifetime.reset()
         self._thread.start()
         return self
 

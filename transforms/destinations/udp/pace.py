@@ -17,6 +17,7 @@ import threading
 
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.lifetime import OnePerKey, per_process
 from transforms.settings import Destination
 
 _PACKET_BYTES = 1480
@@ -48,13 +49,9 @@ class Pace:
             return max(0.0, self._open_at_secs - now)
 
 
-_PACES: dict[Destination[UdpSettings], Pace] = {}
-_LOCK = threading.Lock()
+_PACES: OnePerKey[Destination[UdpSettings], Pace] = per_process("paces of UDP destinations", OnePerKey)
 
 
 def pace_of(destination: Destination[UdpSettings]) -> Pace:
     """The one Pace of a destination."""
-    with _LOCK:
-        if destination not in _PACES:
-            _PACES[destination] = Pace(destination.settings.max_events_per_sec)
-        return _PACES[destination]
+    return _PACES.of(destination, lambda: Pace(destination.settings.max_events_per_sec))

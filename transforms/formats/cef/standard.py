@@ -12,6 +12,7 @@ value stays empty, the others do not move up: ``cs2`` of a log means the same in
 from __future__ import annotations
 
 from transforms.formats.cef import encoder
+from transforms.process.lifetime import per_process
 from transforms.records import DuoEvent, EventFacts
 
 VENDOR = "Cisco"
@@ -46,7 +47,7 @@ _NUMBER_SLOTS = ("cn1", "cn2", "cn3")
 _TIME_SLOTS = ("deviceCustomDate1", "deviceCustomDate2")
 
 
-_LAYOUTS: dict[str, encoder.Layout] = {}
+_LAYOUTS: dict[str, encoder.Layout] = per_process("layouts of CEF extensions", dict)
 
 
 def class_and_name(facts: EventFacts) -> tuple[str, str]:

@@ -5,10 +5,10 @@ writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it
 ``transforms.state.dead_letters.letter``, whose names are here, too.
 
 Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced): an event is delivered or
-kept, never lost. A letter is written where it arises, before anything behind it is sent; where it cannot be written, its bundle
-waits there, as it does for a destination that is away, and nothing is sent twice. It fails only at the end of a shutdown's
-grace period or, on streaming runners, after the destination's delivery timeout; its stream is then held until the directory can
-be written.
+kept, never lost. The letters of what a format cannot write are written before anything else of their batch is sent; where they
+cannot be, their bundle waits there, as it does for a destination that is away, and nothing is sent twice. Those of what a
+destination refused are written when all else is delivered. The bundle fails only at the end of a shutdown's grace period or, on
+streaming runners, after the destination's delivery timeout; its stream is then held until the directory can be written.
 
 Files are readable only by their owner. Every process writes files of its own, so a file that kill -9 cut short is never
 appended to; it stays readable up to its last whole block. A letter may be there twice after a crash, or where a file was moved
@@ -37,6 +37,7 @@ from transforms.coders import Stream
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DuoLogSyncError, RetryLater, Stopping
 from transforms.process.files import make_private_directory, open_new, why_not_writable
+from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.process.shutdown import FAILURES
 from transforms.process.until_done import Insistence
 from transforms.settings import Destination
@@ -44,6 +45,7 @@ from transforms.state.dead_letters.avro_files import AppendedAvro, today
 from transforms.state.dead_letters.letter import (
     SCHEMA,
     DeadLetter,
+    DeadLetterBatch,
     DeadLetterCoder,
     about,
     dead_letter,
@@ -56,6 +58,7 @@ __all__ = [
     "MAYBE_UNREAD",
     "SCHEMA",
     "DeadLetter",
+    "DeadLetterBatch",
     "DeadLetterCoder",
     "DeadLetterFiles",
     "StreamName",
@@ -129,6 +132,7 @@ class DeadLetterFiles:
         self._rotate_bytes = rotate_bytes
         self._lock = threading.Lock()
         self._kept: defaultdict[StreamName, _Kept] = defaultdict(_Kept)
+        self._made_ms = time.time_ns() // 1_000_000
         self._count = 0
 
     def write(self, letters: list[DeadLetter], *, sync: bool = True) -> None:
@@ -214,7 +218,7 @@ class DeadLetterFiles:
 
     def _next_name(self, stream: StreamName) -> str:
         self._count += 1
-        return f"{file_safe_stream(stream)}.{_STARTED_MS}-{os.getpid()}.{self._count:04d}.avro"
+        return f"{file_safe_stream(stream)}.{self._made_ms}-{os.getpid()}.{self._count:04d}.avro"
 
     def _cannot(self, error: OSError) -> RetryLater:
         return RetryLater(
@@ -233,17 +237,19 @@ def file_safe_stream(stream: StreamName) -> str:
     return ".".join(_NOT_IN_NAMES.sub("_", part)[:_LONGEST_IN_NAMES] for part in stream)
 
 
-_STARTED_MS = time.time_ns() // 1_000_000
-_FILES: dict[str, DeadLetterFiles] = {}
-_LOCK = threading.Lock()
+_FILES: OnePerKey[str, DeadLetterFiles] = per_process(
+    "dead letter files", OnePerKey, close=lambda _: _close_files(), stage=Stage.FILES
+)
+
+
+def _close_files() -> None:
+    for files in _FILES.all():
+        files.close()
 
 
 def files_in(directory: str) -> DeadLetterFiles:
     """The one ``DeadLetterFiles`` of a directory in this process; for an URL, one of ``dead_letters.remote``."""
-    with _LOCK:
-        if directory not in _FILES:
-            _FILES[directory] = _made(directory)
-        return _FILES[directory]
+    return _FILES.of(directory, lambda: _made(directory))
 
 
 def _made(directory: str) -> DeadLetterFiles:
