@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from pipelines.config.fields import Section
 from pipelines.config.problems import Findings, KeyPath, listed, shown
-from pipelines.config.sections import TaggedSection, chosen
+from pipelines.config.sections import TaggedSection, chosen, sections_in
 
 Model = TypeVar("Model", bound=Section)
 
@@ -170,13 +170,6 @@ def _at(model: type[Section], loc: tuple[str | int, ...]) -> tuple[KeyPath, Fiel
             field = parent.model_fields.get(part) if inside else None
             inside = sections_in(field.annotation) if field else ()
     return tuple(path), field, parent
-
-
-def sections_in(annotation: Any) -> tuple[type[Section], ...]:
-    """The sections that a type is made of: itself, or what a list, an optional or a choice holds."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return (annotation,)
-    return tuple(found for arg in get_args(annotation) for found in sections_in(arg))
 
 
 def _bounds(field: FieldInfo | None) -> tuple[Any, Any]:

@@ -14,11 +14,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pipelines.config.explain import sections_in
 from pipelines.config.fields import Section
 from pipelines.config.own import texts
 from pipelines.config.problems import Findings
-from pipelines.config.sections import types_in
+from pipelines.config.sections import sections_in, types_in
 
 _DIRECTORIES = (
     ("storage", "checkpoint_dir"),

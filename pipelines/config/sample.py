@@ -17,11 +17,10 @@ from typing import Any, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines.config.explain import sections_in
 from pipelines.config.fields import Section
 from pipelines.config.own_model import FormatSection, HeaderSection, OwnFile
 from pipelines.config.problems import listed
-from pipelines.config.sections import TaggedSection
+from pipelines.config.sections import TaggedSection, sections_in
 
 _WIDTH = 100
 _SHORTHANDS = (FormatSection, HeaderSection)  # a word stands for them; their keys are listed below the word

@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Discriminator, Field, Tag, create_model
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
 from pipelines.config.fields import Secret, Section, checked
-from pipelines.config.problems import Findings, KeyPath
+from pipelines.config.problems import Findings, KeyPath, listed
 from pipelines.config.references import Surroundings
 from transforms.config_keys import Broken, Check, Declared, Doc, LocalPath
 from transforms.secrets import SecretRef
@@ -56,6 +57,13 @@ class TaggedSection(DeclaredSection):
     siblings: ClassVar[tuple[type[TaggedSection], ...]] = ()
 
     @classmethod
+    def leaves(cls) -> Iterator[tuple[str, FieldInfo]]:
+        """The keys that the sections to choose from have of their own, and those in them, dotted."""
+        for section in cls.siblings:
+            for key in section.own_keys:
+                yield from _leaves(key, section.model_fields[key])
+
+    @classmethod
     def owners_of(cls, key: str) -> list[type[TaggedSection]]:
         """The other sections that have a key which this one has not."""
         return [] if key in cls.model_fields else [section for section in cls.siblings if key in section.own_keys]
@@ -66,9 +74,25 @@ class TaggedSection(DeclaredSection):
         owners = cls.owners_of(key)
         if not owners:
             return None
-        words = ", ".join(owner.tag for owner in owners)
-        what = owners[0].own_keys[key].elsewhere or f"only {cls.tag_key} {words} has this key"
+        words = listed(owner.tag for owner in owners)
+        what = owners[0].own_keys[key].elsewhere or f"this key is for {cls.tag_key} {words}"
         return what, f"Remove it, or use {cls.tag_key}: {owners[0].tag}."
+
+
+def sections_in(annotation: Any) -> tuple[type[Section], ...]:
+    """The sections that a type is made of: itself, or what a list, an optional or a choice holds."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return (annotation,)
+    return tuple(found for arg in get_args(annotation) for found in sections_in(arg))
+
+
+def _leaves(key: str, field: FieldInfo) -> Iterator[tuple[str, FieldInfo]]:
+    inner = sections_in(field.annotation)
+    if not inner:
+        yield key, field
+    for section in inner:
+        for name, each in section.model_fields.items():
+            yield from _leaves(f"{key}.{name}", each)
 
 
 def chosen(options: tuple[type[Section], ...], data: Any) -> type[Section]:
@@ -84,7 +108,7 @@ def tagged(base: type[TaggedSection], classes: Mapping[str, type[Declared]], des
     """A type for a model: one section for each word, made of the base's keys and of those that the word's class declares."""
     sections = tuple(_tagged_section(base, word, declared, description) for word, declared in classes.items())
     unknown = _unknown_section(base, sections, description, example)
-    for section in (*sections, unknown):
+    for section in (base, *sections, unknown):
         section.siblings = sections
     options: list[Any] = [Annotated[section, Tag(section.tag)] for section in sections]
     options.append(Annotated[unknown, Tag(_UNKNOWN), _NOT_IN_SCHEMA])

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from pipelines.config import load
-from pipelines.config.explain import sections_in
 from pipelines.config.own_model import FormatName, LogType, OwnFile
 from pipelines.config.sample import sample_yaml
 from pipelines.config.schema import config_schema
+from pipelines.config.sections import sections_in
 from transforms.destinations import KINDS
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.duo.log_types import LOG_TYPES

@@ -63,7 +63,7 @@ def test_the_job_that_a_runner_gets_holds_references_only(job, secrets_in_use, p
     # The references are found, so a secret beside them would be.
     assert str(job.accounts[0].skey.locator).encode() in seen
     assert b"PROXY_PASSWORD" in seen
-    assert job.destinations[0].tls.client_key_password.locator.encode() in seen
+    assert job.destinations[0].settings.tls.client_key_password.locator.encode() in seen
     for secret in secrets_in_use:
         assert secret.encode() not in seen
 
