@@ -17,7 +17,8 @@ import yaml
 
 from pipelines import exit_codes
 from tests.conftest import IKEY, now_ms
-from transforms.state.dead_letters.local import DeadLetter, files_in
+from transforms.state.dead_letters.letter import DeadLetter
+from transforms.state.dead_letters.write import files_in
 
 ROOT = Path(__file__).parents[2]
 TOYS = Path(__file__).parent / "toy"
