@@ -14,6 +14,7 @@ from tests.duo.fake_duo import MINUTE, NOW_MS
 from tests.duo.test_feed_steps import ACCOUNT, HOUR, JumpingClock, MemoryDuo
 from transforms.duo.fetch import shared_answers
 from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.fetch.feed_registry import close_feeds, feed_of
 from transforms.duo.fetch.shared_answers import SharedAnswers
 from transforms.duo.position import windows
 from transforms.duo.position.windows import DAY_MS, first_cursor
@@ -352,6 +353,21 @@ class TestFallingBehind:
         gone.feed.close()
 
         assert not world.answers._kept
+
+
+class TestTheRegistry:
+    def test_feeds_of_one_stream_share_wherever_each_destination_begins(self):
+        feeds = [
+            feed_of(ACCOUNT, "activity", READING, "one"),
+            feed_of(ACCOUNT, "activity", replace(READING, start_days=0.0), "another"),
+            feed_of(ACCOUNT, "activity", replace(READING, until_ms=NOW_MS), "of a backfill"),
+            feed_of(ACCOUNT, "auth", READING, "one"),
+        ]
+        close_feeds()
+
+        assert len(set(map(id, feeds))) == 4
+        assert feeds[0]._answers is feeds[1]._answers
+        assert len({id(feed._answers) for feed in feeds}) == 3
 
 
 class TestJoiningLate:

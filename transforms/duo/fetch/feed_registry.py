@@ -7,6 +7,8 @@ asks for it afterwards gets a new one. The feeds of one stream share what they f
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.fetch.shared_answers import SharedAnswers
 from transforms.process.lifetime import OnePerKey, Stage, per_process
@@ -22,7 +24,8 @@ def feed_of(account: Account, log_type: str, reading: Reading, destination: str)
     """The process's one feed of a stream for a destination, by its name. Destinations do not wait for each other."""
 
     def make() -> PageFeed:
-        answers = _ANSWERS.of((account, log_type, reading), SharedAnswers)
+        # Destinations of one log may begin at different days, and go on side by side from there.
+        answers = _ANSWERS.of((account, log_type, replace(reading, start_days=0.0)), SharedAnswers)
         return PageFeed(account, log_type, reading, answers=answers)
 
     return _FEEDS.of((account, log_type, reading, destination), make)
