@@ -195,8 +195,7 @@ def test_close_all_hands_over_what_may_be_unread():
 def run(sink: SendToDestination, elements) -> list[TaggedOutput]:
     sink.start_bundle()
     out = [o for element in elements for o in sink.process(element) or ()]
-    sink.finish_bundle()
-    return out
+    return [*out, *sink.finish_bundle()]
 
 
 def test_a_bundle_of_several_streams_is_confirmed_for_each():
@@ -216,7 +215,7 @@ def test_an_oversize_message_becomes_a_dead_letter_and_the_rest_is_delivered():
     sink = SendToDestination(destination(peer.port, max_message_bytes=5))
     (out,) = run(sink, [(event(b'{"a":1}'), b"short"), (event(b'{"b":2}'), b"too long"), (event(), b"last")])
     assert out.tag == DEAD
-    letter = out.value
+    letter = out.value.value
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.raw, letter.account, letter.log_type) == ("oversize", b'{"b":2}', "acme", "auth")
     assert letter.destination == f"siem-{peer.port}"

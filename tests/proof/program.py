@@ -43,9 +43,9 @@ from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
 from transforms.destinations import circuit_breaker, idle_checker
-from transforms.destinations.retry import Tuning
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import feed, read_ahead
 from transforms.duo.log_types import LOG_TYPES
@@ -103,7 +103,8 @@ class _FusedStage(stream_runner.StreamRunner):
     def _run_pass(self) -> None:
         try:
             self._pass()
-            self._failures, self.fatal = 0, None
+            self._backoff.succeeded()
+            self.fatal = None
         except Exception as error:
             self._handle_failure(FAILURES.take(self.stream) or error)
 
@@ -156,8 +157,9 @@ class _FusedStage(stream_runner.StreamRunner):
             if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
                 raise RetryLater("The runner gave the bundle up.", kind="runner")
             more = pages < PAGES_PER_BUNDLE and reader.advance()
-        for _, sending, _ in steps:
-            sending.finish_bundle()
+        for _, sending, letters in steps:
+            for rejected in sending.finish_bundle():
+                letters.process(rejected.value.value)
         for _, _, letters in steps:
             letters.finish_bundle()
 

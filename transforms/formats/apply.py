@@ -59,7 +59,7 @@ class FormatEvents(beam.DoFn):
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> Sequence[Any]:
         Metrics.counter("duologsync", f"dropped_{error.reason}").inc()
-        return (beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error)),)
+        return (beam.pvalue.TaggedOutput(DEAD, dead_letter(event, self._destination, error.reason, str(error))),)
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__

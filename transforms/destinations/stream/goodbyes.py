@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection
 from transforms.destinations.stream.replay_buffer import Block
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
 
 
 class Outcome(Enum):

@@ -5,9 +5,9 @@ Place in the flow: one of the transports; everything but connecting is in ``stre
 
 from __future__ import annotations
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection, PlainConnection, Watch, open_socket
 from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.tuning import Tuning
 from transforms.settings import Destination
 
 

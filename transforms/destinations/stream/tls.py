@@ -16,7 +16,6 @@ import select
 import ssl
 import time
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream import socket_probe, tls_causes
 from transforms.destinations.stream.connection import (
     Connection,
@@ -29,6 +28,7 @@ from transforms.destinations.stream.connection import (
 )
 from transforms.destinations.stream.delivery import StreamSender
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
 from transforms.errors import BadDestination, RetryLater
 from transforms.process import descriptors
 from transforms.settings import Destination, Tls
