@@ -38,13 +38,13 @@ from tests.proof.connection import connector
 from tests.proof.disk import Disk
 from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
+from tests.proof.rejecting import RejectingSender
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import circuit_breaker, idle_checker
+from transforms.destinations import Sender, circuit_breaker, idle_checker
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.stream.delivery import StreamSender
 from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import feed, read_ahead
@@ -238,8 +238,9 @@ class Stage:
                 _forget_everything()
         _forget_everything()
 
-    def _sender(self, destination: Destination) -> StreamSender:
-        return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
+    def _sender(self, destination: Destination) -> Sender:
+        host = self.hosts[destination.name]
+        return RejectingSender(host, destination, connector(self.simulation, host, self._alive), self.tuning)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

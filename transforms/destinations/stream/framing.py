@@ -1,6 +1,6 @@
 """How messages follow each other in a byte stream.
 
-Place in the flow: used by ``stream_delivery`` when it joins small messages into one block of complete frames.
+Place in the flow: used by ``delivery`` when it joins small messages into one block of complete frames.
 
 Contract: messages hold no line break (the formats see to it). ``split(join(messages)) == messages``.
 

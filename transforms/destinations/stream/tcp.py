@@ -1,6 +1,6 @@
 """Plain TCP.
 
-Place in the flow: one of the transports; everything but connecting is in ``stream_delivery``, where "delivered" is explained.
+Place in the flow: one of the transports; everything but connecting is in ``delivery``, where "delivered" is explained.
 """
 
 from __future__ import annotations

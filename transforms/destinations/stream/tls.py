@@ -1,6 +1,6 @@
 """TLS 1.2 and 1.3 over TCP. Chain and name are always verified; there is no switch.
 
-Place in the flow: one of the transports; delivery is in ``stream_delivery``, the meaning of failures in ``tls_causes``.
+Place in the flow: one of the transports; delivery is in ``delivery``, the meaning of failures in ``tls_causes``.
 
 Contract: secrets (a key's password) are resolved when a connection is made and kept nowhere. Failures that only a person can
 mend raise ``BadDestination``; the delivery decides whether the program stops for it (only before anything was ever delivered).
