@@ -336,7 +336,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once_by_who_looks_after_con
     idle_checker.check_idle_connections(str(tmp_path))
     eventually(lambda: len(times) > 3)
     STOP.request(0.0)
-    eventually(lambda: not idle_checker._thread.is_alive())
+    eventually(lambda: not idle_checker.IDLE_CHECKER.thread.is_alive())
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "No space left" in record.getMessage()
     assert record.exc_info is None

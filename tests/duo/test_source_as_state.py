@@ -17,8 +17,7 @@ from tests.conftest import now_ms
 from transforms.coders import Stream
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.duo import source as source_module
-from transforms.duo.fetch.feed_registry import close_feeds
-from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
+from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
@@ -35,14 +34,6 @@ CODER = _UnboundedSourceRestrictionCoder()
 def source_of_1_0_0():
     account = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"), account_id="CHILD", port=8443)
     return DuoLogSource("auth", (account,), Reading(start_days=30, page_pause_secs=0.5), Storage("/state", "/dead"))
-
-
-@pytest.fixture(autouse=True)
-def a_new_process():
-    yield
-    _announced.clear()
-    close_feeds()
-    CIRCUIT_BREAKERS.forget_all()
 
 
 def test_a_restriction_of_release_1_0_0_is_read_and_leads_on_from_its_cursor():

@@ -228,7 +228,6 @@ def test_pages_that_nobody_can_take_are_let_go_for_others_and_read_again_later(s
         rest = [feed.take(5), feed.take(5)]
     finally:
         other.withdraw()
-        READ_AHEAD.limit_bytes = float("inf")
         feed.close()
         feed.forget()
 

@@ -116,10 +116,9 @@ def test_the_first_look_of_a_process_whose_thread_is_refused_holds_its_stream(re
 
 
 def test_a_bundle_does_not_fail_because_nobody_can_look_after_idle_connections(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(idle_checker, "_thread", None)
     refused.update({"connections": 1})
     idle_checker.check_idle_connections(str(tmp_path))
-    assert idle_checker._thread is None
+    assert idle_checker.IDLE_CHECKER.thread is None
     idle_checker.check_idle_connections(str(tmp_path))
-    assert idle_checker._thread.is_alive()
+    assert idle_checker.IDLE_CHECKER.thread.is_alive()
     STOP.request(0)

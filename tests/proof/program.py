@@ -5,12 +5,11 @@ HTTP exchange (``duo.client_of``), the sockets (``connection``), and Beam's in-p
 what it does with our steps, some hundred times faster, and can be told to give up bundles and to finalize late.
 
 Contract: ``Stage`` puts the simulation in the place of ``time``, ``threading`` and ``os`` for the modules of the program, and
-takes it away again. A new process starts with the modules' state as it was when they were imported.
+takes it away again. A new process starts with ``lifetime.reset``: nothing is closed, because its threads were killed.
 """
 
 from __future__ import annotations
 
-import copy
 import email.utils
 import importlib
 import os
@@ -43,35 +42,22 @@ from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import Sender, circuit_breaker, idle_checker
+from transforms.destinations import Sender, circuit_breaker
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.tuning import Tuning
-from transforms.duo.client.connections import CONNECTIONS
-from transforms.duo.fetch import feed, read_ahead
+from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.source import DuoLogSource, Passes
 from transforms.errors import RetryLater
 from transforms.formats.apply import FormatEvents
-from transforms.process import descriptors, pass_slots
+from transforms.process import descriptors, lifetime, pass_slots
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
-from transforms.state.dead_letters import local
 from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
-from transforms.state.receipts import RECEIPTS
 
 GRACE_SECS = 30.0
-_SINGLETONS = (
-    STOP,
-    FAILURES,
-    RECEIPTS,
-    pass_slots.SLOTS,
-    circuit_breaker.CIRCUIT_BREAKERS,
-    budgets.BUDGETS,
-    read_ahead.READ_AHEAD,
-    CONNECTIONS,
-)
 
 
 def _modules() -> list[ModuleType]:
@@ -82,18 +68,7 @@ def _modules() -> list[ModuleType]:
     return [m for name, m in sorted(sys.modules.items()) if name.partition(".")[0] in ("transforms", "pipelines")]
 
 
-def _state(modules: list[ModuleType]) -> list[tuple[Any, Any]]:
-    """The containers in which modules keep what a process knows, each with a copy of what it held when they were loaded."""
-    return [
-        (value, copy.copy(value))
-        for module in modules
-        for name, value in vars(module).items()
-        if name.startswith("_") and not name.startswith("__") and isinstance(value, (dict, list, set))
-    ]
-
-
 _MODULES = _modules()
-_STATE = _state(_MODULES)
 _LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, type(threading.Lock()))]
 
 
@@ -235,8 +210,8 @@ class Stage:
             finally:
                 if self.group is not None:
                     self.kill()
-                _forget_everything()
-        _forget_everything()
+                lifetime.reset(close=False)
+        lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
     def _sender(self, destination: Destination) -> Sender:
         host = self.hosts[destination.name]
@@ -251,8 +226,7 @@ class Stage:
     def launch(self) -> None:
         """A new process, which knows nothing of the one before."""
         self._launches += 1
-        _forget_everything()
-        local._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
+        lifetime.reset(close=False)
         self.group = Group(f"process {self._launches}")
         self.simulation.spawn(self._main, "main", self.group)
 
@@ -308,12 +282,3 @@ def _with_events(kind: type, threads: FakeThreading) -> type:
                     setattr(self, name, threads.Event())
 
     return OfSimulation
-
-
-def _forget_everything() -> None:
-    for container, initial in _STATE:
-        container.clear()
-        container.extend(initial) if isinstance(container, list) else container.update(initial)
-    for singleton in _SINGLETONS:
-        singleton.__init__()
-    idle_checker._thread = None

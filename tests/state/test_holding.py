@@ -22,9 +22,7 @@ from transforms.state.dead_letters.local import DeadLetterFiles, WriteDeadLetter
 
 @pytest.fixture
 def folder(tmp_path):
-    yield tmp_path / "file" / "dead"
-    files_in(str(tmp_path / "file" / "dead")).close()
-    CIRCUIT_BREAKERS.forget_all()
+    return tmp_path / "file" / "dead"
 
 
 @pytest.fixture

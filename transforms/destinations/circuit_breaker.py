@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 
 from transforms.coders import Stream
 from transforms.errors import FatalError
+from transforms.process.lifetime import per_process
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 
@@ -154,15 +155,6 @@ class CircuitBreakers:
                 stream, destination, max(0.0, hold.not_before - now),
             )  # fmt: skip
 
-    def forget_all(self) -> None:
-        """For tests: as in a new process."""
-        with self._lock:
-            self._holds.clear()
-            self._needs.clear()
-            self._probes.clear()
-            self._connected.clear()
-            self._unsure.clear()
-
     def _look(self, stream: Stream, destination: str, hold: _OpenBreaker) -> None:
         try:
             hold.probe()
@@ -186,4 +178,4 @@ class CircuitBreakers:
         hold.looked.set()
 
 
-CIRCUIT_BREAKERS = CircuitBreakers()
+CIRCUIT_BREAKERS = per_process("circuit breakers", CircuitBreakers)

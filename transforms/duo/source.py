@@ -41,6 +41,7 @@ from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import FatalError
 from transforms.process.allocator import give_memory_back
+from transforms.process.lifetime import per_process
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.settings import Account, Reading, Storage
@@ -116,7 +117,7 @@ class DuoCheckpointMarkCoder(coders.Coder):
         return True
 
 
-_coded: dict[Stream, tuple[Cursor, bytes]] = {}
+_coded: dict[Stream, tuple[Cursor, bytes]] = per_process("encoded cursors", dict)
 
 
 @dataclass(frozen=True)
@@ -308,9 +309,9 @@ class SplitAndAnnounce(SplitPages):
             CIRCUIT_BREAKERS.needs(stream, self._destinations.get(stream.account, ()))
 
 
-_announced: dict[str, dict[Stream, DuoLogSource]] = {}
-_said: dict[Stream, str] = {}
-_lock = threading.Lock()
+_announced: dict[str, dict[Stream, DuoLogSource]] = per_process("announced sources", dict)
+_said: dict[Stream, str] = per_process("what sources said", dict)
+_lock = per_process("lock of the sources", threading.Lock)
 
 
 def _as_announced(source: DuoLogSource) -> DuoLogSource | None:

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transforms.coders import Stream
+from transforms.process.lifetime import per_process
 from transforms.settings import Destination
 
 Waiting = Callable[[Destination, float], list[Stream]]
@@ -150,4 +151,4 @@ def _nobody_waits(destination: Destination, longer_than_secs: float) -> list[Str
     return []
 
 
-SLOTS = PassSlots()
+SLOTS = per_process("pass slots", PassSlots)

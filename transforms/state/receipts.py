@@ -22,6 +22,7 @@ from itertools import chain
 from typing import Protocol
 
 from transforms.errors import DuoLogSyncError
+from transforms.process.lifetime import per_process
 from transforms.records import Stream
 from transforms.state.cursor import Cursor
 
@@ -131,11 +132,6 @@ class Receipts:
         if trouble is not None:
             raise trouble
 
-    def clear(self) -> None:
-        """As in a new process. Not while a bundle is at work: its cursor would pass for safe."""
-        with self._lock:
-            self._accounts.clear()
-
 
 def _key(stream: Stream) -> tuple[str, str]:
     return stream.account, stream.log_type
@@ -159,4 +155,4 @@ def _thin_out(account: _Account) -> None:
     account.waiting = kept
 
 
-RECEIPTS = Receipts()
+RECEIPTS = per_process("receipts", Receipts)
