@@ -40,7 +40,7 @@ class Insistence:
         self._told_at = 0.0
 
     def until_done(self, attempt: Callable[[], None], timeout_secs: float | None = None) -> None:
-        """Repeats the attempt, with pauses that grow, for as long as it raises RetryLater. See the module."""
+        """Repeats the attempt, with pauses by the retry policy, for as long as it raises RetryLater. See the module."""
         try:
             attempt()
         except RetryLater as error:
