@@ -30,6 +30,7 @@ from transforms.duo.position.initial import initial_cursor
 from transforms.duo.source import Passes
 from transforms.errors import FatalError, RetryLater, Stopping
 from transforms.process import threads
+from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
@@ -57,8 +58,8 @@ class StreamRunner:
         self.destinations = tuple(destination.name for destination in self._job.destinations)
         self._account = account
         self._log_type = log_type
-        self._store_trouble: str | None = None
-        self._told_caught_up = False
+        self._store_trouble = LogOnce()
+        self._caught_up = LogOnce()
         self._backoff = Backoff(_RETRY)
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
@@ -201,8 +202,7 @@ class StreamRunner:
         cursor = feed.settled_cursor
         if cursor is None:
             return
-        if feed.caught_up and not self._told_caught_up:
-            self._told_caught_up = True
+        if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %d events in this run; it looks again every %g s.",
                 self.stream, feed.counts["rows"], self._job.reading.poll_interval_secs,
@@ -212,14 +212,13 @@ class StreamRunner:
         try:
             if store.commit(self.stream, cursor, safe=safe):
                 feed.settle(cursor)
-            self._store_trouble = None
+            self._store_trouble.over()
         except OSError as error:
-            if str(error) != self._store_trouble:
+            if self._store_trouble.due(str(error)) is not None:
                 _LOGGER.error(
                     "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
                     "until it can.", self.stream, error.strerror,
                 )  # fmt: skip
-            self._store_trouble = str(error)
             time.sleep(_IDLE_TICK_SECS)
 
 

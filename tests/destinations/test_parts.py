@@ -7,11 +7,12 @@ import time
 
 import pytest
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
 from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.framing import FRAMINGS
@@ -194,8 +195,8 @@ def test_close_all_hands_over_what_may_be_unread():
 
 def run(sink: SendToDestination, elements) -> list[TaggedOutput]:
     sink.start_bundle()
-    out = [o for element in elements for o in sink.process(element) or ()]
-    return [*out, *sink.finish_bundle()]
+    sink.process_batch(MessageBatch.of(FormattedEvent(*element) for element in elements), Timestamp(0))
+    return list(sink.finish_bundle())
 
 
 def test_a_bundle_of_several_streams_is_confirmed_for_each():

@@ -3,56 +3,63 @@
 Place in the flow: format → **SendToDestination** → dead letters of what can never be delivered. Read, format and send are
 fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
-Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
-``DEAD`` holds a ``DeadLetter`` per event that the destination rejected. finish_bundle() returns when every sender that was used
-has confirmed; the letters leave it then, so that they are kept before the bundle is finished. Until then the events of a bundle
-are held, as references. Where nobody else looks after idle connections, ``caretaker_dir`` says where dead letters of theirs go.
-The pickled DoFn holds settings and references to secrets, no connection and no secret.
+Contract: elements are ``FormattedEvent``, and come in batches. The main output is empty; the output ``DEAD`` holds a
+``DeadLetter`` per event that the destination rejected, with the event's timestamp, in the global window. finish_bundle()
+returns when every sender that was used has confirmed; the letters leave it then, so they are kept before the bundle is
+finished. Until then the rows of a bundle are held, as references. Where nobody else looks after idle connections,
+``caretaker_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection
+and no secret.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
 from transforms.destinations import TRANSPORTS, Rejection, pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
 from transforms.process.shutdown import FAILURES
+from transforms.records import FormattedPage
 from transforms.settings import Destination
-from transforms.state.dead_letters.local import DEAD, DeadLetter, dead_letter
+from transforms.state.dead_letters.local import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"
-_NOTHING: tuple[TaggedOutput, ...] = ()
-_BATCH_MESSAGES = 500
 
 
-class _Sending:
+@dataclass
+class _Delivery:
     """What a bundle sends of one stream.
 
     Attributes:
-      events: all of them, in the order of their messages; sizes: of their messages.
-      waiting: messages that the sender does not have yet.
-      reconnects: how often the sender had connected again before this bundle.
+      rows: the event of each message; timestamps: of those; sizes: of the messages, in bytes.
     """
 
-    def __init__(self, stream: Stream, lease: Lease) -> None:
-        self.stream = stream
-        self.lease = lease
-        self.events: list[DuoEvent] = []
-        self.sizes = array("Q")
-        self.waiting: list[bytes] = []
-        self.reconnects = lease.sender.reconnects
+    lease: Lease
+    reconnects_before: int
+    rows: list[bytes] = field(default_factory=list)
+    timestamps: list[Timestamp] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def send(self, page: FormattedPage, timestamp: Timestamp) -> None:
+        self.rows += page.rows
+        self.timestamps += [timestamp] * len(page.rows)
+        self.sizes.extend(map(len, page.messages))
+        self.lease.send(page.messages)
 
 
 class SendToDestination(beam.DoFn):
@@ -65,8 +72,8 @@ class SendToDestination(beam.DoFn):
         self._clear()
 
     def _clear(self) -> None:
-        self._sendings: dict[Stream, _Sending] = {}
-        self._now: _Sending | None = None
+        self._deliveries: dict[Stream, _Delivery] = {}
+        self._counts: Counter[str] = Counter()
 
     def setup(self) -> None:
         if self._caretaker_dir is not None:
@@ -76,46 +83,45 @@ class SendToDestination(beam.DoFn):
     def start_bundle(self) -> None:
         self._clear()
 
-    def process(self, element: tuple[DuoEvent, bytes]) -> Sequence[TaggedOutput]:
-        event, message = element
-        sending = self._now
-        # The events of a page share one Stream object, so a glance is enough; a lookup compares by value.
-        if sending is None or event.stream is not sending.stream:
-            sending = self._now = self._sending(event.stream)
-        sending.events.append(event)
-        sending.waiting.append(message)
-        if len(sending.waiting) >= _BATCH_MESSAGES:
-            self._send(sending)
-        return _NOTHING
+    def process(self, element: FormattedEvent, timestamp: Any = beam.DoFn.TimestampParam) -> None:
+        self.process_batch(MessageBatch.of([element]), timestamp)
 
-    def finish_bundle(self) -> list[TaggedOutput]:
-        dead = [letter for sending in self._sendings.values() for letter in self._finish(sending)]
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: MessageBatch, timestamp: Any = beam.DoFn.TimestampParam) -> None:
+        for page in batch.pages:
+            try:
+                delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
+                delivery.send(page, timestamp)
+            except DuoLogSyncError as error:
+                self._failed(page.stream, error)
+                raise
+
+    def finish_bundle(self) -> Iterator[TaggedOutput]:
+        rejected: list[TaggedOutput] = []
+        for stream, delivery in self._deliveries.items():
+            try:
+                confirmed = delivery.lease.confirm()
+            except DuoLogSyncError as error:
+                self._failed(stream, error)
+                raise
+            rejected += [self._dead(stream, delivery, rejection) for rejection in confirmed.rejected]
+            self._count(delivery, confirmed.rejected)
+            RECEIPTS.confirmed(stream, self._destination.name, confirmed.receipt)
+            pool.done(self._destination, delivery.lease)
+            CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
+        for name, count in self._counts.items():
+            if count:
+                Metrics.counter(NAMESPACE, name).inc(count)
         self._clear()
-        return [TaggedOutput(DEAD, GlobalWindows.windowed_value_at_end_of_window(letter)) for letter in dead]
+        return iter(rejected)
 
-    def _finish(self, sending: _Sending) -> list[DeadLetter]:
-        """Returns when all of it is delivered; a letter for each event that was rejected."""
-        self._send(sending)
-        stream, lease = sending.stream, sending.lease
-        try:
-            confirmed = lease.confirm()
-        except DuoLogSyncError as error:
-            self._failed(stream, error)
-            raise
-        RECEIPTS.confirmed(stream, self._destination.name, confirmed.receipt)
-        pool.done(self._destination, lease)
-        CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
-        _count(sending, confirmed.rejected)
-        return [dead_letter(sending.events[r.index], self._destination, r.reason, r.detail) for r in confirmed.rejected]
+    def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
+        return MessageBatch
 
-    def _send(self, sending: _Sending) -> None:
-        messages, sending.waiting = sending.waiting, []
-        sending.sizes.extend(map(len, messages))
-        try:
-            sending.lease.send(messages)
-        except DuoLogSyncError as error:
-            self._failed(sending.stream, error)
-            raise
+    def _begin(self, stream: Stream) -> _Delivery:
+        lease = pool.begin(self._destination, stream)
+        delivery = self._deliveries[stream] = _Delivery(lease, lease.sender.reconnects)
+        return delivery
 
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
         if isinstance(error, BundleReplaced):
@@ -132,26 +138,14 @@ class SendToDestination(beam.DoFn):
         finally:
             sender.close(0.0)
 
-    def _sending(self, stream: Stream) -> _Sending:
-        if stream not in self._sendings:
-            try:
-                lease = pool.begin(self._destination, stream)
-            except DuoLogSyncError as error:
-                self._failed(stream, error)
-                raise
-            self._sendings[stream] = _Sending(stream, lease)
-        return self._sendings[stream]
+    def _dead(self, stream: Stream, delivery: _Delivery, rejection: Rejection) -> TaggedOutput:
+        event = DuoEvent(stream, delivery.rows[rejection.index])
+        letter = dead_letter(event, self._destination, rejection.reason, rejection.detail)
+        return TaggedOutput(DEAD, WindowedValue(letter, delivery.timestamps[rejection.index], (GlobalWindow(),)))
 
-
-def _count(sending: _Sending, rejected: Sequence[Rejection]) -> None:
-    """Counters are updated once per bundle: one update costs more than sending a message."""
-    _add("sent", len(sending.events) - len(rejected))
-    _add("sent_bytes", sum(sending.sizes) - sum(sending.sizes[rejection.index] for rejection in rejected))
-    _add("reconnects", sending.lease.sender.reconnects - sending.reconnects)
-    for reason, count in Counter(rejection.reason for rejection in rejected).items():
-        _add(f"dropped_{reason}", count)
-
-
-def _add(name: str, count: int) -> None:
-    if count:
-        Metrics.counter(NAMESPACE, name).inc(count)
+    def _count(self, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:
+        self._counts["sent"] += len(delivery.sizes) - len(rejected)
+        self._counts["sent_bytes"] += sum(delivery.sizes) - sum(delivery.sizes[each.index] for each in rejected)
+        self._counts["reconnects"] += delivery.lease.sender.reconnects - delivery.reconnects_before
+        for each in rejected:
+            self._counts[f"dropped_{each.reason}"] += 1
