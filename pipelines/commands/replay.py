@@ -140,7 +140,8 @@ class _Replay:
             by_destination.setdefault(destination, []).append(letter)
         for destination, those in by_destination.items():
             again += self._send_to(destination, those)
-        self.counts[_AGAIN] += len(again)
+        if again:
+            self.counts[_AGAIN] += len(again)
         return again
 
     def _send_to(self, destination: Destination, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
