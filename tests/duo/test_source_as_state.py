@@ -239,7 +239,7 @@ def test_each_failed_bundle_holds_the_stream_for_longer(endless):
         CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
     (first,) = CIRCUIT_BREAKERS._holds[endless.stream].values()
 
-    assert first.failures == 3
+    assert first.backoff.failures == 3
     assert not first.released
 
 
