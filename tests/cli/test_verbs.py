@@ -19,9 +19,10 @@ from tests.destinations import toy
 from transforms.coders import Stream
 from transforms.destinations import TRANSPORTS
 from transforms.formats import FORMATS
-from transforms.state.checkpoints.local import store_at
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
-from transforms.state.dead_letters.local import DeadLetter, files_in, read_dead_letters
+from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
+from transforms.state.dead_letters.write import files_in
 
 
 def run(*words: object) -> int:

@@ -11,7 +11,8 @@ from tests.pipeline.test_local_run import RunningJob
 from transforms import destinations
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
-from transforms.state.dead_letters.local import files_in, read_dead_letters
+from transforms.state.dead_letters.letter import read_dead_letters
+from transforms.state.dead_letters.write import files_in
 
 EVENTS = 2_500
 

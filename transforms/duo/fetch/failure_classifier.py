@@ -56,13 +56,13 @@ class FailureClassifier:
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def failed(self, error: Exception) -> float:
-        """A call failed: how long to leave the stream alone."""
+    def failed(self, error: Exception, *, told: bool = False) -> float:
+        """A call failed: how long to leave the stream alone. ``told``: another feed of the stream made it, and said so."""
         own_wait_secs = self._backoff.failed(error.wait_secs if isinstance(error, RetryLater) else None)
         self._refusals += isinstance(error, BadCredentials)
         kind, wait_secs = self._sort(error, own_wait_secs)
         self._counts[kind] += 1
-        self._tell(kind, error, wait_secs)
+        self._tell(kind, error, wait_secs, told=told)
         return wait_secs
 
     def final(self, error: Exception) -> bool:
@@ -121,8 +121,11 @@ class FailureClassifier:
         self.unexpected(error)
         return "unexpected", own_wait_secs
 
-    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
+    def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
+        if told:
+            self._kind = kind
+            return
         failures = self._backoff.failures
         level = logging.WARNING if self._kind != kind or failures % 20 == 0 else logging.DEBUG
         if kind == "rate_limited" and level == logging.WARNING and failures < 20:
