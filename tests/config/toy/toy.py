@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from transforms import destinations, formats
 from transforms.config_keys import Broken, Doc, FilePath, Ge, Le
-from transforms.destinations import Kind
-from transforms.errors import BadDestination, Undeliverable
+from transforms.destinations import Confirmation, Kind, Rejection
+from transforms.errors import BadDestination
 from transforms.formats import FormatKind
 from transforms.records import DuoEvent, Stream
 from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, FormatOptions, KindSettings
-from transforms.state.receipts import READ_AT_ONCE, Receipt
+from transforms.state.receipts import READ_AT_ONCE
 
 
 def register() -> None:
@@ -84,16 +84,19 @@ class SpoolSender:
     def begin(self, owner: Stream | None = None) -> None:
         self._messages = []
 
-    def send(self, message: bytes) -> None:
-        if len(message) > self._most_bytes:
-            raise Undeliverable(f"{self._name} takes {self._most_bytes} bytes.", reason="oversize")
-        self._messages.append(message)
+    def send(self, messages: Sequence[bytes]) -> None:
+        self._messages += messages
 
-    def confirm(self) -> Receipt:
+    def confirm(self) -> Confirmation:
         key = self._settings.signing_key.resolve().encode()
+        rejected = []
         with Path(self._settings.path).open("ab") as spool:
-            spool.writelines(b"%b %b\n" % (signature(key, message), message) for message in self._messages)
-        return READ_AT_ONCE
+            for index, message in enumerate(self._messages):
+                if len(message) > self._most_bytes:
+                    rejected.append(Rejection(index, "oversize", f"{self._name} takes {self._most_bytes} bytes."))
+                else:
+                    spool.write(b"%b %b\n" % (signature(key, message), message))
+        return Confirmation(READ_AT_ONCE, tuple(rejected))
 
     def check(self) -> None:
         pass
