@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from transforms.events import Stream
 
 _SURVIVALS_NEEDED = 2
+_DOUBTS_AT_MOST = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +28,7 @@ class Block:
       begun: its writing has begun on some connection.
       confirmed_at: when it was last confirmed.
       survivals: connections that lived on for long enough after it was confirmed on them, and were reset then.
+      doubts: times that it is sent again because of a receiver's own goodbye soon after it was confirmed.
     """
 
     frames: bytes
@@ -36,6 +38,7 @@ class Block:
     begun: bool = False
     confirmed_at: float = 0.0
     survivals: int = 0
+    doubts: int = 0
 
 
 class ReplayBuffer:
@@ -95,3 +98,20 @@ def parted_by_chances(blocks: Iterable[Block], now: float, read_within_secs: flo
         block.survivals += now - block.confirmed_at >= read_within_secs
         (again if block.survivals < _SURVIVALS_NEEDED else given_up).append(block)
     return again, given_up
+
+
+def parted_by_doubt(blocks: Iterable[Block], goodbye_at: float, doubt_secs: float) -> tuple[list[Block], list[Block]]:
+    """Blocks that are to be written again after a receiver's own goodbye over TLS, and those that count as read.
+
+    Its TLS library may read what is left in the kernel and throw it away before it closes, and then no reset tells of it. An
+    rsyslog that is shut down does so with one TLS record, up to 16 KiB (``SSL_read`` after ``SSL_shutdown``). From outside that
+    looks like an end after all was read. So what lay there only for a moment is sent again, but only so often: some receivers
+    end each connection themselves soon after they have read it.
+    """
+    again: list[Block] = []
+    read: list[Block] = []
+    for block in blocks:
+        doubted = block.doubts < _DOUBTS_AT_MOST and goodbye_at - block.confirmed_at < doubt_secs
+        block.doubts += doubted
+        (again if doubted else read).append(block)
+    return again, read
