@@ -20,7 +20,7 @@ setup(
     install_requires=[
         # Exactly this: the unbounded source API is experimental, and the runners must be of the same version.
         "apache-beam==2.77.0",
-        # Signs and speaks to Duo. The private names that transforms.duo.client relies on are covered by a test.
+        # Signs and speaks to Duo. The private names that transforms.duo.client.client relies on are covered by a test.
         "duo_client==5.7.0",
         # Dead letters and archives.
         "fastavro>=1.9",

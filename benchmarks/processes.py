@@ -61,7 +61,7 @@ class Duo:
 
     @property
     def skey_file(self) -> Path:
-        """Holds the key that requests are signed with."""
+        """CircuitBreakers the key that requests are signed with."""
         return self.folder / "skey"
 
 

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from pipelines.demo.certificates import ServerFiles, make_certificates
 from pipelines.demo.simulator import DuoSimulator, RateLimit
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
+from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+from transforms.state.cursor import Cursor
 
 _ROWS_PER_PAGE = 5
 _LEARNING_SECS = 120.0

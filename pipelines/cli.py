@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return exit_codes.OK
     except Exception:
-        logging.getLogger(__name__).exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
+        logger = logging.getLogger("duologsync.program")
+        logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
         return exit_codes.INTERNAL
 
 

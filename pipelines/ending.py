@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from transforms.destinations import registry
+from transforms.destinations import pool
 from transforms.errors import DuoLogSyncError
-from transforms.lifecycle import STOP
-from transforms.receipts import RECEIPTS
+from transforms.process.shutdown import STOP
+from transforms.state.receipts import RECEIPTS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.program")
 _LONGEST_SECS = 12.0  # a goodbye of the receiver's own is watched for ten
 
 
@@ -22,7 +22,7 @@ def close_destinations() -> bool:
 
     What they were not seen to read stays behind the safe position of its stream: the next start sends it again.
     """
-    unread = registry.close_all(min(_LONGEST_SECS, STOP.left_secs + 1.0))
+    unread = pool.close_all(min(_LONGEST_SECS, STOP.left_secs + 1.0))
     try:
         RECEIPTS.keep_safe()
     except (OSError, DuoLogSyncError) as error:

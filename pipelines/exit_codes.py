@@ -1,6 +1,6 @@
 """What the program's exit code says. Supervisors and scripts rely on these numbers: they are never reused."""
 
-from transforms.errors import DuoLogSyncError, StreamUnavailable, WontHeal
+from transforms.errors import DuoLogSyncError, FatalError, StreamUnavailable
 
 OK = 0
 INTERNAL = 1  # a bug of ours, or a runner refused or ended the job; the log says what is known
@@ -13,4 +13,4 @@ UNREACHABLE = 6  # Duo or the job server cannot be asked for now; a run on this 
 
 def for_refusal(error: DuoLogSyncError) -> int:
     """The code where Duo could not be asked for something: waiting may help, or only other keys."""
-    return CREDENTIALS if isinstance(error, (WontHeal, StreamUnavailable)) else UNREACHABLE
+    return CREDENTIALS if isinstance(error, (FatalError, StreamUnavailable)) else UNREACHABLE

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import apache_beam as beam
 
-from transforms.dead_letters import DEAD, WriteDeadLetters
 from transforms.destinations.sink import SendToDestination
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes, SplitAndAnnounce
 from transforms.formats.apply import FormatEvents
 from transforms.settings import Account, Destination, Job
+from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
 
 # A bundle is what is sent before its delivery is confirmed and committed, and what can repeat after a crash: a few pages are
 # enough to keep the connection busy while the confirmation of the last one comes in.

@@ -1,9 +1,9 @@
 """Logging of the program's own life (never of events): readable lines on a terminal, one JSON object per line elsewhere.
 
 Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones,
-mode 600), and nothing that somebody else put in its place is written to (``transforms.files``). Whatever a message holds, it
-makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing and ends in no
-traceback: the log file's trouble is told on stderr once a minute.
+mode 600), and nothing that somebody else put in its place is written to (``transforms.process.files``). Whatever a message
+holds, it makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing
+and ends in no traceback: the log file's trouble is told on stderr once a minute.
 
 Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Beam logs every error of a
 step with its traceback; where the error is one that we raise on purpose (``transforms.errors``), it is a warning in words: what
@@ -26,12 +26,12 @@ from typing_extensions import override
 
 from pipelines.printable import printable, printable_lines
 from transforms.errors import DuoLogSyncError
-from transforms.files import open_own
+from transforms.process.files import open_own
+from transforms.process.log_once import REMIND_SECS, LogOnce
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.program")
 _FILE_BYTES = 10_000_000
 _FILES = 5
-_REMIND_SECS = 60.0
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
@@ -82,7 +82,8 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
     """A rotating file that only its owner may read: messages name accounts, hosts and files."""
 
     def __init__(self, path: str) -> None:
-        self._told_at = self._tried_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._trouble = LogOnce(REMIND_SECS)
         super().__init__(path, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> Any:
@@ -91,7 +92,7 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
 
     @override
     def shouldRollover(self, record: logging.LogRecord) -> int:
-        return super().shouldRollover(record) if time.monotonic() - self._tried_at >= _REMIND_SECS else 0
+        return super().shouldRollover(record) if time.monotonic() - self._tried_at >= REMIND_SECS else 0
 
     @override
     def doRollover(self) -> None:
@@ -107,9 +108,7 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
         self._tell(sys.exc_info()[1])
 
     def _tell(self, error: BaseException | None) -> None:
-        now = time.monotonic()
-        if now - self._told_at >= _REMIND_SECS:
-            self._told_at = now  # before: what is said now comes here as well
+        if self._trouble.due() is not None:  # what is said now comes here as well
             cause = getattr(error, "strerror", None) or error
             _LOGGER.error("The log file %s cannot be written as it should be: %s.", self.baseFilename, cause)
 

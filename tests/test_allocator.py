@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-from transforms.allocator import give_memory_back
+from transforms.process.allocator import give_memory_back
 
 PROGRAM = """
 from pathlib import Path
-from transforms.allocator import give_memory_back
+from transforms.process.allocator import give_memory_back
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

@@ -7,7 +7,7 @@
     │   └── BundleReplaced   the runner has given this bundle up and begun another one of the same stream: leave it
     ├── StreamUnavailable    this stream only: suspend it and try rarely (403, 404, missing edition)
     ├── Undeliverable        this event only: to the dead letters with its reason, and go on
-    ├── WontHeal             stop: only a person can mend it, and going on would not help
+    ├── FatalError             stop: only a person can mend it, and going on would not help
     │   ├── BadCredentials   Duo refused the keys
     │   └── BadDestination   a destination that can never be reached as configured (wrong CA, wrong name, plain text)
     └── Stopping             not an error: the program was asked to end and its grace period is over
@@ -70,15 +70,15 @@ class Undeliverable(DuoLogSyncError):
         self.reason = reason
 
 
-class WontHeal(DuoLogSyncError):
+class FatalError(DuoLogSyncError):
     """Only a person can mend this: the program should say so and end with its own exit code."""
 
 
-class BadCredentials(WontHeal):
+class BadCredentials(FatalError):
     """Duo refused the integration key, the secret key or the signature."""
 
 
-class BadDestination(WontHeal):
+class BadDestination(FatalError):
     """The destination answers, but never as configured: wrong CA, wrong name, expired, not TLS, client certificate refused."""
 
 

@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms import descriptors
-from transforms.errors import RetryLater, WontHeal
+from transforms.errors import FatalError, RetryLater
+from transforms.process import descriptors
 
 SCHEMES = ("env", "file", "config", "gcp")
 GCP_SECRET_VERSION = re.compile(r"projects/[a-z0-9.:-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]+|latest)")
@@ -23,7 +23,7 @@ GCP_SECRET_VERSION = re.compile(r"projects/[a-z0-9.:-]{1,63}/secrets/[A-Za-z0-9_
 _GCP_TIMEOUT_SECS = 30.0
 
 
-class SecretUnavailable(WontHeal):
+class SecretUnavailable(FatalError):
     """The place that a reference names holds no secret."""
 
 

@@ -145,7 +145,7 @@ class Destination:
       connect_timeout_secs: for one attempt to connect, the TLS handshake included.
       delivery_timeout_secs: after this long without delivery the bundle fails and is read again; None means wait for ever
         (the local default: a blocked destination holds only its own streams).
-      max_events_per_sec: UDP only: the pace at which this process sends, see ``transforms.destinations.pace``.
+      max_events_per_sec: UDP only: the pace at which this process sends, see ``transforms.destinations.udp.pace``.
     """
 
     name: str

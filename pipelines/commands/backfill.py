@@ -21,8 +21,8 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
 from pipelines.printable import say
-from transforms import threads
-from transforms.files import make_private_directory, open_new, read_own
+from transforms.process import threads
+from transforms.process.files import make_private_directory, open_new, read_own
 from transforms.settings import Job
 
 

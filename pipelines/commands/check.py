@@ -19,14 +19,14 @@ from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
 from pipelines.printable import say
 from transforms.destinations import TRANSPORTS
-from transforms.duo.client import DuoClient
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import USER_AGENT
+from transforms.duo.client.client import DuoClient
+from transforms.duo.fetch.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.windows import Call
+from transforms.duo.position.windows import Call
 from transforms.errors import DuoLogSyncError, RetryLater, StreamUnavailable
-from transforms.files import why_not_writable
+from transforms.process.files import why_not_writable
 from transforms.settings import Account, Destination, Job, Storage
+from transforms.state.cursor import Cursor
 
 _WINDOW_MS = 3_600_000
 _SKEW_WARNING_SECS = 30.0

@@ -17,14 +17,14 @@ from pathlib import Path
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.dead_letters import DeadLetter, failed_again, files_in, read_dead_letters, trouble_with_dead_letters
+from transforms.coders import DuoEvent
 from transforms.destinations import TRANSPORTS, Sender
 from transforms.errors import DuoLogSyncError, Undeliverable
-from transforms.events import DuoEvent
 from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.settings import Destination, Job
+from transforms.state.dead_letters.local import DeadLetter, failed_again, files_in, read_dead_letters, trouble_with_dead_letters
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.commands")
 _CLOSE_SECS = 10.0
 _TAKEN = ".replaying"
 _AGAIN = "undeliverable again"

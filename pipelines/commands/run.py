@@ -8,9 +8,9 @@ import logging
 from pipelines import __version__, exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
-from transforms.files import Unsafe
+from transforms.process.files import Unsafe
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.commands")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)
     if arguments.beam_flags:
         with importing():
-            from pipelines.launch import launch  # local runs need none of it
+            from pipelines.runners.launch import launch  # local runs need none of it
         return launch(loaded.job, arguments.beam_flags, grace_secs=arguments.grace_secs)
     with importing():
         from pipelines.local.supervisor import run_local  # Beam takes its time to load; config errors come first

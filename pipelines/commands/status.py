@@ -1,6 +1,6 @@
 """``duologsync status CONFIG``: how far every stream has been delivered, read from the checkpoint store. Touches nothing.
 
-Below a stream stand the stretches in which Duo counted more events than it gave (``transforms.duo.gaps``).
+Below a stream stand the stretches in which Duo counted more events than it gave (``transforms.duo.position.gaps``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import datetime, timezone
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.checkpoint_records import Record
-from transforms.checkpoints import store_at
-from transforms.duo.cursor import Cursor, Gap
+from transforms.state.checkpoints.local import store_at
+from transforms.state.checkpoints.record import Record
+from transforms.state.cursor import Cursor, Gap
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,8 +19,8 @@ from pipelines.config.dls_model import DlsFile
 from pipelines.config.explain import validated
 from pipelines.config.own_model import OwnFile
 from pipelines.config.problems import ConfigProblems, Findings, KeyPath, Notice, Problem, in_order
-from pipelines.config.reading import read
 from pipelines.config.references import Surroundings, default_state_dir
+from pipelines.config.yaml_file import read
 from transforms.settings import Job
 
 Dialect = Literal["duologsync-1.0.0", "own"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from transforms.errors import WontHeal
+from transforms.errors import FatalError
 
 KeyPath = tuple[str | int, ...]
 
@@ -68,7 +68,7 @@ class Notice(Finding):
 F = TypeVar("F", bound=Finding)
 
 
-class ConfigProblems(WontHeal):
+class ConfigProblems(FatalError):
     """The configuration cannot be used; ``problems`` says everything that is wrong with it."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

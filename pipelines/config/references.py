@@ -1,4 +1,4 @@
-"""Turns what the file says about secrets and paths into references and absolute paths.
+"""Fairness what the file says about secrets and paths into references and absolute paths.
 
 Place in the flow: ``own`` and ``incumbent`` use it while they build a Job.
 

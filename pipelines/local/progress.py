@@ -13,10 +13,10 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 
 from pipelines.printable import printable, say
-from transforms.checkpoints import CheckpointStore
-from transforms.duo.cursor import Cursor
-from transforms.events import Stream
+from transforms.coders import Stream
 from transforms.settings import Job
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
 
 _LINE_SECS = 10.0
 _BAR_SECS = 1.0

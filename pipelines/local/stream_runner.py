@@ -24,21 +24,22 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from pipelines.graph import build, one_stream
-from transforms import threads
-from transforms.checkpoints import store_at
-from transforms.dead_letters import keep_unread
-from transforms.destinations import registry
-from transforms.duo.feed import PageFeed, stream_of
-from transforms.duo.feed_registry import close_feed, feed_of
-from transforms.duo.initial import initial_cursor
+from transforms.destinations import pool
+from transforms.duo.fetch.feed import PageFeed, stream_of
+from transforms.duo.fetch.feed_registry import close_feed, feed_of
+from transforms.duo.position.initial import initial_cursor
 from transforms.duo.source import Passes
-from transforms.errors import RetryLater, Stopping, WontHeal
-from transforms.lifecycle import FAILURES, STOP
-from transforms.pass_slots import SLOTS
-from transforms.receipts import RECEIPTS
+from transforms.errors import FatalError, RetryLater, Stopping
+from transforms.process import threads
+from transforms.process.log_once import LogOnce
+from transforms.process.pass_slots import SLOTS
+from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Account, Job
+from transforms.state.checkpoints.local import store_at
+from transforms.state.dead_letters.local import keep_unread
+from transforms.state.receipts import RECEIPTS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.local")
 _IDLE_TICK_SECS = 1.0
 _SUSPENDED_SECS = 300.0
 _LONGEST_BACKOFF_SECS = 60.0
@@ -50,15 +51,15 @@ class StreamRunner:
 
     def __init__(self, job: Job, account: Account, log_type: str) -> None:
         self.stream = stream_of(account, log_type)
-        self.fatal: WontHeal | None = None
+        self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
         self._job = one_stream(job, account, log_type)
         self.destinations = tuple(destination.name for destination in self._job.destinations)
         self._account = account
         self._log_type = log_type
-        self._store_trouble: str | None = None
-        self._told_caught_up = False
+        self._store_trouble = LogOnce()
+        self._caught_up = LogOnce()
         self._failures = 0
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
@@ -87,7 +88,7 @@ class StreamRunner:
             while not STOP.requested and not self.done:
                 try:
                     self._work()
-                except WontHeal as error:
+                except FatalError as error:
                     self._suspend(error)
                 except (RetryLater, OSError) as error:  # the checkpoint store cannot be asked or written now
                     self._handle_failure(error)
@@ -107,7 +108,7 @@ class StreamRunner:
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
-        feed = feed_of(self._account, self._log_type, self._job.reading)
+        feed = feed_of(self._account, self._log_type, self._job.reading, "")
         feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
         while not STOP.requested and not self.done:
             if self._finishing:
@@ -123,12 +124,12 @@ class StreamRunner:
     def _report(self) -> None:
         """One line about what was read, what Duo counted, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = feed_of(self._account, self._log_type, self._job.reading).counts
+        counts = feed_of(self._account, self._log_type, self._job.reading, "").counts
         if counts:
             told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
             _LOGGER.info("%s since the start: %s.", self.stream, told)
 
-    def _suspend(self, error: WontHeal) -> None:
+    def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
         if str(error) != str(self.fatal):
             _LOGGER.error("%s is suspended: %s", self.stream, error)
@@ -139,7 +140,7 @@ class StreamRunner:
 
     def _rest(self, secs: float) -> None:
         """Waits, unless the program or this stream is asked to end. Others may have the room of what is in hand meanwhile."""
-        feed = feed_of(self._account, self._log_type, self._job.reading)
+        feed = feed_of(self._account, self._log_type, self._job.reading, "")
         held = feed.ready
         end = time.monotonic() + secs
         while not self._finishing and (left_secs := end - time.monotonic()) > 0:
@@ -150,13 +151,13 @@ class StreamRunner:
 
     def _let_go(self) -> None:
         """Nobody reads this stream any more: its feed ends."""
-        close_feed(self._account, self._log_type, self._job.reading)
-        registry.leave(self.stream)
+        close_feed(self._account, self._log_type, self._job.reading, "")
+        pool.leave(self.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
         """Waits until not too many others are in a pass, then runs one."""
         with SLOTS.slot(
-            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, shut_out=lambda: feed.hold(True)
+            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, blocked=lambda: feed.hold(True)
         ) as granted:
             feed.hold(False)
             # While shut out, the pages may have been let go.
@@ -181,28 +182,27 @@ class StreamRunner:
 
     def _handle_failure(self, error: Exception) -> None:
         """Back-off before the next pass, which begins again behind the last delivered bundle."""
-        if isinstance(error, (WontHeal, Stopping)):
+        if isinstance(error, (FatalError, Stopping)):
             raise error
         self._failures += 1
         wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
-            self.stream, wait_secs, _first_line(error),
+            self.stream, wait_secs, _last_line(error),
         )  # fmt: skip
         self._rest(wait_secs)
         # What was handed out and failed is due again, also where nothing new comes.
-        feed_of(self._account, self._log_type, self._job.reading).rewind()
+        feed_of(self._account, self._log_type, self._job.reading, "").rewind()
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
         self.fatal = None
-        registry.check(self.stream)
-        registry.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
+        pool.check(self.stream)
+        pool.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
         cursor = feed.settled_cursor
         if cursor is None:
             return
-        if feed.caught_up and not self._told_caught_up:
-            self._told_caught_up = True
+        if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %d events in this run; it looks again every %g s.",
                 self.stream, feed.counts["rows"], self._job.reading.poll_interval_secs,
@@ -212,14 +212,13 @@ class StreamRunner:
         try:
             if store.commit(self.stream, cursor, safe=safe):
                 feed.settle(cursor)
-            self._store_trouble = None
+            self._store_trouble.over()
         except OSError as error:
-            if str(error) != self._store_trouble:
+            if self._store_trouble.due(str(error)) is not None:
                 _LOGGER.error(
                     "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
                     "until it can.", self.stream, error.strerror,
                 )  # fmt: skip
-            self._store_trouble = str(error)
             time.sleep(_IDLE_TICK_SECS)
 
 
@@ -228,7 +227,7 @@ def _options() -> PipelineOptions:
     return PipelineOptions(["--no_save_main_session"])
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     # Beam hands over a traceback as text: its last line is the error itself.
     return lines[-1].strip() if lines else type(error).__name__

@@ -20,24 +20,24 @@ from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
-from transforms import descriptors, threads
-from transforms.checkpoints import StoreInUse, StoreUnusable, store_at
-from transforms.dead_letters import trouble_with_dead_letters
-from transforms.destinations import TRANSPORTS, registry
-from transforms.duo.budgets import BUDGETS
-from transforms.duo.connections import CONNECTIONS
-from transforms.duo.feed import stream_of
-from transforms.duo.feed_registry import close_feeds
-from transforms.duo.prefetch import READ_AHEAD
-from transforms.errors import BadCredentials, BadDestination, RetryLater, WontHeal
-from transforms.files import Unsafe
-from transforms.lifecycle import STOP
-from transforms.pass_slots import SLOTS
-from transforms.receipts import RECEIPTS
+from transforms.destinations import TRANSPORTS, pool
+from transforms.duo.client.connections import CONNECTIONS
+from transforms.duo.fetch.feed import stream_of
+from transforms.duo.fetch.feed_registry import close_feeds
+from transforms.duo.fetch.read_ahead import READ_AHEAD
+from transforms.duo.rate_limit.budgets import BUDGETS
+from transforms.errors import BadCredentials, BadDestination, FatalError, RetryLater
+from transforms.process import descriptors, threads
+from transforms.process.files import Unsafe
+from transforms.process.log_once import LogOnce
+from transforms.process.pass_slots import SLOTS
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
+from transforms.state.checkpoints.local import StoreInUse, StoreUnusable, store_at
+from transforms.state.dead_letters.local import trouble_with_dead_letters
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.local")
 GRACE_SECS = 30.0
 # So many streams run as if each were alone. Of more, not all need a pass or pages at the same time, and memory would show it.
 _FEW_STREAMS = 8
@@ -63,7 +63,6 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
             "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
-    RECEIPTS.clear()  # of an earlier run in this process, whose senders are no more
     end_bundles_at_once()
     descriptors.raise_limit()
     CONNECTIONS.most = descriptors.left_for_duo()
@@ -88,12 +87,13 @@ class _Supervisor:
         self._runners: list[StreamRunner] = []
         self._parents: list[Children] = []
         self._parent_threads: list[threading.Thread] = []
-        self._bad_destinations: dict[str, WontHeal] = {}
+        self._bad_destinations: dict[str, FatalError] = {}
         self._begun: set[str] = set()
         self._mutex = threading.Lock()
         self._all_read = True
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
-        self._told_of_descriptors = False
+        self._few_connections = LogOnce()
+        self._threads_missing = LogOnce()
 
     def start(self) -> None:
         for destination in self._job.destinations:
@@ -159,13 +159,13 @@ class _Supervisor:
             sender.test_connection()
         except RetryLater:
             pass  # away for now: the streams wait for it
-        except WontHeal as error:
+        except FatalError as error:
             self._bad_destinations[destination.name] = error
             _LOGGER.error("%s", error)
         finally:
             sender.close(0.0)
 
-    def _cause_to_stop(self, runner: StreamRunner) -> WontHeal | None:
+    def _cause_to_stop(self, runner: StreamRunner) -> FatalError | None:
         """Why a stream cannot work until a person mends something; None while it can."""
         if runner.fatal is not None:
             return runner.fatal
@@ -192,9 +192,8 @@ class _Supervisor:
         if start():
             return
         with self._mutex:
-            first = not self._missing
             self._missing.append(start)
-        if first:
+        if self._threads_missing.due() is not None:
             _LOGGER.error("Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
 
     def _start_what_is_missing(self) -> None:
@@ -205,7 +204,7 @@ class _Supervisor:
         still = [start for start in missing if not start()]
         with self._mutex:
             self._missing += still
-        if not still:
+        if not still and self._threads_missing.over() is not None:
             _LOGGER.info("The threads that were missing could be started.")
 
     def _follow_children(self, parent: Account) -> None:
@@ -223,12 +222,12 @@ class _Supervisor:
 
     def _share_room(self) -> None:
         many = len(self._runners) > _FEW_STREAMS
-        SLOTS.waiting = registry.waiting
+        SLOTS.waiting = pool.waiting
         SLOTS.slots = _SLOTS_OF_MANY if many else _FEW_STREAMS
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
-        if CONNECTIONS.most is not None and len(self._runners) > CONNECTIONS.most and not self._told_of_descriptors:
-            self._told_of_descriptors = True
-            _LOGGER.warning("%s", descriptors.advice(len(self._runners), CONNECTIONS.most))
+        most = CONNECTIONS.most
+        if most is not None and len(self._runners) > most and self._few_connections.due() is not None:
+            _LOGGER.warning("%s", descriptors.advice(len(self._runners), most))
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:

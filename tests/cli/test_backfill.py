@@ -65,9 +65,9 @@ def test_a_killed_backfill_goes_on_where_it_was_and_live_checkpoints_stay_as_the
 
 def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, tmp_path):
     """A live copy that holds the lock and stands at a position of hours ago: the backfill makes no call."""
-    from transforms.checkpoints import CheckpointStore
-    from transforms.duo.cursor import Cursor
-    from transforms.events import Stream
+    from transforms.coders import Stream
+    from transforms.state.checkpoints.local import CheckpointStore
+    from transforms.state.cursor import Cursor
 
     simulator.add_backlog("auth", 100, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
     live = CheckpointStore(tmp_path / "checkpoints")

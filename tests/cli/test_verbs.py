@@ -15,11 +15,11 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
-from transforms.checkpoints import store_at
-from transforms.dead_letters import DeadLetter, files_in, read_dead_letters
-from transforms.duo.cursor import Cursor, Gap
-from transforms.events import Stream
+from transforms.coders import Stream
 from transforms.formats import FORMATS
+from transforms.state.checkpoints.local import store_at
+from transforms.state.cursor import Cursor, Gap
+from transforms.state.dead_letters.local import DeadLetter, files_in, read_dead_letters
 
 
 def run(*words: object) -> int:

@@ -12,7 +12,7 @@ from pipelines.config.own_model import DestinationSection, FormatName, LogType, 
 from pipelines.config.sample import sample_yaml
 from pipelines.config.schema import config_schema
 from transforms.destinations import TRANSPORTS
-from transforms.destinations.framing import FRAMINGS
+from transforms.destinations.stream.framing import FRAMINGS
 from transforms.duo.log_types import LOG_TYPES
 from transforms.formats import FORMATS
 

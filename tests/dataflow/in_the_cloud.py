@@ -46,11 +46,11 @@ def state(folder: str) -> dict[str, object]:
     """Commits a cursor and keeps a dead letter in a bucket, and reads both back as another process would."""
     from apache_beam.io.filesystems import FileSystems
 
-    from transforms.checkpoints import store_at
-    from transforms.dead_letters import DeadLetter, files_in
-    from transforms.duo.cursor import Cursor
-    from transforms.events import Stream
-    from transforms.remote_state import RemoteCheckpointStore
+    from transforms.coders import Stream
+    from transforms.state.checkpoints.local import store_at
+    from transforms.state.checkpoints.remote import RemoteCheckpointStore
+    from transforms.state.cursor import Cursor
+    from transforms.state.dead_letters.local import DeadLetter, files_in
 
     stream = Stream("main", "auth", "api-1.duosecurity.com")
     store = store_at(f"{folder}/checkpoints")

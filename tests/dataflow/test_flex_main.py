@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import exit_codes, launch
+from pipelines import exit_codes
 from pipelines.launch_files.dataflow import flex_main
 from pipelines.launch_files.dataflow.flex_main import job_of, main, split
+from pipelines.runners import launch
 from transforms.secrets import SecretRef
 from transforms.settings import Format, Proxy, Storage, SyslogHeader
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pipelines import cli, exit_codes
-from pipelines.dataflow import wrong_on_dataflow
 from pipelines.launch_files.dataflow.flex_main import job_of
+from pipelines.runners.dataflow import wrong_on_dataflow
 from tests.dataflow.test_flex_main import REQUIRED
 from transforms.secrets import SecretRef
 from transforms.settings import Storage

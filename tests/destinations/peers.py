@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from transforms.destinations.patience import Tuning
+from transforms.destinations.retry import Tuning
 from transforms.settings import Destination, Format
 
 FAST = Tuning(backoff_first_secs=0.02, backoff_max_secs=0.1, block_bytes=4096, mend_secs=2.0)

@@ -12,7 +12,7 @@ import contextlib, os, ssl, sys, tempfile, threading
 import trustme
 from pathlib import Path
 from tests.destinations.peers import FAST, destination, deliver, Peer
-from transforms.destinations import tls
+from transforms.destinations.stream import tls
 from transforms.settings import Tls
 
 authority = trustme.CA()

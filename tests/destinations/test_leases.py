@@ -3,13 +3,14 @@
 import threading
 
 import pytest
+from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import Peer, destination, eventually, messages, never_read, read_all
-from transforms.destinations import registry
+from transforms.coders import DuoEvent, FormattedEvent, Stream
+from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import BundleReplaced
-from transforms.events import DuoEvent, Stream
-from transforms.lifecycle import FAILURES
+from transforms.process.shutdown import FAILURES
 
 STREAM = Stream("acme", "auth")
 
@@ -17,9 +18,9 @@ STREAM = Stream("acme", "auth")
 def test_what_a_replaced_bundle_sends_is_refused():
     peer = Peer()
     there = destination(peer.port)
-    old = registry.begin(there, STREAM)
+    old = pool.begin(there, STREAM)
     old.send(b"old 1")
-    new = registry.begin(there, STREAM)
+    new = pool.begin(there, STREAM)
     new.send(b"new 1")
     with pytest.raises(BundleReplaced):
         old.send(b"old 2")
@@ -32,16 +33,16 @@ def test_what_a_replaced_bundle_sends_is_refused():
 
 def test_a_replaced_bundle_does_not_free_its_successors_sender():
     there = destination(1)
-    old = registry.begin(there, STREAM)
-    new = registry.begin(there, STREAM)
-    registry.done(there, old)
-    assert registry.begin(there, Stream("acme", "other")).sender is not new.sender
+    old = pool.begin(there, STREAM)
+    new = pool.begin(there, STREAM)
+    pool.done(there, old)
+    assert pool.begin(there, Stream("acme", "other")).sender is not new.sender
 
 
 def test_a_bundle_that_waits_for_the_destination_makes_way_at_once():
     peer = Peer(never_read, read_all, receive_buffer_bytes=8192)
     there = destination(peer.port)
-    old = registry.begin(there, STREAM)
+    old = pool.begin(there, STREAM)
     ended = []
 
     def wait():
@@ -54,7 +55,7 @@ def test_a_bundle_that_waits_for_the_destination_makes_way_at_once():
     waiting = threading.Thread(target=wait)
     waiting.start()
     eventually(lambda: old.sender.waited_secs > 0.1)
-    began = threading.Thread(target=lambda: registry.begin(there, STREAM))
+    began = threading.Thread(target=lambda: pool.begin(there, STREAM))
     began.start()
     waiting.join(5)
     began.join(5)
@@ -75,7 +76,7 @@ def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is
             sink.start_bundle()
             begun.wait()
             for message in sent[number]:
-                sink.process((DuoEvent(STREAM, b"{}"), message))
+                sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
             sink.finish_bundle()
         except BundleReplaced as error:
             outcomes[number] = error

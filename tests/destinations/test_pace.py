@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.destinations.peers import destination
-from transforms.destinations.pace import Pace, pace_of
+from transforms.destinations.udp.pace import Pace, pace_of
 
 # What Linux gives a socket that asks for nothing, less the quarter that it gives back late; and what a datagram costs of it.
 ROOM_BYTES = 212_992 * 3 // 4

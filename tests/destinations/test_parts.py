@@ -7,20 +7,21 @@ import time
 
 import pytest
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
-from transforms.dead_letters import DEAD, DeadLetter
-from transforms.destinations import health, registry
-from transforms.destinations.framing import FRAMINGS
-from transforms.destinations.replay_buffer import Block, ReplayBuffer
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
+from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
+from transforms.destinations.stream.framing import FRAMINGS
+from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer
 from transforms.errors import DeliveryTimeout
-from transforms.events import DuoEvent, Stream
-from transforms.lifecycle import FAILURES
+from transforms.process.shutdown import FAILURES
 from transforms.secrets import SecretRef
 from transforms.settings import Tls
+from transforms.state.dead_letters.local import DEAD, DeadLetter
 
 STREAM = Stream("acme", "auth", "api-1.duosecurity.com")
 
@@ -84,7 +85,7 @@ def test_bundles_at_the_same_time_have_senders_of_their_own():
 
     def get(number):
         barrier.wait()
-        found.append(registry.begin(destination(3), Stream("acme", f"log {number}")).sender)
+        found.append(pool.begin(destination(3), Stream("acme", f"log {number}")).sender)
 
     threads = [threading.Thread(target=get, args=(number,)) for number in range(8)]
     [t.start() for t in threads]
@@ -96,29 +97,29 @@ def test_bundles_one_after_another_share_a_sender_whatever_their_stream():
     streams = [Stream("acme", f"log {number}") for number in range(50)]
     found = set()
     for stream in streams:
-        lease = registry.begin(destination(3), stream)
+        lease = pool.begin(destination(3), stream)
         found.add(id(lease.sender))
-        registry.done(destination(3), lease)
+        pool.done(destination(3), lease)
     assert len(found) == 1
-    assert id(registry.begin(destination(4), streams[0]).sender) not in found
+    assert id(pool.begin(destination(4), streams[0]).sender) not in found
 
 
 def test_a_stream_gets_the_sender_that_it_had_last_where_that_is_free():
     one, two = Stream("acme", "one"), Stream("acme", "two")
-    first, second = registry.begin(destination(3), one), registry.begin(destination(3), two)
-    registry.done(destination(3), first)
-    registry.done(destination(3), second)
-    assert registry.begin(destination(3), one).sender is first.sender
-    assert registry.begin(destination(3), two).sender is second.sender
+    first, second = pool.begin(destination(3), one), pool.begin(destination(3), two)
+    pool.done(destination(3), first)
+    pool.done(destination(3), second)
+    assert pool.begin(destination(3), one).sender is first.sender
+    assert pool.begin(destination(3), two).sender is second.sender
 
 
 def test_a_bundle_that_failed_keeps_its_sender_until_its_stream_leaves():
     one, two = Stream("acme", "one"), Stream("acme", "two")
-    failed = registry.begin(destination(3), one).sender
-    assert registry.begin(destination(3), two).sender is not failed
-    assert registry.begin(destination(3), one).sender is failed
-    registry.leave(one)
-    assert registry.begin(destination(3), Stream("acme", "three")).sender is failed
+    failed = pool.begin(destination(3), one).sender
+    assert pool.begin(destination(3), two).sender is not failed
+    assert pool.begin(destination(3), one).sender is failed
+    pool.leave(one)
+    assert pool.begin(destination(3), Stream("acme", "three")).sender is failed
 
 
 def test_what_may_be_unread_is_told_for_each_stream_of_a_shared_connection():
@@ -129,27 +130,27 @@ def test_what_may_be_unread_is_told_for_each_stream_of_a_shared_connection():
         run(sink, [(DuoEvent(Stream("acme", name), b"{}"), name.encode())])
     peer.stop_listening()
     time.sleep(0.1)
-    left = registry.close_all(0.2)
+    left = pool.close_all(0.2)
     assert sorted((each.stream.log_type, each.messages) for each in left) == [("one", [b"one"]), ("two", [b"two"])]
 
 
 def test_check_leaves_a_sender_within_a_bundle_alone():
     calls = []
-    lease = registry.begin(destination(4), STREAM)
+    lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
-    registry.check_all()
-    registry.check(STREAM)
+    pool.check_all()
+    pool.check(STREAM)
     assert calls == []
-    registry.done(destination(4), lease)
-    registry.check_all()
-    registry.check(Stream("other", "auth"))
+    pool.done(destination(4), lease)
+    pool.check_all()
+    pool.check(Stream("other", "auth"))
     assert calls == [1]
 
 
 def test_close_all_waits_until_a_check_has_left_the_sender(monkeypatch):
     stream, begun, order = Stream("acme", "auth"), threading.Event(), []
-    lease = registry.begin(destination(3), stream)
-    registry.done(destination(3), lease)
+    lease = pool.begin(destination(3), stream)
+    pool.done(destination(3), lease)
 
     def check():
         begun.set()
@@ -158,25 +159,25 @@ def test_close_all_waits_until_a_check_has_left_the_sender(monkeypatch):
 
     monkeypatch.setattr(lease.sender, "check", check)
     monkeypatch.setattr(lease.sender, "close", lambda _grace_secs: order.append("closed"))
-    checking = threading.Thread(target=registry.check_all)
+    checking = threading.Thread(target=pool.check_all)
     checking.start()
     assert begun.wait(5)
-    registry.close_all(0.1)
+    pool.close_all(0.1)
     checking.join()
     assert order == ["checked", "closed"]
 
 
 def test_an_idle_sender_whose_stream_waits_elsewhere_is_looked_after_by_others(monkeypatch):
     calls, now = [], [1000.0]
-    monkeypatch.setattr(registry.time, "monotonic", lambda: now[0])
-    lease = registry.begin(destination(4), STREAM)
+    monkeypatch.setattr(pool.time, "monotonic", lambda: now[0])
+    lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
-    registry.done(destination(4), lease)
-    registry.check(Stream("other", "auth"))
+    pool.done(destination(4), lease)
+    pool.check(Stream("other", "auth"))
     assert calls == []
     now[0] += 11
-    registry.check(Stream("other", "auth"))
-    registry.check(Stream("another", "auth"))
+    pool.check(Stream("other", "auth"))
+    pool.check(Stream("another", "auth"))
     assert calls == [1]
 
 
@@ -187,16 +188,15 @@ def test_close_all_hands_over_what_may_be_unread():
     run(sink, [(event(), b"one"), (event(), b"two")])
     peer.stop_listening()
     time.sleep(0.1)
-    (left,) = registry.close_all(0.2)
+    (left,) = pool.close_all(0.2)
     assert (left.destination, left.stream, left.messages) == (there, STREAM, [b"one", b"two"])
-    assert registry.close_all(1) == []
+    assert pool.close_all(1) == []
 
 
 def run(sink: SendToDestination, elements) -> list[TaggedOutput]:
     sink.start_bundle()
-    out = [o for element in elements for o in sink.process(element) or ()]
-    sink.finish_bundle()
-    return out
+    sink.process_batch(MessageBatch.of(FormattedEvent(*element) for element in elements), Timestamp(0))
+    return list(sink.finish_bundle())
 
 
 def test_a_bundle_of_several_streams_is_confirmed_for_each():
@@ -216,7 +216,7 @@ def test_an_oversize_message_becomes_a_dead_letter_and_the_rest_is_delivered():
     sink = SendToDestination(destination(peer.port, max_message_bytes=5))
     (out,) = run(sink, [(event(b'{"a":1}'), b"short"), (event(b'{"b":2}'), b"too long"), (event(), b"last")])
     assert out.tag == DEAD
-    letter = out.value
+    letter = out.value.value
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.raw, letter.account, letter.log_type) == ("oversize", b'{"b":2}', "acme", "auth")
     assert letter.destination == f"siem-{peer.port}"

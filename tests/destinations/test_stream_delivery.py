@@ -23,11 +23,11 @@ from tests.destinations.peers import (
     reset_unread_after,
     stall_then_read,
 )
-from transforms.destinations import socket_probe, tcp
-from transforms.destinations.connection import PlainConnection
-from transforms.destinations.socket_probe import TcpFacts
+from transforms.destinations.stream import socket_probe, tcp
+from transforms.destinations.stream.connection import PlainConnection
+from transforms.destinations.stream.socket_probe import TcpFacts
 from transforms.errors import DeliveryTimeout, Stopping, Undeliverable
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 
 BUNDLE_BYTES = 100 * 201
 
@@ -378,7 +378,7 @@ def test_a_port_without_a_listener_does_not_connect_to_itself(monkeypatch):
     """On loopback a port of the outgoing range can be its own answer."""
     import socket
 
-    from transforms.destinations import connection
+    from transforms.destinations.stream import connection
 
     class OwnPeer(socket.socket):
         def getpeername(self):

@@ -12,7 +12,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all
-from transforms.destinations import tls
+from transforms.destinations.stream import tls
 from transforms.errors import BadDestination, DeliveryTimeout, RetryLater
 from transforms.secrets import SecretRef, SecretUnavailable
 from transforms.settings import Tls

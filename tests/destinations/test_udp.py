@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.destinations.peers import deliver, destination, eventually, messages
-from transforms.destinations import udp
+from transforms.destinations.udp import sender as udp
 from transforms.errors import DeliveryTimeout, Stopping, Undeliverable
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 
 FAST = udp.Tuning(backoff_first_secs=0.02, backoff_max_secs=0.05)
 

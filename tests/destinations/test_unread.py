@@ -11,19 +11,21 @@ from unittest.mock import Mock
 
 import pytest
 import trustme
+from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
-from transforms.dead_letters import MAYBE_UNREAD, keep_unread, read_dead_letters
-from transforms.destinations import caretaker, health, registry, tcp, tls
-from transforms.destinations.connection import ConnectionLost
-from transforms.destinations.goodbyes import Ending, Outcome
+from transforms.coders import DuoEvent, FormattedEvent, Stream
+from transforms.destinations import health, idle_checker, pool
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.socket_probe import Peer as EndOf
-from transforms.destinations.tls import TlsConnection
+from transforms.destinations.stream import tcp, tls
+from transforms.destinations.stream.connection import ConnectionLost
+from transforms.destinations.stream.goodbyes import Ending, Outcome
+from transforms.destinations.stream.socket_probe import Peer as EndOf
+from transforms.destinations.stream.tls import TlsConnection
 from transforms.errors import RetryLater
-from transforms.events import DuoEvent, Stream
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 from transforms.settings import Tls
+from transforms.state.dead_letters.local import MAYBE_UNREAD, keep_unread, read_dead_letters
 
 STREAM = Stream("acme", "auth")
 QUICK = replace(FAST, read_within_secs=0.05, goodbye_idle_secs=0.05, goodbye_refused_secs=0.1)
@@ -406,10 +408,10 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
     there = destination(peer.port)
     sink = SendToDestination(there)
     sink.start_bundle()
-    sink.process((DuoEvent(STREAM, b"{}"), b"one"))
-    sink.process((DuoEvent(STREAM, b"{}"), b"two"))
+    for message in (b"one", b"two"):
+        sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
     sink.finish_bundle()
-    (entry,) = registry._FREE[there]
+    (entry,) = pool._FREE[there]
     entry.sender._unread._read_within_secs = 0.01
     kept = []
 
@@ -418,33 +420,33 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
         kept.extend(unread)
 
     caplog.set_level(logging.ERROR)
-    eventually(lambda: registry.check(STREAM) is None and registry.keep_given_up(keep) is None and kept)
+    eventually(lambda: pool.check(STREAM) is None and pool.keep_given_up(keep) is None and kept)
     letters = [letter for path in tmp_path.glob("*.avro") for letter in read_dead_letters(path)]
     assert [(letter.reason, letter.message, letter.log_type) for letter in letters] == [
         (MAYBE_UNREAD, b"one", "auth"),
         (MAYBE_UNREAD, b"two", "auth"),
     ]
     assert any("long after 2 messages were acknowledged" in record.getMessage() for record in caplog.records)
-    assert registry.close_all(0.1) == []
+    assert pool.close_all(0.1) == []
 
 
 def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(caplog):
     peer = Peer()
     there = destination(peer.port)
-    lease = registry.begin(there, STREAM)
+    lease = pool.begin(there, STREAM)
     lease.send(b"one")
     lease.confirm()
-    registry.done(there, lease)
+    pool.done(there, lease)
     unread = lease.sender._unread
     unread.given_up = unread.replay.take()
 
     def fail(_unread):
         raise RetryLater("no space left", kind="dead_letters")
 
-    registry.keep_given_up(fail)
-    registry.keep_given_up(fail)
+    pool.keep_given_up(fail)
+    pool.keep_given_up(fail)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["no space left"]
-    (left,) = registry.close_all(0.2)
+    (left,) = pool.close_all(0.2)
     assert left.messages == [b"one"]
 
 
@@ -455,12 +457,12 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once_by_who_looks_after_con
         times.append(1)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(caretaker, "_EVERY_SECS", 0.01)
-    monkeypatch.setattr(caretaker.RECEIPTS, "keep_safe", full)
-    caretaker.look_after_connections(str(tmp_path))
+    monkeypatch.setattr(idle_checker, "_EVERY_SECS", 0.01)
+    monkeypatch.setattr(idle_checker.RECEIPTS, "keep_safe", full)
+    idle_checker.check_idle_connections(str(tmp_path))
     eventually(lambda: len(times) > 3)
     STOP.request(0.0)
-    eventually(lambda: not caretaker._thread.is_alive())
+    eventually(lambda: not idle_checker.IDLE_CHECKER.thread.is_alive())
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "No space left" in record.getMessage()
     assert record.exc_info is None

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from transforms.duo.cursor import Cursor
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.paging import Answer, after_answer
-from transforms.duo.windows import Call, next_call
+from transforms.duo.position.paging import Answer, after_answer
+from transforms.duo.position.windows import Call, next_call
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
 
 ACTIVITY = LOG_TYPES["activity"]
 TRUST = LOG_TYPES["trustmonitor"]

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from tests.duo.fake_duo import ACTIVITY, NOW_MS, READING, TRUST, inside
 from tests.duo.odd_rows import odd_rows
-from transforms.duo.answers import read_children, read_page
-from transforms.duo.cursor import Cursor
+from transforms.duo.client.answers import read_children, read_page
+from transforms.duo.client.loose_json import NotCut, elements, members, on_one_line, without_depth
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.loose_json import NotCut, elements, members, on_one_line, without_depth
-from transforms.duo.paging import after_answer
+from transforms.duo.position.paging import after_answer
 from transforms.errors import RetryLater
+from transforms.state.cursor import Cursor
 
 MOMENT = "2023-11-14T22:13:20.123+00:00"
 GOOD = b'{"activity_id" : "good", "ts":"2023-11-14T22:13:20.123+00:00","x":"\\"}],{"}'

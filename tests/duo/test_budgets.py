@@ -10,12 +10,12 @@ import pytest
 from pipelines.demo.simulator import DuoSimulator, RateLimit
 from tests.conftest import FAST, IKEY, now_ms
 from tests.duo.test_feed_steps import JumpingClock
-from transforms.duo.budgets import FILE_NAME, Budgets
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
-from transforms.duo.rate import RateBudget
+from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.rate_limit.budget import RateBudget
+from transforms.duo.rate_limit.budgets import FILE_NAME, Budgets
 from transforms.secrets import SecretRef
 from transforms.settings import Account
+from transforms.state.cursor import Cursor
 
 HOST, PATH = "api-1.example", "/admin/v2/logs/authentication"
 
@@ -126,7 +126,7 @@ def test_where_nothing_was_limited_nothing_is_written(tmp_path):
 
 def test_it_is_written_when_something_was_learnt_and_not_every_time(learnt, tmp_path, monkeypatch):
     now = [1_000.0]
-    monkeypatch.setattr("transforms.clock.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("transforms.process.clock.time.monotonic", lambda: now[0])
     budgets, file = budgets_with(learnt, tmp_path), tmp_path / FILE_NAME
     budgets.save()
     assert file.exists()

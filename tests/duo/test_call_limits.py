@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import now_ms
 from tests.duo.test_client import call_for
-from transforms.duo import names
-from transforms.duo.client import DuoClient
-from transforms.duo.connections import Connections
+from transforms.duo.client import resolver
+from transforms.duo.client.client import DuoClient
+from transforms.duo.client.connections import Connections
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import RetryLater
 from transforms.settings import Proxy
@@ -135,7 +135,7 @@ def test_a_name_that_nobody_resolves_ends_with_the_time_of_the_call_and_one_look
         hung.wait(20)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(names.socket, "getaddrinfo", hangs)
+    monkeypatch.setattr(resolver.socket, "getaddrinfo", hangs)
     with RawServer(authority, GOOD) as server:
         for _ in range(2):
             with pytest.raises(RetryLater) as caught:

@@ -11,14 +11,14 @@ import pytest
 
 from pipelines.demo.simulator.paging import ENDPOINTS
 from tests.conftest import now_ms
-from transforms.duo.client import DuoClient, PageRefused
-from transforms.duo.connections import CONNECTIONS
-from transforms.duo.cursor import Cursor
+from transforms.duo.client.client import DuoClient, PageRefused
+from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.windows import Call
+from transforms.duo.position.windows import Call
 from transforms.errors import BadCredentials, RetryLater, StreamUnavailable
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Proxy
+from transforms.state.cursor import Cursor
 
 AUTH = LOG_TYPES["auth"]
 
@@ -275,7 +275,7 @@ def test_a_host_name_that_does_not_resolve_is_told(account):
 @pytest.mark.parametrize("limit", [200_000, 0])
 def test_an_answer_over_the_limit_is_not_taken_into_memory(client, simulator, monkeypatch, limit):
     simulator.add("auth", 1_000, at_ms=now_ms() - 60_000)
-    monkeypatch.setattr("transforms.duo.client.MAX_ANSWER_BYTES", limit)
+    monkeypatch.setattr("transforms.duo.client.client.MAX_ANSWER_BYTES", limit)
 
     with pytest.raises(RetryLater, match="over the limit"):
         client.fetch_page(AUTH, whole_day())

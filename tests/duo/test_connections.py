@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import now_ms
 from tests.duo.test_client import call_for
 from tests.duo.test_feed_steps import JumpingClock
-from transforms import descriptors
-from transforms.duo.client import DuoClient
-from transforms.duo.connections import IDLE_SECS, Connections, Place
+from transforms.duo.client.client import DuoClient
+from transforms.duo.client.connections import IDLE_SECS, Connections, Place
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import RetryLater
+from transforms.process import descriptors
 from transforms.secrets import SecretRef
 
 AUTH = LOG_TYPES["auth"]

@@ -16,11 +16,11 @@ from tests.duo.fake_duo import (
     row,
     trust_row,
 )
-from transforms.duo.cursor import Cursor
-from transforms.duo.paging import Answer, after_answer
-from transforms.duo.seen import count_seen
-from transforms.duo.windows import DAY_MS, first_cursor
+from transforms.duo.position.paging import Answer, after_answer
+from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
+from transforms.state.seen import count_seen
 
 
 class TestBorders:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import now_ms
-from transforms.duo.cursor import Cursor
-from transforms.duo.duo_clock import DuoClock
-from transforms.duo.feed import PageFeed
+from transforms.duo.fetch.duo_clock import DuoClock
+from transforms.duo.fetch.feed import PageFeed
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
 
 START_SECS = 1_700_000_000.0
 

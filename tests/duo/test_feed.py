@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import FAST, IKEY, now_ms
-from transforms.duo import paging, trouble
-from transforms.duo.client import DuoClient, PageRefused
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
-from transforms.duo.windows import first_cursor
+from transforms.duo.client.client import DuoClient, PageRefused
+from transforms.duo.fetch import failure_classifier
+from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.position import paging
+from transforms.duo.position.windows import first_cursor
 from transforms.errors import BadCredentials
 from transforms.secrets import SecretRef
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
 
 START = Cursor(0)
 
@@ -154,7 +155,7 @@ def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page
     ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
 )
 def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backlog, simulator, fault, monkeypatch):
-    monkeypatch.setattr(trouble, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(failure_classifier, "_FIRST_BACKOFF_SECS", 0.05)
     monkeypatch.setattr(paging, "AGAIN_SECS", (0.05, 0.05, 0.05))
     simulator.faults.add(**fault, times=2, skip=2)
     feed.seek(start_of_day())
@@ -166,7 +167,7 @@ def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backl
 def test_an_expired_page_cursor_is_replaced_by_its_time_and_nothing_is_lost_or_repeated(
     feed, backlog, simulator, caplog, monkeypatch
 ):
-    monkeypatch.setattr(trouble, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(failure_classifier, "_FIRST_BACKOFF_SECS", 0.05)
     simulator.faults.add("status", status=400, code=40002, skip=2)
     feed.seek(start_of_day())
     rows, _ = take_all(feed, 3_500)
@@ -187,7 +188,7 @@ def test_an_unavailable_log_is_told_once_and_left_alone(feed, simulator, caplog,
 
 
 def test_wrong_keys_are_raised_to_the_reader(account, tmp_path, monkeypatch):
-    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.1, 0.2))
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (0.1, 0.2))
     (tmp_path / "wrong").write_text("b" * 40)
     feed = PageFeed(replace(account, skey=SecretRef("file", str(tmp_path / "wrong"))), "auth", FAST)
     feed.seek(start_of_day())
@@ -224,7 +225,7 @@ def test_a_pause_between_calls_is_kept(account, simulator):
 
 
 def test_a_key_that_was_changed_is_read_again(account, simulator, tmp_path, monkeypatch, eventually):
-    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.2, 0.2))
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (0.2, 0.2))
     right = (tmp_path / "skey").read_text()
     (tmp_path / "skey").write_text("b" * 40)
     feed = PageFeed(account, "auth", FAST)

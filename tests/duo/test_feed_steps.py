@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import NOW_MS, FakeDuo, row
-from transforms import threads
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
-from transforms.duo.rate import RateBudget
-from transforms.duo.trouble import REFUSAL_WAITS_SECS
-from transforms.duo.windows import DAY_MS, first_cursor
+from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
+from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.position.windows import DAY_MS, first_cursor
+from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, RetryLater
+from transforms.process import threads
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+from transforms.state.cursor import Cursor
 
 ACCOUNT = Account("main", "api-00000000.example.com", "DIEXAMPLE00000000000", SecretRef("env", "NOWHERE"))
 READING = Reading(start_days=1, poll_interval_secs=120, lag_secs=120)

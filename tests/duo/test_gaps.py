@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import ACTIVITY, MINUTE, NOW_MS, READING, TRUST, FakeDuo, inside, opened, row, trust_row
-from transforms.duo.cursor import Cursor, Gap
-from transforms.duo.paging import Answer, Step, after_answer, after_refusal
-from transforms.duo.windows import DAY_MS, Call, Wait, next_call
+from transforms.duo.position.paging import Answer, Step, after_answer, after_refusal
+from transforms.duo.position.windows import DAY_MS, Call, Wait, next_call
+from transforms.state.cursor import Cursor, Gap
 
 HOUR = 60 * MINUTE
 

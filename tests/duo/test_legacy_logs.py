@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import FAST, now_ms
-from transforms.duo.client import DuoClient
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
+from transforms.duo.client.client import DuoClient
+from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.windows import Call
+from transforms.duo.position.windows import Call
+from transforms.state.cursor import Cursor
 
 OLD_LOGS = ("admin", "offline_enrollment")
 HOUR_MS = 3_600_000

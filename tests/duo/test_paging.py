@@ -19,10 +19,10 @@ from tests.duo.fake_duo import (
     row,
     trust_row,
 )
-from transforms.duo.cursor import Cursor
-from transforms.duo.paging import Answer, after_answer, without_page_cursor
-from transforms.duo.windows import DAY_MS, Call, next_call
+from transforms.duo.position.paging import Answer, after_answer, without_page_cursor
+from transforms.duo.position.windows import DAY_MS, Call, next_call
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
 
 
 class TestReadingAnswers:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.duo.virtual_limits import HOUR, Bucket, Clock, run
-from transforms.duo.rate import LONGEST_WAIT_SECS, RateBudget
+from transforms.duo.rate_limit.budget import LONGEST_WAIT_SECS, RateBudget
 
 # --- waiting -----------------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource
 
+from transforms.coders import DuoPageCoder
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
-from transforms.events import DuoPageCoder
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading, Storage
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.duo.fake_duo import BY_TIME, NOW_MS, FakeDuo, row
-from transforms.duo.cursor import Cursor
-from transforms.duo.paging import Answer, after_answer, without_page_cursor
-from transforms.duo.seen import count_seen
-from transforms.duo.windows import DAY_MS, Call, next_call
+from transforms.duo.position.paging import Answer, after_answer, without_page_cursor
+from transforms.duo.position.windows import DAY_MS, Call, next_call
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
+from transforms.state.seen import count_seen
 
 OVERLAP_SECS = 600
 POLL_MS = 120_000

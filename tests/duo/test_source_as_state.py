@@ -14,18 +14,17 @@ from apache_beam.io.unbounded_source import _UnboundedSourceRestriction, _Unboun
 from apache_beam.utils.timestamp import Timestamp
 
 from tests.conftest import now_ms
-from transforms.checkpoints import CheckpointStore
+from transforms.coders import Stream
+from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.duo import source as source_module
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed_registry import close_feeds
-from transforms.duo.seen import packed
-from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, _announced, unpickle_source
+from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
-from transforms.events import Stream
-from transforms.holds import HOLDS
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading, Storage
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
+from transforms.state.seen import packed
 
 FROZEN = Path(__file__).parent / "frozen_restriction.bin"
 CODER = _UnboundedSourceRestrictionCoder()
@@ -34,14 +33,6 @@ CODER = _UnboundedSourceRestrictionCoder()
 def source_of_1_0_0():
     account = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"), account_id="CHILD", port=8443)
     return DuoLogSource("auth", (account,), Reading(start_days=30, page_pause_secs=0.5), Storage("/state", "/dead"))
-
-
-@pytest.fixture(autouse=True)
-def a_new_process():
-    yield
-    _announced.clear()
-    close_feeds()
-    HOLDS.forget_all()
 
 
 def test_a_restriction_of_release_1_0_0_is_read_and_leads_on_from_its_cursor():
@@ -182,16 +173,16 @@ def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(en
         if not reachable:
             raise ConnectionRefusedError
 
-    HOLDS._first_secs, before = 0.0, HOLDS._first_secs
+    CIRCUIT_BREAKERS._first_secs, before = 0.0, CIRCUIT_BREAKERS._first_secs
     try:
-        HOLDS.hold(endless.stream, "siem", probe)
+        CIRCUIT_BREAKERS.hold(endless.stream, "siem", probe)
         reader = endless.create_reader(None, None)
         assert not reader.start()
         assert not reader.advance()
     finally:
-        HOLDS._first_secs = before
+        CIRCUIT_BREAKERS._first_secs = before
     reachable.append(True)
-    for hold in HOLDS._holds[endless.stream].values():
+    for hold in CIRCUIT_BREAKERS._holds[endless.stream].values():
         hold.not_before = 0.0
     eventually(reader.advance, "a page behind the hold")
 
@@ -207,8 +198,8 @@ def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_c
         if not reachable:
             raise BadDestination("The certificate has expired.")
 
-    HOLDS.know("siem", probe)
-    HOLDS.know("other", lambda: None)
+    CIRCUIT_BREAKERS.know("siem", probe)
+    CIRCUIT_BREAKERS.know("other", lambda: None)
     SplitAndAnnounce(endless, {"main": ("other", "siem")}).setup()
     reader = endless.create_reader(None, None)
     assert not reader.start()
@@ -217,38 +208,38 @@ def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_c
     assert "The certificate has expired." in caplog.text
 
     reachable.append(True)
-    HOLDS._holds[endless.stream]["siem"].not_before = 0.0
+    CIRCUIT_BREAKERS._holds[endless.stream]["siem"].not_before = 0.0
     eventually(reader.advance, "a page once the destination is there")
 
 
 def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless, simulator, eventually):
     looks = []
     simulator.add("auth", 5)
-    HOLDS.know("siem", lambda: looks.append(1))
+    CIRCUIT_BREAKERS.know("siem", lambda: looks.append(1))
     for _ in range(3):
         SplitAndAnnounce(endless, {"main": ("siem",)}).setup()
-        HOLDS.know("siem", lambda: looks.append(1))
+        CIRCUIT_BREAKERS.know("siem", lambda: looks.append(1))
     reader = endless.create_reader(None, None)
 
     reader.start() or eventually(reader.advance, "the first page")
-    HOLDS.delivered(endless.stream, "siem")
+    CIRCUIT_BREAKERS.delivered(endless.stream, "siem")
     assert not reader.advance()
     assert looks == [1]
 
 
 def test_a_held_stream_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):
-    HOLDS.hold(endless.stream, "siem", lambda: None)
+    CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
 
-    assert HOLDS.held(endless.stream)
-    assert not HOLDS.held(Stream("main", "activity", "localhost"))
-    HOLDS.delivered(endless.stream, "siem")
-    assert not HOLDS.held(endless.stream)
+    assert CIRCUIT_BREAKERS.held(endless.stream)
+    assert not CIRCUIT_BREAKERS.held(Stream("main", "activity", "localhost"))
+    CIRCUIT_BREAKERS.delivered(endless.stream, "siem")
+    assert not CIRCUIT_BREAKERS.held(endless.stream)
 
 
 def test_each_failed_bundle_holds_the_stream_for_longer(endless):
     for _ in range(3):
-        HOLDS.hold(endless.stream, "siem", lambda: None)
-    (first,) = HOLDS._holds[endless.stream].values()
+        CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
+    (first,) = CIRCUIT_BREAKERS._holds[endless.stream].values()
 
     assert first.failures == 3
     assert not first.released

@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import ACTIVITY, MINUTE, NO_OVERLAP, NOW_MS, READING, FakeDuo, opened, row
-from transforms.duo.cursor import Cursor, Gap
-from transforms.duo.paging import Answer, after_answer
-from transforms.duo.seen import packed
-from transforms.duo.windows import (
+from transforms.duo.position.paging import Answer, after_answer
+from transforms.duo.position.windows import (
     DAY_MS,
     QUIET_ROWS,
     RETENTION_MS,
@@ -20,6 +18,8 @@ from transforms.duo.windows import (
     next_call,
 )
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor, Gap
+from transforms.state.seen import packed
 
 
 class TestOpeningWindows:

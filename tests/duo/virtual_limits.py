@@ -8,7 +8,7 @@ import heapq
 import random
 from dataclasses import dataclass, field
 
-from transforms.duo.rate import RateBudget
+from transforms.duo.rate_limit.budget import RateBudget
 
 MINUTE, HOUR = 60.0, 3600.0
 LATENCY_SECS = 0.05
@@ -16,7 +16,7 @@ LATENCY_SECS = 0.05
 
 @dataclass
 class Bucket:
-    """Holds ``burst`` calls, and gets ``per_minute`` new ones."""
+    """CircuitBreakers ``burst`` calls, and gets ``per_minute`` new ones."""
 
     per_minute: float
     burst: int = 1

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.avro_files import AppendedAvro
-from transforms.checkpoints import CheckpointStore, StoreUnusable
-from transforms.duo.budgets import FILE_NAME, Budgets
-from transforms.files import (
+from transforms.duo.rate_limit.budgets import FILE_NAME, Budgets
+from transforms.process.files import (
     Unsafe,
     make_private_directory,
     open_lock,
@@ -22,6 +20,8 @@ from transforms.files import (
     refuse_shared,
     why_not_writable,
 )
+from transforms.state.checkpoints.local import CheckpointStore, StoreUnusable
+from transforms.state.dead_letters.avro_files import AppendedAvro
 
 VICTIM = b"another program's data"
 NOBODY = 65_534
@@ -218,7 +218,7 @@ def test_where_the_program_has_no_right_to_write_it_says_so(tmp_path):
     assert "is not a directory" in str(why_not_writable(tmp_path / "file" / "dead"))
     assert why_not_writable(tmp_path / "new" / "dead") is None
     code = (
-        "import os, sys; from pathlib import Path; from transforms.files import why_not_writable\n"
+        "import os, sys; from pathlib import Path; from transforms.process.files import why_not_writable\n"
         "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "print(why_not_writable(Path('/etc/duologsync-of-nobody')))"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transforms.events import DuoEvent, Stream
+from transforms.coders import DuoEvent, Stream
 from transforms.settings import Format, SyslogHeader
 
 FOLDER = Path(__file__).parents[1] / "golden"

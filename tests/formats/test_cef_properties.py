@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.formats import cef_reader, oracles, strategies
+from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.formats.cef import PROFILES, encoder
 from transforms.settings import Format

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats import strategies
+from transforms.coders import DuoEvent, Stream
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.settings import Format, SyslogHeader
 

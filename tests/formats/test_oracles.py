@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.formats import cef_reader, golden, oracles, strategies
-from transforms.events import DuoEvent, Stream
+from transforms.coders import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.settings import Format
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import pipelines
-from transforms.events import DuoEvent, EventFacts, Stream
+from transforms.coders import DuoEvent, EventFacts, Stream
 from transforms.formats import FORMATS, syslog_header, version
 from transforms.settings import Format, SyslogHeader
 

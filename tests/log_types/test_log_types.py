@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.formats import golden
+from transforms.coders import DuoEvent, EventFacts, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.base import RowKey
-from transforms.events import DuoEvent, EventFacts, Stream
 
 
 def _facts(log_type: str, row: dict[str, Any], **stream: Any) -> EventFacts:

@@ -52,8 +52,8 @@ def test_schema_and_sample_name_it():
 def test_its_answer_is_read_and_its_rows_are_written_in_every_format():
     out = run(
         """
-from transforms.duo.answers import read_page
-from transforms.events import DuoEvent, Stream
+from transforms.duo.client.answers import read_page
+from transforms.coders import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.settings import Format, SyslogHeader
 body = b'{"stat":"OK","response":{"entries":[{"telephony_id":"a","type":"sms"}],"metadata":{"next_offset":"7"}}}'

@@ -5,10 +5,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from transforms.duo.cursor import Cursor
 from transforms.duo.log_types.values import iso_to_ms
-from transforms.duo.windows import DAY_MS, Call, next_call
+from transforms.duo.position.windows import DAY_MS, Call, next_call
 from transforms.settings import Reading
+from transforms.state.cursor import Cursor
 
 READING = Reading(poll_interval_secs=120, lag_secs=120)
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.formats import golden, strategies
+from transforms.coders import DuoEvent, EventFacts, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.base import RowKey
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, EventFacts, Stream
 
 _ODD_VALUES: tuple[Any, ...] = (
     None,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import __version__
+from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
-from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.settings import Format
 

@@ -12,9 +12,9 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.children import list_children
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.checkpoints import CheckpointStore
-from transforms.duo.cursor import Cursor
 from transforms.settings import Destination, Format, Job, Route, Storage
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
 
 ONE, TWO, THREE = (f"DA{number:018d}" for number in (1, 2, 3))
 LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
@@ -53,7 +53,7 @@ def children(simulator):
 
 @pytest.fixture
 def told(caplog):
-    caplog.set_level(logging.INFO, "pipelines")
+    caplog.set_level(logging.INFO, "duologsync")
     return lambda text: sum(text in record.getMessage() for record in caplog.records)
 
 
@@ -281,7 +281,7 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
 
 
 def test_a_checkpoint_stays_a_childs_own_wherever_duo_serves_it_and_nobody_elses(tmp_path):
-    from transforms.events import Stream
+    from transforms.coders import Stream
 
     at_home = Stream("main/DA1", "auth", "api-1.duosecurity.com", "DA1")
     CheckpointStore(tmp_path).commit(at_home, Cursor(1, 2, seq=7))

@@ -4,7 +4,7 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import now_ms
-from transforms.lifecycle import STOP
+from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Reading, Route, Storage
 
 
@@ -21,7 +21,6 @@ def test_a_backlog_of_many_pages_is_left_for_the_next_launch(simulator, account,
         )
         code = run_local(job, grace_secs=5.0)
         left = 50_000 - siem.total()
-    STOP.reset()
 
     assert code == exit_codes.OK
     assert left > 30_000

@@ -11,9 +11,10 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
-from transforms.duo import trouble
-from transforms.duo.connections import CONNECTIONS
-from transforms.lifecycle import STOP
+from transforms.duo.client.connections import CONNECTIONS
+from transforms.duo.fetch import failure_classifier
+from transforms.process import lifetime
+from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
 
 LOG_TYPES = ("auth", "activity", "telephony", "trustmonitor")
@@ -32,7 +33,7 @@ class RunningJob:
         self.exit_code = run_local(self._job, grace_secs=self._grace_secs)
 
     def __enter__(self):
-        STOP.reset()
+        lifetime.reset()
         self._thread.start()
         return self
 
@@ -135,7 +136,7 @@ def test_a_blocked_destination_holds_only_its_own_streams(job, simulator, accoun
 
 
 def test_events_that_can_never_be_sent_become_dead_letters_and_the_stream_goes_on(job, simulator, receiver, tmp_path):
-    from transforms.dead_letters import read_dead_letters
+    from transforms.state.dead_letters.local import read_dead_letters
 
     small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),))
     simulator.add("auth", 5, at_ms=now_ms() - 5_000, row_bytes=1_000)
@@ -178,7 +179,7 @@ def test_a_log_that_the_account_may_not_read_does_not_stop_the_others(job, simul
 def test_wrong_keys_end_the_program_with_their_own_exit_code_and_each_log_says_so_once(
     job, account, tmp_path, caplog, monkeypatch
 ):
-    monkeypatch.setattr(trouble, "REFUSAL_WAITS_SECS", (0.1, 0.2))
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (0.1, 0.2))
     (tmp_path / "skey").write_text("b" * 40)
     with RunningJob(job) as running:
         running.join(20)
@@ -279,7 +280,7 @@ def test_what_was_not_delivered_at_the_end_shows_in_the_exit_code(job, simulator
 
 
 def test_a_checkpoint_that_cannot_be_written_repeats_nothing_in_this_process(job, simulator, receiver, monkeypatch, caplog):
-    from transforms.checkpoints import CheckpointStore
+    from transforms.state.checkpoints.local import CheckpointStore
 
     def full(*_args):
         raise OSError(28, "No space left on device")

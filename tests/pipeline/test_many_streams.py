@@ -10,12 +10,12 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed
-from transforms.duo.prefetch import READ_AHEAD, ReadAhead, Share
-from transforms.events import Stream
-from transforms.pass_slots import PassSlots
+from transforms.coders import Stream
+from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.fetch.read_ahead import READ_AHEAD, ReadAhead, Share
+from transforms.process.pass_slots import PassSlots
 from transforms.settings import Destination, Format, Job, Route, Storage
+from transforms.state.cursor import Cursor
 
 
 def to(name):
@@ -32,7 +32,7 @@ class Passes:
     def __init__(self, slots):
         self.slots = slots
         self.running = []
-        self.shut_out = set()
+        self.blocked = set()
         self.stop = False
         self._ends = {}
         self._threads = []
@@ -53,7 +53,7 @@ class Passes:
             ask.set()
             return not self.stop
 
-        slot = self.slots.slot(Stream(name, "auth"), destinations, go_on=go_on, shut_out=lambda: self.shut_out.add(name))
+        slot = self.slots.slot(Stream(name, "auth"), destinations, go_on=go_on, blocked=lambda: self.blocked.add(name))
         with slot as granted:
             ask.set()
             if granted:
@@ -134,7 +134,7 @@ def test_streams_of_a_destination_that_takes_nothing_wait_outside_and_others_go_
     four.start("a", "away")
     four.start("both", "siem", "away")
     four.start("b", "siem")
-    eventually(lambda: four.running == ["b"] and four.shut_out == {"a", "both"})
+    eventually(lambda: four.running == ["b"] and four.blocked == {"a", "both"})
     assert not four.slots.wanted  # no running pass could help them
     stuck.clear()
     eventually(lambda: sorted(four.running) == ["a", "b", "both"])
@@ -228,7 +228,6 @@ def test_pages_that_nobody_can_take_are_let_go_for_others_and_read_again_later(s
         rest = [feed.take(5), feed.take(5)]
     finally:
         other.withdraw()
-        READ_AHEAD.limit_bytes = float("inf")
         feed.close()
         feed.forget()
 

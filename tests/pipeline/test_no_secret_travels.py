@@ -11,10 +11,10 @@ import pytest
 from apache_beam.coders import Coder
 
 from pipelines.graph import build
-from transforms.duo.cursor import Cursor
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, Passes
 from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, Job, Proxy, Reading, Route, Storage, Tls
+from transforms.state.cursor import Cursor
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.destinations import caretaker
-from transforms.events import Stream
-from transforms.holds import Holds
-from transforms.lifecycle import STOP
+from transforms.coders import Stream
+from transforms.destinations import idle_checker
+from transforms.destinations.circuit_breaker import CircuitBreakers
+from transforms.process.shutdown import STOP
+from transforms.process.threads import each_in_threads
 from transforms.settings import Destination, Format, Job, Route, Storage
-from transforms.threads import each_in_threads
 
 
 @pytest.fixture
@@ -93,9 +93,9 @@ def test_work_for_many_threads_is_done_by_those_that_can_be_had(refused, most_re
 
 
 def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_stream_stays_held(refused, monkeypatch):
-    monkeypatch.setattr("transforms.holds._PROBE_EVERY_SECS", 0.0)
+    monkeypatch.setattr("transforms.destinations.circuit_breaker._PROBE_EVERY_SECS", 0.0)
     refused.update({"look at": 2})
-    holds, stream, looked = Holds(first_secs=0.0), Stream("main", "auth"), threading.Event()
+    holds, stream, looked = CircuitBreakers(first_secs=0.0), Stream("main", "auth"), threading.Event()
     holds.hold(stream, "siem", looked.set)
 
     assert holds.held(stream)
@@ -107,7 +107,7 @@ def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_
 
 def test_the_first_look_of_a_process_whose_thread_is_refused_holds_its_stream(refused):
     refused.update({"look at": 1})
-    holds, stream = Holds(), Stream("main", "auth")
+    holds, stream = CircuitBreakers(), Stream("main", "auth")
     holds.know("siem", lambda: None)
     holds.needs(stream, ("siem",))
 
@@ -115,10 +115,9 @@ def test_the_first_look_of_a_process_whose_thread_is_refused_holds_its_stream(re
 
 
 def test_a_bundle_does_not_fail_because_nobody_can_look_after_idle_connections(refused, monkeypatch, tmp_path):
-    monkeypatch.setattr(caretaker, "_thread", None)
     refused.update({"connections": 1})
-    caretaker.look_after_connections(str(tmp_path))
-    assert caretaker._thread is None
-    caretaker.look_after_connections(str(tmp_path))
-    assert caretaker._thread.is_alive()
+    idle_checker.check_idle_connections(str(tmp_path))
+    assert idle_checker.IDLE_CHECKER.thread is None
+    idle_checker.check_idle_connections(str(tmp_path))
+    assert idle_checker.IDLE_CHECKER.thread.is_alive()
     STOP.request(0)

@@ -1,6 +1,6 @@
 """The program's handle on a connection of the proof: ``Connection`` over a ``Wire``, and the way to get one.
 
-Place: the one file that knows what the delivery asks of a connection (``transforms.destinations.connection``).
+Place: the one file that knows what the delivery asks of a connection (``transforms.destinations.stream.connection``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from tests.proof.siem import SEND_BYTES, Host, Wire
 from tests.proof.simulation import Simulation
-from transforms.destinations.connection import ConnectionLost, Watch
-from transforms.destinations.socket_probe import Peer, TcpFacts
+from transforms.destinations.stream.connection import ConnectionLost, Watch
+from transforms.destinations.stream.socket_probe import Peer, TcpFacts
 
 _KEEPALIVE_SECS = 60.0
 _SLICE_SECS = 0.2

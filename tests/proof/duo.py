@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.proof.simulation import Simulation
-from transforms.duo.client import DuoClient
+from transforms.duo.client.client import DuoClient
 
 MARKER = re.compile(rb"mk[0-9]{6}x")
 SERVED_AFTER_SECS = 5.0

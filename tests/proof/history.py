@@ -29,12 +29,12 @@ from tests.proof.plans import HOSTS, Plan
 from tests.proof.program import GRACE_SECS, Stage
 from tests.proof.siem import Host
 from tests.proof.simulation import Simulation
-from transforms.dead_letters import read_dead_letters
+from transforms.coders import DuoEvent, Stream
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, Stream
 from transforms.formats import FORMATS
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
+from transforms.state.dead_letters.local import read_dead_letters
 
 LIVENESS_SECS = 1500.0
 SETTLE_SECS = 7200.0
@@ -363,7 +363,7 @@ class _Record(logging.Handler):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Hears the program, and keeps it from the terminal."""
-        loggers = [logging.getLogger(name) for name in ("transforms", "pipelines")]
+        loggers = [logging.getLogger("duologsync")]
         before = [(logger, logger.level, logger.propagate) for logger in loggers]
         for logger in loggers:
             logger.addHandler(self)

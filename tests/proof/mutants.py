@@ -16,12 +16,14 @@ from unittest import mock
 
 import msgspec
 
-from transforms import checkpoint_records, checkpoints
-from transforms.destinations.unread import Unread
-from transforms.duo import answers, feed, paging
-from transforms.duo.cursor import CursorUnreadable
+from transforms.destinations.stream.unread import Unread
+from transforms.duo.client import answers
+from transforms.duo.fetch import feed
+from transforms.duo.position import paging
 from transforms.errors import Undeliverable
 from transforms.formats.apply import FormatEvents
+from transforms.state.checkpoints import local, record
+from transforms.state.cursor import CursorUnreadable
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,14 @@ def _pages_fail_as_a_whole() -> AbstractContextManager[Any]:
 
 
 def _formats_fail_bundles() -> AbstractContextManager[Any]:
-    def process(self: FormatEvents, event: Any) -> Any:
-        try:
-            return ((event, self._formatter.format(event)),)
-        except Undeliverable as error:
-            if error.reason.startswith("not_"):
-                raise RuntimeError("a formatter stumbled") from error
-            return self._dead(event, error)
+    dead = FormatEvents._dead
 
-    return mock.patch.object(FormatEvents, "process", process)
+    def stumble(self: FormatEvents, event: Any, error: Undeliverable) -> Any:
+        if error.reason.startswith("not_"):
+            raise RuntimeError("a formatter stumbled") from error
+        return dead(self, event, error)
+
+    return mock.patch.object(FormatEvents, "_dead", stumble)
 
 
 def _ends_count_as_read() -> AbstractContextManager[Any]:
@@ -79,7 +80,7 @@ def _goodbyes_count_as_read() -> Iterator[None]:
 
 
 def _starts_at_the_delivered_position() -> AbstractContextManager[Any]:
-    return mock.patch.object(checkpoints, "_begin_anew", lambda _stream, known: known)
+    return mock.patch.object(local, "_begin_anew", lambda _stream, known: known)
 
 
 @contextmanager
@@ -88,11 +89,11 @@ def _checksums_are_not_looked_at() -> Iterator[None]:
         if not content.strip():
             raise CursorUnreadable("The file is empty.")
         try:
-            return checkpoint_records._decode_record(content)
+            return record._decode_record(content)
         except (ValueError, UnicodeDecodeError) as error:
             raise CursorUnreadable(str(error)) from None
 
-    with mock.patch.object(checkpoint_records, "decode_record", believe):
+    with mock.patch.object(record, "decode_record", believe):
         yield
 
 

@@ -5,12 +5,11 @@ HTTP exchange (``duo.client_of``), the sockets (``connection``), and Beam's in-p
 what it does with our steps, some hundred times faster, and can be told to give up bundles and to finalize late.
 
 Contract: ``Stage`` puts the simulation in the place of ``time``, ``threading`` and ``os`` for the modules of the program, and
-takes it away again. A new process starts with the modules' state as it was when they were imported.
+takes it away again. A new process starts with ``lifetime.reset``: nothing is closed, because its threads were killed.
 """
 
 from __future__ import annotations
 
-import copy
 import email.utils
 import importlib
 import os
@@ -28,7 +27,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from apache_beam.utils.timestamp import MAX_TIMESTAMP
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 import pipelines.local
 import transforms
@@ -40,26 +39,25 @@ from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
-from transforms import dead_letters, descriptors, destinations, holds, pass_slots
-from transforms.dead_letters import DEAD, WriteDeadLetters
-from transforms.destinations import caretaker
-from transforms.destinations.patience import Tuning
+from transforms import destinations
+from transforms.coders import SplitPages
+from transforms.destinations import circuit_breaker
+from transforms.destinations.retry import Tuning
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.stream_delivery import StreamSender
-from transforms.duo import budgets, feed, prefetch
-from transforms.duo.connections import CONNECTIONS
+from transforms.destinations.stream.delivery import StreamSender
+from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.rate import RateBudget
+from transforms.duo.rate_limit import budgets
+from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.source import DuoLogSource, Passes
 from transforms.errors import RetryLater
-from transforms.events import SplitPages
 from transforms.formats.apply import FormatEvents
-from transforms.lifecycle import FAILURES, STOP
-from transforms.receipts import RECEIPTS
+from transforms.process import descriptors, lifetime, pass_slots
+from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
+from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
 
 GRACE_SECS = 30.0
-_SINGLETONS = (STOP, FAILURES, RECEIPTS, pass_slots.SLOTS, holds.HOLDS, budgets.BUDGETS, prefetch.READ_AHEAD, CONNECTIONS)
 
 
 def _modules() -> list[ModuleType]:
@@ -70,18 +68,7 @@ def _modules() -> list[ModuleType]:
     return [m for name, m in sorted(sys.modules.items()) if name.partition(".")[0] in ("transforms", "pipelines")]
 
 
-def _state(modules: list[ModuleType]) -> list[tuple[Any, Any]]:
-    """The containers in which modules keep what a process knows, each with a copy of what it held when they were loaded."""
-    return [
-        (value, copy.copy(value))
-        for module in modules
-        for name, value in vars(module).items()
-        if name.startswith("_") and not name.startswith("__") and isinstance(value, (dict, list, set))
-    ]
-
-
 _MODULES = _modules()
-_STATE = _state(_MODULES)
 _LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, type(threading.Lock()))]
 
 
@@ -137,27 +124,32 @@ class _FusedStage(stream_runner.StreamRunner):
             step.start_bundle()
         pages, more = 0, reader.start()
         while more:
-            for event in SplitPages().process(reader.get_current()):
+            for batch in SplitPages().process(reader.get_current()):
                 for chain in steps:
-                    _through(chain, event)
+                    _through(chain, batch)
             pages += 1
             if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
                 raise RetryLater("The runner gave the bundle up.", kind="runner")
             more = pages < PAGES_PER_BUNDLE and reader.advance()
-        for _, sending, _ in steps:
-            sending.finish_bundle()
+        for formatting, sending, letters in steps:
+            formatting.finish_bundle()
+            for refused in sending.finish_bundle():
+                letters.process(refused.value.value)
         for _, _, letters in steps:
             letters.finish_bundle()
 
 
-def _through(chain: Any, event: Any) -> None:
+def _through(chain: Any, batch: Any) -> None:
     formatting, sending, letters = chain
-    for made in formatting.process(event):
-        found = [made] if getattr(made, "tag", "") == DEAD else sending.process(made)
-        for dead in found:
-            letters.process(dead.value)
+    for made in formatting.process_batch(batch):
+        if getattr(made, "tag", "") == DEAD:
+            for letter in made.value:
+                letters.process(letter)
+        else:
+            sending.process_batch(made, _AT)
 
 
+_AT = Timestamp(0)
 _STAGE: list[Any] = []
 
 
@@ -207,7 +199,7 @@ class Stage:
             put(descriptors, "raise_limit", descriptors.limit)
             put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
-            for module, name in ((holds, "_Hold"), (pass_slots, "_Wish")):
+            for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
@@ -221,8 +213,8 @@ class Stage:
             finally:
                 if self.group is not None:
                     self.kill()
-                _forget_everything()
-        _forget_everything()
+                lifetime.reset(close=False)
+        lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
     def _sender(self, destination: Destination) -> StreamSender:
         return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
@@ -236,8 +228,7 @@ class Stage:
     def launch(self) -> None:
         """A new process, which knows nothing of the one before."""
         self._launches += 1
-        _forget_everything()
-        dead_letters._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
+        lifetime.reset(close=False)
         self.group = Group(f"process {self._launches}")
         self.simulation.spawn(self._main, "main", self.group)
 
@@ -293,12 +284,3 @@ def _with_events(kind: type, threads: FakeThreading) -> type:
                     setattr(self, name, threads.Event())
 
     return OfSimulation
-
-
-def _forget_everything() -> None:
-    for container, initial in _STATE:
-        container.clear()
-        container.extend(initial) if isinstance(container, list) else container.update(initial)
-    for singleton in _SINGLETONS:
-        singleton.__init__()
-    caretaker._thread = None

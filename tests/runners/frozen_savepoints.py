@@ -27,7 +27,7 @@ from pipelines.launch_files.flink.savepoint import stop_with_savepoint
 from tests.runners.flink.cluster import FlinkCluster
 from tests.runners.programs import SubmittedProgram
 from tests.servers.harness import HOUR_MS, Duo, repeated, tcp, wait_until, write_config
-from transforms.duo.seen import from_wire, packed, row_digest, to_wire
+from transforms.state.seen import from_wire, packed, row_digest, to_wire
 
 FOLDER = Path(__file__).parent / "savepoints"
 RELEASES = sorted(path.name for path in FOLDER.iterdir())

@@ -10,10 +10,10 @@ import apache_beam
 import pytest
 import yaml
 
-from pipelines import launch
 from pipelines.launch_files.flink import savepoint
+from pipelines.runners import launch
 
-FILES = Path(launch.__file__).parent / "launch_files" / "flink"
+FILES = Path(savepoint.__file__).parent
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 from google.protobuf.message import Message
 
-from pipelines import exit_codes, launch
+from pipelines import exit_codes
 from pipelines.graph import build
+from pipelines.runners import launch
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Proxy, Route, Storage, Tls
 

@@ -25,9 +25,9 @@ from typing_extensions import Self
 from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
-from transforms.checkpoint_records import Record
-from transforms.checkpoints import CheckpointStore
-from transforms.dead_letters import read_dead_letters
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.checkpoints.record import Record
+from transforms.state.dead_letters.local import read_dead_letters
 
 ROOT = Path(__file__).parents[2]
 IKEY = "DISIMULATOR000000000"

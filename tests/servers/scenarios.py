@@ -33,10 +33,10 @@ from tests.servers.harness import (
     write_config,
 )
 from tests.servers.rsyslog import Listener, Rsyslog
-from transforms.checkpoints import CheckpointStore
-from transforms.duo.cursor import Cursor
+from transforms.coders import Stream
 from transforms.duo.log_types import LOG_TYPES
-from transforms.events import Stream
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
 
 _SETTLE_SECS = 0.5
 _CLONE_NEWNET = 0x40000000

@@ -5,7 +5,7 @@ import threading
 from dataclasses import replace
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages
-from transforms.destinations import tcp
+from transforms.destinations.stream import tcp
 
 
 def loopback(state: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.destinations.peers import destination
 from tests.servers.harness import wait_until
 from tests.servers.rsyslog import BINARY, Listener, Rsyslog
-from transforms.destinations import udp
+from transforms.destinations.udp import sender as udp
 
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(BINARY is None, reason="needs rsyslogd")]
 EVENTS = 20_000

@@ -3,7 +3,7 @@
 Place in the flow: format → **destination**. A transport knows nothing of formats. A new one is one module with a
 ``make(settings.Destination) -> Sender``, one test folder and one line in ``TRANSPORTS``.
 
-Contract of a sender (kept across bundles by ``transforms.destinations.registry``; used by one thread at a time, for the bundles
+Contract of a sender (kept across bundles by ``transforms.destinations.pool``; used by one thread at a time, for the bundles
 of any stream one after another):
 
     begin(owner)     a bundle of a stream starts: what an earlier, failed bundle left unconfirmed is forgotten (the runner reads
@@ -20,11 +20,11 @@ of any stream one after another):
                      elsewhere says so with given_up_is_kept()
     reconnects       how often a connection that was lost was opened again
     waited_secs      how long the bundle has been waiting for the destination to take something; 0 while it flows
-    test_connection()  connects once and sends nothing: raises WontHeal or RetryLater with the cause; not within a bundle
+    test_connection()  connects once and sends nothing: raises FatalError or RetryLater with the cause; not within a bundle
 
 send() and confirm() raise ``DeliveryTimeout`` (bundle fails, is read again), ``BadDestination`` (only a person can mend it),
 ``BundleReplaced`` or ``Stopping`` (the grace period of a shutdown is over). While they wait they ask
-``transforms.lifecycle.STOP``.
+``transforms.process.shutdown.STOP``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from transforms.destinations.tcp import make as make_tcp
-from transforms.destinations.tls import make as make_tls
-from transforms.destinations.udp import make as make_udp
-from transforms.receipts import Receipt
+from transforms.destinations.stream.tcp import make as make_tcp
+from transforms.destinations.stream.tls import make as make_tls
+from transforms.destinations.udp.sender import make as make_udp
 from transforms.records import Stream
 from transforms.settings import Destination
+from transforms.state.receipts import Receipt
 
 
 class Sender(Protocol):

@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 
+from transforms.process.lifetime import OnePerKey, per_process
 from transforms.settings import Destination
 
-_LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.destinations")
 _REMIND_SECS = 60.0
 _ASK_AGAIN_SECS = 86_400.0
 
@@ -67,21 +68,21 @@ class Health:
 
     def unanswered(self, secs: float) -> None:
         """It has not ended a connection that was said goodbye to for so long: it may not be reading."""
-        _LOG.warning(
+        _LOGGER.warning(
             "%s has not ended a connection %.0f s after it was told that nothing more comes: it may not be reading. What it "
             "was sent is kept, and sent again if it loses it.", self._title, secs,
         )  # fmt: skip
 
     def never_answered(self, messages: int) -> None:
         """It did not end a connection that was ended here, and is not waited for any more."""
-        _LOG.error(
+        _LOGGER.error(
             "%s never ended a connection on which %d messages were acknowledged. Whether it read them cannot be known: they "
             "are kept as dead letters.", self._title, messages,
         )  # fmt: skip
 
     def given_up(self, messages: int) -> None:
         """Messages that it may not have read were sent twice, and are not sent a third time."""
-        _LOG.error(
+        _LOGGER.error(
             "%s reset its connection twice, long after %d messages were acknowledged. Whether it read them cannot be known: "
             "they are kept as dead letters.", self._title, messages,
         )  # fmt: skip
@@ -96,9 +97,9 @@ class Health:
             self._said_at = now
             self._said_away = True
         if new or now - since < 1:
-            _LOG.warning("%s " + first, self._title, cause)
+            _LOGGER.warning("%s " + first, self._title, cause)
         else:
-            _LOG.warning("%s " + again, self._title, now - since, cause)
+            _LOGGER.warning("%s " + again, self._title, now - since, cause)
 
     def back(self, resent: int) -> None:
         """It is connected again, and so many messages are sent once more."""
@@ -107,23 +108,13 @@ class Health:
             said, self._said_away = self._said_away, False
         if said and since is not None:
             gone_secs = time.monotonic() - since
-            _LOG.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
+            _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
 
 
-_HEALTH: dict[tuple[str, str, int], Health] = {}
-_LOCK = threading.Lock()
+_HEALTH: OnePerKey[tuple[str, str, int], Health] = per_process("health of destinations", OnePerKey)
 
 
 def health_of(destination: Destination) -> Health:
     """The one Health of a destination."""
     key = (destination.name, destination.host, destination.port)
-    with _LOCK:
-        if key not in _HEALTH:
-            _HEALTH[key] = Health(destination)
-        return _HEALTH[key]
-
-
-def forget_all() -> None:
-    """For tests: as in a new process."""
-    with _LOCK:
-        _HEALTH.clear()
+    return _HEALTH.of(key, lambda: Health(destination))

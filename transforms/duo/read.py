@@ -17,8 +17,8 @@ from __future__ import annotations
 import apache_beam as beam
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource, _ReadFromUnboundedSourceDoFn
 
+from transforms.coders import DuoPage
 from transforms.duo.source import DuoLogSource
-from transforms.events import DuoPage
 
 
 class ReadPages(ReadFromUnboundedSource):

@@ -1,13 +1,14 @@
 """The Beam source: one ``UnboundedSource`` per log type, split per account, whose records are pages.
 
-Place in the flow: pages of ``transforms.duo.feed`` → **here** → ``SplitPages`` → format → destination, all fused in one
+Place in the flow: pages of ``transforms.duo.fetch.feed`` → **here** → ``SplitPages`` → format → destination, all fused in one
 stage, so that a finished bundle is a delivered bundle. Bundle finalization commits the cursor to the checkpoint store.
 
 Two ways to run the same source:
 
     endless    (Prism, Flink, Dataflow)  no page now means "look again after the poll delay"; ``advance`` waits only for a page
                that is on its way, and not for long. A stream whose destination takes nothing is not read on, see
-               ``transforms.holds``; trouble that only a person can mend leaves a stream without pages, and the job alone.
+               ``transforms.destinations.circuit_breaker``; trouble that only a person can mend leaves a stream without
+               pages, and the job alone.
     in passes  (in-process DirectRunner) that runner cannot wait between bundles and keeps memory of each, so the source
                ends when it has nothing more for now, after ``pages_per_pass``, or when the program is asked to end; the
                launcher runs the pipeline again.
@@ -32,22 +33,23 @@ from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
-from transforms.allocator import give_memory_back
-from transforms.checkpoints import store_at
-from transforms.duo.cursor import Cursor
-from transforms.duo.feed import PageFeed, stream_of
-from transforms.duo.feed_registry import feed_of
-from transforms.duo.initial import hinted_cursor, initial_cursor
-from transforms.duo.page_buffer import FetchedPage
-from transforms.errors import WontHeal
-from transforms.events import DuoPage, DuoPageCoder, SplitPages, Stream
-from transforms.holds import HOLDS
-from transforms.lifecycle import STOP
-from transforms.pass_slots import SLOTS
-from transforms.receipts import RECEIPTS
+from transforms.coders import DuoPage, DuoPageCoder, SplitPages, Stream
+from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
+from transforms.duo.fetch.feed import PageFeed, stream_of
+from transforms.duo.fetch.feed_registry import feed_of
+from transforms.duo.fetch.page_buffer import FetchedPage
+from transforms.duo.position.initial import hinted_cursor, initial_cursor
+from transforms.errors import FatalError
+from transforms.process.allocator import give_memory_back
+from transforms.process.lifetime import per_process
+from transforms.process.pass_slots import SLOTS
+from transforms.process.shutdown import STOP
 from transforms.settings import Account, Reading, Storage
+from transforms.state.checkpoints.local import store_at
+from transforms.state.cursor import Cursor
+from transforms.state.receipts import RECEIPTS
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.duo")
 # How long a reader in a pass waits for a page that is on its way, before the pass ends and its thread waits outside of Beam.
 _PASS_WAIT_SECS = 0.5
 # The same on a streaming runner. Giving up costs the poll delay, and the runner's requests wait as long as the reader does.
@@ -80,7 +82,7 @@ class DuoCheckpointMark(CheckpointMark):
             store = store_at(source.storage.checkpoint_dir)
             safe = RECEIPTS.delivered(source.stream, self.cursor, partial(store.make_safe, source.stream))
             store.commit(source.stream, self.cursor, self._rows, safe=safe)
-        except (OSError, WontHeal) as error:
+        except (OSError, FatalError) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
             _say_once(source.stream, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
@@ -115,7 +117,7 @@ class DuoCheckpointMarkCoder(coders.Coder):
         return True
 
 
-_coded: dict[Stream, tuple[Cursor, bytes]] = {}
+_coded: dict[Stream, tuple[Cursor, bytes]] = per_process("encoded cursors", dict)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class DuoLogSource(UnboundedSource):
     def feed(self) -> PageFeed:
         """The process's feed of this source's stream."""
         (account,) = self.accounts
-        return feed_of(account, self.log_type, self.reading)
+        return feed_of(account, self.log_type, self.reading, "")
 
 
 class DuoReader(UnboundedReader):
@@ -230,11 +232,11 @@ class DuoReader(UnboundedReader):
         if self._source.passes is not None:
             # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and streams without a slot.
             return self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._turn)
-        if HOLDS.held(self._source.stream):
+        if CIRCUIT_BREAKERS.held(self._source.stream):
             return None
         try:
             return self._feed.take(_ENDLESS_WAIT_SECS, self._turn)
-        except WontHeal as error:
+        except FatalError as error:
             # Raising would start this log type again and again, on some runners end the job. The feed itself tries rarely.
             _say_once(self._source.stream, str(error))
             return None
@@ -304,12 +306,12 @@ class SplitAndAnnounce(SplitPages):
         with _lock:
             _announced[self._source.log_type] = split
         for stream in split:
-            HOLDS.needs(stream, self._destinations.get(stream.account, ()))
+            CIRCUIT_BREAKERS.needs(stream, self._destinations.get(stream.account, ()))
 
 
-_announced: dict[str, dict[Stream, DuoLogSource]] = {}
-_said: dict[Stream, str] = {}
-_lock = threading.Lock()
+_announced: dict[str, dict[Stream, DuoLogSource]] = per_process("announced sources", dict)
+_said: dict[Stream, str] = per_process("what sources said", dict)
+_lock = per_process("lock of the sources", threading.Lock)
 
 
 def _as_announced(source: DuoLogSource) -> DuoLogSource | None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from transforms.coders import DuoEvent
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent
 from transforms.formats.cef import make as make_cef
 from transforms.formats.json_lines import make as make_json
 from transforms.settings import Format

@@ -6,9 +6,9 @@ nothing.
 Contract: see ``transforms.formats``. Refused are rows that are no UTF-8 (``not_utf8``), rows that are no object
 (``not_an_object``; told by the braces, the rest is Duo's word) and rows with a control character inside a text (``not_json``).
 A row with a line break between two tokens is written without the space between tokens; its texts and numbers stay as they were.
-An odd row of Duo's comes here as ``transforms.duo.answers`` leaves it, and is written so: control characters as their escapes,
-``NaN`` as a text, but a lone surrogate escape, a key that is there twice and nesting of any depth as they were sent: those are
-JSON by its grammar, although not every parser takes them.
+An odd row of Duo's comes here as ``transforms.duo.client.answers`` leaves it, and is written so: control characters as
+their escapes, ``NaN`` as a text, but a lone surrogate escape, a key that is there twice and nesting of any depth as they
+were sent: those are JSON by its grammar, although not every parser takes them.
 
 With an envelope the row is wrapped: ``{"log_type":"auth","account":"acme","account_id":"DA…","event":ROW}``; ``account_id``
 is there for the children of an MSP. With an ``account_key`` instead, the rows of those children get one key more at their end,
@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import msgspec
 
+from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, Stream
 from transforms.formats import syslog_header
 from transforms.settings import Format
 

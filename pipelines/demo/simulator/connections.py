@@ -13,6 +13,7 @@ import logging
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 from typing import BinaryIO, Protocol, cast
 
@@ -21,7 +22,7 @@ from pipelines.demo.simulator.answers import Answer
 from pipelines.demo.simulator.faults import Fault
 from pipelines.demo.simulator.signatures import Request
 
-_LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("duologsync.demo")
 _HANDSHAKE_SECS = 10.0
 
 
@@ -69,7 +70,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class gives it
         """Says in the debug log what ended a connection; it concerns that client alone."""
-        _LOG.debug("A connection from %s ended with an error.", client_address, exc_info=True)
+        _LOGGER.debug("A connection from %s ended with an error.", client_address, exc_info=sys.exc_info()[1])
 
 
 class _Handler(socketserver.BaseRequestHandler):

@@ -1,4 +1,4 @@
-"""Holds what happened in one log of one account, in the server's order, in 16 bytes per event.
+"""CircuitBreakers what happened in one log of one account, in the server's order, in 16 bytes per event.
 
 Place in the flow: producers add to it, ``paging`` looks up ranges and reads rows out of it, from several threads at once.
 Contract: the order is (millisecond, number of arrival). It never changes for events that are there; a new event comes in behind

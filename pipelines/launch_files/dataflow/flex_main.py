@@ -1,7 +1,7 @@
 """What Dataflow's Flex Template launcher runs: template parameters become a configuration, and the job is launched.
 
 Place: the container image names this file in ``FLEX_TEMPLATE_PYTHON_PY_FILE``. The launcher calls it with the parameters that
-``metadata.json`` describes and with Beam's own flags, all as ``--name=value``; ``pipelines.launch`` gets the latter.
+``metadata.json`` describes and with Beam's own flags, all as ``--name=value``; ``pipelines.runners.launch`` gets the latter.
 
 Contract: it returns when the job is handed over and never waits for its end: the launcher's machine goes away. A parameter that
 cannot be used ends it with exit code 2 before anything was started, all problems told at once and by the parameters' names. No
@@ -27,7 +27,7 @@ from pipelines.importing import importing
 from transforms.secrets import GCP_SECRET_VERSION
 from transforms.settings import Job
 
-_LOGGER = logging.getLogger("duologsync.flex")
+_LOGGER = logging.getLogger("duologsync.runners")
 
 
 class BadParameter(Exception):
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _LOGGER.error("%d problem(s). Nothing was started.", len(problems))
         return exit_codes.CONFIG
     with importing():
-        from pipelines.launch import launch, unknown_flags  # Beam takes its time to load; bad parameters come first
+        from pipelines.runners.launch import launch, unknown_flags  # Beam takes its time to load; bad parameters come first
     # What a later launcher adds and this Beam does not know must not stop the job; what users write, the service has checked.
     unknown = unknown_flags(flags)
     if unknown:

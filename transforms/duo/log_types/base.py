@@ -18,7 +18,7 @@ class RowKey(NamedTuple):
     """When a row happened (milliseconds since the epoch, truncated) and Duo's id of it; None where the row does not say.
 
     Only what Duo itself tells rows apart by may be the id: of rows with one, two that are alike in everything are one event; of
-    rows without one they are two (``transforms.duo.deduplication``).
+    rows without one they are two (``transforms.duo.position.deduplication``).
     """
 
     time_ms: int | None

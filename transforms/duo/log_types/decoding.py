@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from transforms.duo.loose_json import without_depth
+from transforms.duo.client.loose_json import without_depth
 from transforms.errors import Undeliverable
 
 T = TypeVar("T", bound=msgspec.Struct)

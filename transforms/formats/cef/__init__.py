@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from transforms.coders import DuoEvent, EventFacts
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
-from transforms.events import DuoEvent, EventFacts
 from transforms.formats import syslog_header
 from transforms.formats.cef import dls, encoder, standard
 from transforms.formats.version import PRODUCT_VERSION

@@ -1,0 +1,1 @@
+"""Launches on runners that Beam's flags name."""

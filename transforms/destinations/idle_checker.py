@@ -1,0 +1,85 @@
+"""Looks after idle connections where nobody else does: on streaming runners, from one thread per process.
+
+Place in the flow: the sink starts it on its worker. Local runs look after each stream's connections themselves, between passes.
+
+Why: what a SIEM's kernel acknowledged is not yet read. If the SIEM then crashes, the sender sends it again, but only when it
+looks; the next bundle of a quiet log may be hours away, and the worker may have ended by then. What was seen to be read is
+written into the checkpoints here, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+
+from transforms.destinations import pool
+from transforms.errors import DuoLogSyncError
+from transforms.process.lifetime import Stage, per_process
+from transforms.process.shutdown import STOP
+from transforms.process.threads import NO_THREAD, started
+from transforms.state.dead_letters.local import keep_unread
+from transforms.state.receipts import RECEIPTS
+
+_LOGGER = logging.getLogger("duologsync.destinations")
+_EVERY_SECS = 5.0
+
+_LONGEST_ROUND_SECS = 5.0
+
+
+class _IdleChecker:
+    """The thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def need(self, dead_letter_dir: str) -> bool:
+        """The thread must be at work; False where none can be had now."""
+        with self._lock:
+            if self.thread is None or not self.thread.is_alive():
+                self.thread = started(_run, "connections", dead_letter_dir)
+            return self.thread is not None
+
+    def join(self) -> None:
+        """Waits until the thread has ended, once ``STOP`` was requested."""
+        if self.thread is not None:
+            self.thread.join(_LONGEST_ROUND_SECS)
+
+
+IDLE_CHECKER = per_process("idle checker", _IdleChecker, close=_IdleChecker.join, stage=Stage.THREADS)
+
+
+def check_idle_connections(dead_letter_dir: str) -> None:
+    """Starts the process's one thread; does nothing where it runs. It ends when the program is asked to end.
+
+    Args:
+      dead_letter_dir: where is kept what may be unread and is not sent again.
+    """
+    if not IDLE_CHECKER.need(dead_letter_dir):
+        _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
+
+
+def _run(dead_letter_dir: str) -> None:
+    trouble = ""
+    while not STOP.wait(_EVERY_SECS):
+        try:
+            pool.check_all()
+            pool.keep_given_up(partial(keep_unread, dead_letter_dir))
+            trouble = _keep_safe(trouble)
+        except Exception:  # one connection's trouble must not leave all others without care
+            _LOGGER.exception("An idle connection could not be looked after.")
+
+
+def _keep_safe(told: str) -> str:
+    """Writes what has become safe into the checkpoints; the trouble with that, which is told once and not every time."""
+    try:
+        RECEIPTS.keep_safe()
+    except (OSError, DuoLogSyncError) as error:
+        trouble = str(error)
+        if trouble != told:
+            _LOGGER.error(
+                "The checkpoints cannot be brought up to date: %s. A launch without others repeats some events.", error
+            )
+        return trouble
+    return ""

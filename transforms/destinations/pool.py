@@ -1,0 +1,242 @@
+"""All senders of this process: a pool per destination, kept across bundles, passes and readers.
+
+Place in the flow: the sink takes a sender per bundle and stream from here; the supervisor looks after idle ones and closes them
+at the end.
+
+Contract: thread-safe. A sender serves one bundle at a time: ``begin`` gives a ``Lease`` on it, ``done`` ends that, and whoever
+checks leaves leased ones alone. So a destination has as many connections as bundles are sent to it at the same time, not as
+many as there are streams: receivers limit connections (rsyslog 200, syslog-ng 10 unless told otherwise), and each costs memory
+on both sides. A stream gets the sender that it had last where that is free, else the one that was used last of all, else a new
+one; it never waits.
+
+A bundle that failed never says done. Its sender stays with its stream, which begins the next bundle on it; ``leave`` frees it
+where there is no next one. A runner may also give a bundle up that is still at work in another thread: its lease ends with the
+next ``begin``, which waits until it has left the sender; whatever it asks for afterwards raises ``BundleReplaced``.
+
+Local runs call ``check`` and ``close_all``. On other runners ``caretaker`` calls ``check_all`` every few seconds, and the end
+of a worker process is a crash as far as connections are concerned, but on Prism, whose workers are the program itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from transforms import destinations
+from transforms.destinations import Sender
+from transforms.errors import BundleReplaced, RetryLater
+from transforms.process.lifetime import Stage, per_process
+from transforms.process.threads import each_in_threads
+from transforms.records import Stream
+from transforms.settings import Destination
+from transforms.state.receipts import Receipt
+
+_LOGGER = logging.getLogger("duologsync.destinations")
+_NEGLECTED_SECS = 10.0
+_RESET_SECS = 0.2
+
+
+class UnreadMessages(NamedTuple):
+    """Messages of one stream that were confirmed and that the SIEM may never have read."""
+
+    destination: Destination
+    stream: Stream
+    messages: list[bytes]
+
+
+Keep = Callable[[list[UnreadMessages]], None]
+"""Keeps messages elsewhere, durably. Raises RetryLater where that is not possible now."""
+
+
+class _Entry:
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.sender: Sender = destinations.TRANSPORTS[destination.transport](destination)
+        self.lock = threading.Lock()  # held while the sender is at work
+        self.lease: Lease | None = None
+        self.last: Stream | None = None
+        self.looked_at = 0.0  # monotonic; when it was last used or looked after
+        self.trouble = ""  # why what it has given up could not be kept
+
+
+class Lease:
+    """One bundle's use of a sender."""
+
+    def __init__(self, entry: _Entry, stream: Stream) -> None:
+        self._entry = entry
+        self._lock = entry.lock
+        self._send = entry.sender.send
+        self.stream = stream
+        self.ended = False
+
+    @property
+    def sender(self) -> Sender:
+        return self._entry.sender
+
+    def send(self, message: bytes) -> None:
+        """As the sender's. Raises BundleReplaced, too, where another bundle has it by now."""
+        with self._lock:
+            if self.ended:
+                raise self._replaced()
+            self._send(message)
+
+    def confirm(self) -> Receipt:
+        """As the sender's."""
+        with self._lock:
+            if self.ended:
+                raise self._replaced()
+            return self._entry.sender.confirm()
+
+    def end(self) -> None:
+        """From now on nothing is sent by it; returns when it has left the sender."""
+        self.ended = True
+        self._entry.sender.interrupt()
+        with self._lock:
+            pass
+
+    def _replaced(self) -> BundleReplaced:
+        return BundleReplaced(f"{self._entry.destination.name}: another bundle of {self.stream} has begun.")
+
+
+_LOCK = per_process("lock of the senders", threading.Lock)
+_FREE: dict[Destination, list[_Entry]] = per_process(  # the one that was used last is at the end
+    "free senders", dict, close=lambda _: close_all(_RESET_SECS), stage=Stage.CONNECTIONS
+)
+_BEGUN: dict[tuple[Destination, Stream], _Entry] = per_process("senders at work", dict)
+
+
+def begin(destination: Destination, stream: Stream) -> Lease:
+    """A bundle of this stream starts: its sender, begun."""
+    with _LOCK:
+        entry = _BEGUN.get((destination, stream))
+        if entry is None:
+            entry = _BEGUN[destination, stream] = _taken(_FREE.setdefault(destination, []), stream) or _Entry(destination)
+        before, lease = entry.lease, Lease(entry, stream)
+        entry.lease = lease
+    if before is not None:
+        before.end()
+    with entry.lock:  # a check that is under way ends first
+        if lease.ended:
+            raise BundleReplaced(f"{destination.name}: another bundle of {stream} has begun.")
+        entry.last = stream
+        entry.sender.begin(stream)
+    return lease
+
+
+def done(destination: Destination, lease: Lease) -> None:
+    """That bundle was confirmed."""
+    with _LOCK:
+        entry = _BEGUN.get((destination, lease.stream))
+        if entry is not None and entry.lease is lease:
+            _free(destination, lease.stream)
+
+
+def _free(destination: Destination, stream: Stream) -> None:
+    """The sender of this stream's bundle can be had by others. The caller holds the lock."""
+    entry = _BEGUN.pop((destination, stream))
+    entry.lease = None
+    entry.looked_at = time.monotonic()
+    _FREE.setdefault(destination, []).append(entry)
+
+
+def leave(stream: Stream) -> None:
+    """This stream sends nothing any more: what is left of a bundle that failed is forgotten by the next one on its sender."""
+    with _LOCK:
+        for destination in [destination for destination, of in _BEGUN if of == stream]:
+            _free(destination, stream)
+        for entry in (entry for free in _FREE.values() for entry in free if entry.last == stream):
+            entry.last = None
+
+
+def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
+    """The streams whose bundle has waited for so long for this destination to take something."""
+    with _LOCK:
+        begun = [(key[1], entry) for key, entry in _BEGUN.items() if key[0] == destination]
+    return [stream for stream, entry in begun if entry.sender.waited_secs > longer_than_secs]
+
+
+def check(stream: Stream) -> None:
+    """Looks after the idle senders that served this stream last, and after those that nobody else looks after: their stream is
+    gone, or waits elsewhere.
+    """
+    long_ago = time.monotonic() - _NEGLECTED_SECS
+    with _LOCK:
+        free = [entry for entries in _FREE.values() for entry in entries]
+    _check([entry for entry in free if entry.last in (stream, None) or entry.looked_at < long_ago])
+
+
+def check_all() -> None:
+    """Looks after all idle senders. Call it every few seconds from one thread."""
+    with _LOCK:
+        entries = [entry for free in _FREE.values() for entry in free]
+    _check(entries)
+
+
+def keep_given_up(keep: Keep) -> None:
+    """Hands over what idle senders have given up; where it cannot be kept now, that is told, and it is the next time."""
+    with _LOCK:
+        entries = [entry for free in _FREE.values() for entry in free]
+    for entry in entries:
+        if entry.lock.acquire(blocking=False):
+            try:
+                given_up = _messages(entry, entry.sender.given_up())
+                if given_up:
+                    keep(given_up)
+                    entry.sender.given_up_is_kept()
+                entry.trouble = ""
+            except RetryLater as error:
+                if str(error) != entry.trouble:
+                    _LOGGER.error("%s", error)
+                entry.trouble = str(error)
+            finally:
+                entry.lock.release()
+
+
+def close_all(grace_secs: float) -> list[UnreadMessages]:
+    """Ends all connections in good order, at the same time, and forgets the senders. What may be unread is returned."""
+    with _LOCK:
+        entries = [entry for free in _FREE.values() for entry in free] + list(_BEGUN.values())
+        _FREE.clear()
+        _BEGUN.clear()
+    left = each_in_threads(lambda entry: _close(entry, grace_secs), entries, 32, "close-destination")
+    return [unread for of_entry in left for unread in of_entry]
+
+
+def _taken(free: list[_Entry], stream: Stream) -> _Entry | None:
+    """Takes a sender out of the free ones; not one that is being looked after, because that may take its time."""
+    of_stream = [entry for entry in free if entry.last == stream]
+    entry = next((e for e in (*of_stream, *reversed(free)) if not e.lock.locked()), None)
+    if entry is not None:
+        free.remove(entry)
+    return entry
+
+
+def _check(entries: list[_Entry]) -> None:
+    for entry in entries:
+        if entry.lease is not None or not entry.lock.acquire(blocking=False):
+            continue
+        try:
+            if entry.lease is None:
+                entry.sender.check()
+                entry.looked_at = time.monotonic()
+        finally:
+            entry.lock.release()
+
+
+def _close(entry: _Entry, grace_secs: float) -> list[UnreadMessages]:
+    if entry.lease is not None:
+        entry.lease.end()
+    entry.sender.interrupt()
+    try:
+        with entry.lock:  # a check that is under way ends first: a sender is no place for two threads
+            entry.sender.close(grace_secs)
+    except Exception:  # one destination's trouble must not keep the others from an orderly end
+        _LOGGER.warning("A destination could not be closed in good order.", exc_info=True)
+    return _messages(entry, entry.sender.unread())
+
+
+def _messages(entry: _Entry, by_owner: list[tuple[Stream | None, list[bytes]]]) -> list[UnreadMessages]:
+    return [UnreadMessages(entry.destination, owner, messages) for owner, messages in by_owner if owner is not None]

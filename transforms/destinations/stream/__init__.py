@@ -1,0 +1,1 @@
+"""Delivery over a byte stream: TCP and TLS."""

@@ -1,0 +1,1 @@
+"""Delivery by datagrams, which promise nothing."""

@@ -1,0 +1,78 @@
+"""A backfill gives way to live reading: whether the live stream of the same name is behind.
+
+Place in the flow: the feed of a backfill asks before each call. It looks at the live checkpoint directory only: at whether a
+running copy holds its lock, and at how far its stream is.
+
+Contract: each time that the backfill begins to wait is logged once, and so is each time that it goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from transforms.coders import Stream
+from transforms.errors import DuoLogSyncError
+from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.settings import Reading
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
+
+_LOGGER = logging.getLogger("duologsync.duo")
+_LOOK_EVERY_SECS = 10.0
+_LEEWAY_SECS = 60.0
+
+
+class LiveStream:
+    """The live reading of one stream, as seen from outside of its process."""
+
+    def __init__(self, directory: str, stream: Stream, reading: Reading, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._directory = Path(directory)
+        self._stream = stream
+        self._clock = clock
+        # A live stream that keeps up is at most this far behind now.
+        self._well_secs = reading.lag_secs + 2 * reading.poll_interval_secs + _LEEWAY_SECS
+        self._looked_at = float("-inf")
+        self._behind = False
+
+    def is_behind(self) -> bool:
+        """Whether a running copy has still to catch up; looked up every few seconds."""
+        if self._clock.monotonic_secs() - self._looked_at >= _LOOK_EVERY_SECS:
+            self._looked_at = self._clock.monotonic_secs()
+            behind = self._runs() and self._position_secs() < self._clock.wall_secs() - self._well_secs
+            if behind != self._behind:
+                self._behind = behind
+                self._tell()
+        return self._behind
+
+    def _tell(self) -> None:
+        if self._behind:
+            _LOGGER.info("%s: the backfill waits, because live reading of it is behind and comes first.", self._stream)
+        else:
+            _LOGGER.info("%s: the backfill goes on: live reading of it has caught up, or has ended.", self._stream)
+
+    def _runs(self) -> bool:
+        """A running copy holds the directory's lock. Trying for a shared one does not disturb it."""
+        try:
+            descriptor = os.open(self._directory / ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _position_secs(self) -> float:
+        """How far the live stream is; infinitely far where nothing tells."""
+        try:
+            for record in CheckpointStore(self._directory).records():
+                if record.stream == self._stream:
+                    return Cursor.from_json(bytes(record.cursor)).position_ms / 1000
+        except (OSError, DuoLogSyncError):
+            pass
+        return float("inf")

@@ -1,0 +1,259 @@
+"""FailureClassifier with reading one stream: which kind it is, how long to leave the stream alone, and what the log says of it.
+
+Place in the flow: the feed hands every error here, and what a position or an answer shows that should not be. How long a 429 is
+waited out is the rate budget's word.
+
+Contract: each is counted; each kind is told once, not every time, again when it has lasted, and at its end. Nothing is raised
+and nothing waits here: waits are returned. What only a person can mend is told at ERROR, but not before the first answer: until
+then the feed raises it, and whoever catches it says so. Not thread-safe: the feed holds its lock around each call but
+``unexpected``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+
+from transforms.coders import Stream
+from transforms.duo.client.client import PageRefused
+from transforms.duo.position.paging import Step
+from transforms.duo.position.windows import days_out_of_reach
+from transforms.duo.rate_limit.budget import RateBudget
+from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
+from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.threads import NO_THREAD
+from transforms.state.cursor import Cursor, Gap
+
+# The feed's own: the name of a logger is part of each line of JSON, and users select by it.
+_LOGGER = logging.getLogger("duologsync.duo")
+_FIRST_BACKOFF_SECS = 1.0
+_LONGEST_BACKOFF_SECS = 60.0
+_UNAVAILABLE_RETRY_SECS = 900.0
+# Duo's refusal of the keys is believed when it stays. A gateway's mishap or a key that is being changed passes within that.
+REFUSAL_WAITS_SECS = (15.0, 45.0)
+_CLOCK_LEEWAY_MS = 600_000
+_EDGE_DAYS = 0.01
+_YEAR_10000_MS = 253_402_300_800_000
+
+
+class FailureClassifier:
+    """What goes wrong with one stream. ``counts`` are the feed's."""
+
+    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._stream = stream
+        self._budget = budget
+        self._counts = counts
+        self._clock = clock
+        self._kind: str | None = None  # what was told last; None while all is well
+        self._failures = 0  # in a row
+        self._refusals = 0  # of the keys, since a call was answered
+        self._ahead = False  # the position lies in the future, and that was told
+        self._threadless = False
+        self._short = False  # the last window held less than Duo counted
+        self._shortened = False  # the last window was followed by less overlap than it should be
+        self.answered = False  # some call was, since the feed began
+
+    # --- errors ------------------------------------------------------------------------------------------------------
+
+    def failed(self, error: Exception) -> float:
+        """A call failed: how long to leave the stream alone."""
+        self._failures += 1
+        self._refusals += isinstance(error, BadCredentials)
+        kind, wait_secs = self._sort(error)
+        self._counts[kind] += 1
+        self._tell(kind, error, wait_secs)
+        return wait_secs
+
+    def final(self, error: Exception) -> bool:
+        """Whether an error that ``failed`` was told of is one that only a person can mend, and has stayed long enough."""
+        return isinstance(error, FatalError) and not (isinstance(error, BadCredentials) and self._keys_in_doubt)
+
+    @property
+    def _keys_in_doubt(self) -> bool:
+        return self._refusals <= len(REFUSAL_WAITS_SECS)
+
+    def page_cursor_refused(self, error: PageRefused) -> float:
+        """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
+        self._failures += 1
+        self._counts["page_refused"] += 1
+        _LOGGER.warning("%s: %s. The rest of the window is read by time instead; nothing is skipped.", self._stream, error)
+        return _FIRST_BACKOFF_SECS
+
+    def unexpected(self, error: Exception) -> float:
+        """An error that is a bug here: told with its traceback. How long to wait before going on."""
+        _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self._stream, exc_info=error)
+        return _FIRST_BACKOFF_SECS
+
+    def over(self) -> None:
+        """A call was answered."""
+        if self._kind is not None:
+            _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
+        self.answered = True
+        self._kind, self._failures, self._refusals = None, 0, 0
+
+    def thread(self, *, there: bool) -> None:
+        """Whether the thread that reads is there; it cannot always be had."""
+        if not there:
+            self._counts["threads_refused"] += 1
+        if not there and not self._threadless:
+            _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
+        if there and self._threadless:
+            _LOGGER.info("%s is read again: its thread could be started.", self._stream)
+        self._threadless = not there
+
+    def _sort(self, error: Exception) -> tuple[str, float]:
+        """What kind of trouble it is, and how long to leave the stream alone."""
+        if isinstance(error, RetryLater):
+            if error.kind == "rate_limited":
+                return error.kind, self._budget.limited(error.wait_secs)
+            return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
+        if isinstance(error, StreamUnavailable):
+            return error.kind, _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, PageRefused):
+            return "refused", _UNAVAILABLE_RETRY_SECS
+        if isinstance(error, BadCredentials):
+            waits = (*REFUSAL_WAITS_SECS, _UNAVAILABLE_RETRY_SECS)
+            return "bad_credentials", waits[min(self._refusals, len(waits)) - 1]
+        if isinstance(error, FatalError):
+            return "wont_heal", _UNAVAILABLE_RETRY_SECS
+        self.unexpected(error)
+        return "unexpected", self._backoff_secs()
+
+    def _backoff_secs(self) -> float:
+        grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
+        return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
+
+    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
+        """Once per kind of trouble, and again when it has lasted."""
+        level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
+        if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
+            level = logging.INFO  # how fast Duo may be called is learnt from these
+        if isinstance(error, BadCredentials) and self._kind != kind and not self.answered:
+            _LOGGER.warning(
+                "%s: Duo refuses the keys. They are tried again before that is believed: in %.0f s.", self._stream, wait_secs
+            )
+        if isinstance(error, FatalError) and level == logging.WARNING:
+            level = logging.ERROR if self.answered else logging.DEBUG
+        self._kind = kind
+        _LOGGER.log(
+            level, "%s: %s Trying again in %.0f s (failure %d in a row).", self._stream, error, wait_secs, self._failures
+        )
+
+    # --- what a position or an answer shows --------------------------------------------------------------------------
+
+    def begins_at(self, cursor: Cursor, now_ms: int) -> None:
+        """Reading begins at a position: whether it lies in the future, or before what Duo still serves."""
+        self.waits_at(cursor, now_ms)
+        days = days_out_of_reach(cursor, now_ms)
+        # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
+        if days > _EDGE_DAYS:
+            self._counts["days_out_of_reach"] += round(days)
+            _LOGGER.error(
+                "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
+                self._stream, days,
+            )  # fmt: skip
+
+    def waits_at(self, cursor: Cursor, now_ms: int) -> None:
+        """There is nothing to ask for yet behind a position: whether that is for want of a right clock. Told once."""
+        ahead = cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS
+        if ahead and not self._ahead:
+            self._counts["ahead_of_clock"] += 1
+            _LOGGER.error(
+                "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
+                "clock, and it goes on within half a minute; or, if it was wrong when the checkpoint was written, move the "
+                "checkpoint aside.", self._stream, (cursor.position_ms - now_ms) / 86_400_000,
+            )  # fmt: skip
+        if self._ahead and not ahead:
+            _LOGGER.info("%s: this machine's clock is not behind its checkpoint any more, and reading goes on.", self._stream)
+        self._ahead = ahead
+
+    def begins_earlier(self, cursor: Cursor) -> None:
+        """The clock was set back before anything was read, and the look-back begins earlier by that."""
+        _LOGGER.warning(
+            "%s: the clock was set back before anything was read; its look-back begins at %s.",
+            self._stream, _utc(cursor.position_ms),
+        )  # fmt: skip
+
+    def shown_by(self, step: Step) -> None:
+        """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
+        if step.circled:
+            self._counts["circled"] += 1
+            _LOGGER.warning(
+                "%s: Duo's page cursor did not lead on. %s", self._stream,
+                "Its window was ended there; it is read again with the next overlap." if step.window_done
+                else "Reading goes on by time; nothing is skipped.",
+            )  # fmt: skip
+        if step.unreachable_ms is not None:
+            self._counts["unreachable"] += 1
+            _LOGGER.error(
+                "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
+                self._stream, _utc(step.unreachable_ms),
+            )  # fmt: skip
+        if step.odd_rows:
+            self._counts["odd_rows"] += step.odd_rows
+        if step.again_secs:
+            self._counts["asked_again"] += 1
+        self._about_gaps(step)
+        if step.window_done:
+            self._counts["windows"] += 1
+            self._about_memory(step.shortened_ms)
+        if step.counted is not None:
+            counted, read = step.counted
+            self._counts["counted_by_duo"] += counted
+            if counted != read:
+                self._counts["windows_that_differ"] += 1
+            if counted <= read:
+                self._short = False
+            else:
+                self._counts["missing"] += counted - read
+                _LOGGER.log(
+                    logging.DEBUG if self._short else logging.ERROR,
+                    "%s: Duo counted %d events in the window that ended at %s, %d were read, also when asked again. Reading "
+                    "goes on; the end of that window is read again later. See duologsync status.",
+                    self._stream, counted, _utc(step.cursor.position_ms), read,
+                )  # fmt: skip
+                self._short = True
+
+    def _about_gaps(self, step: Step) -> None:
+        gap = step.closed_gap
+        if gap is not None:
+            self._counts["gaps_closed"] += 1
+            _LOGGER.info(
+                "%s: the %d events that were missing from %s to %s are here.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+        gap = step.gap
+        if gap is not None and not step.window_done and gap.due_ms is None:
+            self._counts["gaps_given_up"] += 1
+            _LOGGER.error(
+                "%s: Duo counted %d events more from %s to %s than it gives, now for the last time. They are given up.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+
+    def ends_with(self, gaps: tuple[Gap, ...]) -> None:
+        """A backfill is at its end: what stays missing is told, for nobody reads it again."""
+        for gap in gaps:
+            _LOGGER.error(
+                "%s: Duo counted %d events more from %s to %s than it gives. The backfill ends without them; a backfill of "
+                "another stretch that includes this one can look again.",
+                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+            )  # fmt: skip
+
+    def _about_memory(self, shortened_ms: int) -> None:
+        if shortened_ms:
+            self._counts["overlap_shortened"] += 1
+        if shortened_ms and not self._shortened:
+            _LOGGER.warning(
+                "%s: more events are published than overlap_max_rows lets be remembered. Events that Duo publishes late are "
+                "looked for over %.0f s less; raise overlap_max_rows to find them all.",
+                self._stream, shortened_ms / 1000,
+            )  # fmt: skip
+        self._shortened = bool(shortened_ms)
+
+
+def _utc(time_ms: int) -> str:
+    if not 0 <= time_ms < _YEAR_10000_MS:  # of a clock that is far off
+        return f"{time_ms} ms"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))

@@ -1,0 +1,417 @@
+"""The feed: reads one stream ahead of its reader, in a thread of its own, so that a page is fetched while the last one is sent.
+
+Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``) and what it
+makes of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
+
+Contract:
+  * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again. Whoever
+    seeks takes the stream over: a bundle that a runner has given up may still be at work, and would take pages from its
+    successor, whose mark then leads past them.
+  * ``take(wait_secs, turn)`` hands out the next page, or None where there is none within that time, or the turn is over.
+  * ``delivered(cursor)`` lets go of the pages up to a cursor that the checkpoint store has. Until then they are kept, so that a
+    bundle that failed is repeated from memory.
+  * A failure ends nothing: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
+    person must mend is raised from ``take`` once nothing is left to hand out.
+  * A feed that nobody asks for anything for two minutes rests: its thread ends, what it read ahead is let go, what was handed
+    out is kept. Whoever asks again wakes it up.
+  * Waits for a moment of the wall clock are looked at again every half a minute, because that clock can jump.
+  * ``work_once`` is one step of what the thread does, without waiting. ``own_thread=False`` leaves calling it to others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from transforms.coders import DuoPage, Stream
+from transforms.duo.client.client import DuoClient, PageClient, PageRefused
+from transforms.duo.client.connections import IDLE_SECS
+from transforms.duo.fetch.backfill_priority import LiveStream
+from transforms.duo.fetch.duo_clock import LEEWAY_SECS, DuoClock
+from transforms.duo.fetch.failure_classifier import FailureClassifier
+from transforms.duo.fetch.feed_thread import FeedThread
+from transforms.duo.fetch.page_buffer import FetchedPage, PageBuffer
+from transforms.duo.fetch.read_ahead import FULL_PAGE_BYTES, READ_AHEAD, Share
+from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.position.paging import Step, after_answer, after_refusal
+from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
+from transforms.duo.rate_limit.budget import RateBudget
+from transforms.duo.rate_limit.budgets import budget_of
+from transforms.errors import BadCredentials, FatalError, RetryLater
+from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.settings import Account, Reading
+from transforms.state.cursor import Cursor
+
+# Pages fetched beyond the reader's position: one is being sent, one is ready, one is on its way.
+_AHEAD = 2
+_GIVE_WAY_SECS = 5.0
+_LOOK_FOR_ROOM_SECS = 1.0
+_LOOK_AGAIN_SECS = 30.0
+_FORGOTTEN_SECS = 120.0
+USER_AGENT = "DuoLogSync-Beam/1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Nothing to fetch for so long; None means until something changes. For longer than a connection is worth keeping: idle."""
+
+    secs: float | None
+    idle: bool = False
+
+
+class PageFeed:
+    """Reads one stream ahead. Thread-safe; the registry makes and closes it."""
+
+    def __init__(
+        self,
+        account: Account,
+        log_type: str,
+        reading: Reading,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        make_client: Callable[[], PageClient] | None = None,
+        budget: RateBudget | None = None,
+        own_thread: bool = True,
+    ) -> None:
+        self.stream = stream_of(account, log_type)
+        self.counts: Counter[str] = Counter()
+        self._reading = reading
+        self._log_type = LOG_TYPES[log_type]
+        self._clock = clock
+        timeout_secs = reading.request_timeout_secs
+        of_duo = partial(DuoClient, account, user_agent=USER_AGENT, timeout_secs=timeout_secs, clock=clock)
+        self._make_client: Callable[[], PageClient] = make_client or of_duo
+        self._client: PageClient | None = None
+        self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._trouble = FailureClassifier(self.stream, self._budget, self.counts, clock)
+        self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
+        self._duo_clock = DuoClock(clock)
+        self._changed = threading.Condition()
+        self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
+        self._pages = PageBuffer()
+        self._turn = 0  # grows with every reader
+        self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
+        self._due = 0.0  # monotonic time before which there is nothing to do
+        self._caught_up = self._finished = self._held = self._closed = False
+        self._fatal: FatalError | None = None
+        self._asked_at = self._called_at = clock.monotonic_secs()
+        self._forgotten = False
+        self._waits_for_room = False
+        self._share = Share(READ_AHEAD)
+        self._expected_bytes = FULL_PAGE_BYTES
+        self._own_thread = own_thread
+
+    # --- the reader's side -------------------------------------------------------------------------------------------
+
+    def seek(self, cursor: Cursor) -> int:
+        """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there.
+
+        Returns the turn that begins with it, and ends with the next call.
+        """
+        with self._changed:
+            if not self._pages.go_to(cursor):
+                self._pages.begin_at(cursor)
+                self._epoch += 1
+                self._due = 0.0
+                self._fatal = None
+                self._trouble.begins_at(cursor, self._now_ms())
+            self._turn += 1
+            self._count_ready()
+            self._asked()
+            self._thread.wake()
+            return self._turn
+
+    def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
+        """The next page; None where there is none in time, and when the turn is over. Without one it is anybody's.
+
+        Raises FatalError where only a person can help.
+        """
+        deadline = self._clock.monotonic_secs() + wait_secs
+        with self._changed:
+            self._asked()
+            while not self._pages.ready and turn in (None, self._turn):
+                if self._fatal is not None:
+                    raise self._fatal
+                left_secs = deadline - self._clock.monotonic_secs()
+                if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
+                    return None
+                self._changed.wait(left_secs)
+            if turn not in (None, self._turn):
+                return None
+            fetched = self._pages.hand_out()
+            self._count_ready()
+            self._thread.wake()
+            return fetched
+
+    def wait_ready(self, wait_secs: float) -> bool:
+        """Waits until a page is ready (True), or so long. Raises FatalError like ``take``."""
+        with self._changed:
+            self._asked()
+            if not self._pages.ready and self._fatal is None:
+                self._changed.wait(wait_secs)
+            if self._pages.ready:
+                return True
+            if self._fatal is not None:
+                raise self._fatal
+            return False
+
+    def rewind(self) -> None:
+        """What was handed out was not delivered: it is handed out again."""
+        with self._changed:
+            self._pages.rewind()
+            self._count_ready()
+            self._thread.wake()
+
+    def delivered(self, cursor: Cursor) -> None:
+        """Everything before the cursor is safe: its pages are let go."""
+        with self._changed:
+            self._pages.delivered(cursor)
+
+    @property
+    def ready(self) -> bool:
+        """A page is here that is not handed out."""
+        return self._pages.ready > 0
+
+    @property
+    def under_way(self) -> int:
+        """Pages handed out whose delivery nobody has confirmed."""
+        return self._pages.handed
+
+    @property
+    def resting(self) -> bool:
+        """Nothing is on its way right now: caught up, backing off, suspended or paced."""
+        return self._due > self._clock.monotonic_secs()
+
+    @property
+    def caught_up(self) -> bool:
+        """The last window was read to its end and the next one is not due."""
+        return self._caught_up
+
+    @property
+    def finished(self) -> bool:
+        """A backfill has been read to its end, and all of it is delivered."""
+        return self._finished and not self._pages
+
+    @property
+    def settled_cursor(self) -> Cursor | None:
+        """Where the stream stands when nothing is in flight: everything before it is delivered. None while pages are here."""
+        with self._changed:
+            return self._pages.fetch_at if not self._pages else None
+
+    def settle(self, cursor: Cursor) -> None:
+        """Tells that a settled cursor was recorded, so that the next page follows it."""
+        with self._changed:
+            self._pages.settle(cursor)
+
+    def hold(self, held: bool) -> None:
+        """Whether reading is of no use for now, because nobody can take what is read. Pages that are not handed out are let go
+        where others wait for the room, and read again later. Ask again while it lasts.
+        """
+        with self._changed:
+            self._asked()
+            if held and READ_AHEAD.scarce and self._pages.ready and not self._closed:
+                self._pages.give_up_ready()
+                self._epoch += 1
+                self._count_ready()
+            if held != self._held:
+                self._held = held
+                self._thread.wake()
+
+    def close(self) -> None:
+        """Ends the thread and the connection; waits for neither."""
+        with self._changed:
+            self._closed = True
+            self._share.withdraw()
+            self._thread.wake()
+        self._disconnect()
+
+    def forget(self) -> None:
+        """Lets go of everything; for a closed feed that nobody reads any more."""
+        with self._changed:
+            self._pages.clear()
+            self._count_ready()
+
+    def _count_ready(self) -> None:
+        self._share.holds(self._pages.ready_bytes)
+
+    def _due_within(self, secs: float) -> bool:
+        return self._due - self._clock.monotonic_secs() < secs
+
+    def _asked(self) -> None:
+        """Somebody wants something of this feed: it must be at work. The caller holds the lock."""
+        self._asked_at = self._clock.monotonic_secs()
+        self._forgotten = False
+        if self._own_thread and not self._closed:
+            self._trouble.thread(there=self._thread.need())
+
+    # --- the fetching thread -----------------------------------------------------------------------------------------
+
+    def _wanted(self) -> bool:
+        return not self._closed and not self._forgotten
+
+    def _wait_for_room(self, secs: float | None) -> bool:
+        if secs and self._waits_for_room and not self._closed:
+            self._share.wait(secs)
+            return True
+        return False
+
+    def work_once(self) -> float | None:
+        """One step of work: makes at most one call, where one is due, and waits for nothing else. Not thread-safe.
+
+        Returns the seconds until another step is of use; None where there is nothing to do until a reader asks for something.
+        """
+        try:
+            work = self._next_work()
+        except Exception as error:  # a thread that dies silently would stop the stream for ever
+            return self._trouble.unexpected(error)
+        if isinstance(work, _Pause):
+            if work.idle:
+                self._disconnect()
+            return work.secs
+        epoch, call = work
+        try:
+            if self._client is None:
+                self._client = self._make_client()
+            self._fetch(self._client, epoch, call)
+        except Exception as error:  # a thread that dies silently would stop the stream for ever
+            self._handle(epoch, call, error)
+            if isinstance(error, BadCredentials):
+                # The key may be a new one by the next attempt, so it is read again.
+                self._disconnect()
+                self._client = None
+        if self._closed or not self._due_within(IDLE_SECS):
+            self._disconnect()
+        self._share.holds(self._share.ready_bytes, answered=True)
+        self._called_at = self._clock.monotonic_secs()
+        return 0.0
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
+        """A function of its own, so that nothing holds the page when this thread waits afterwards."""
+        client.skew_secs = None
+        try:
+            answer = client.fetch_page(self._log_type, call)
+        except RetryLater as error:
+            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+            raise
+        self._duo_clock.note(client.skew_secs)
+        if _is_first(call) and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
+            return  # this answer told that the window's end is not past yet, for Duo: the window is opened again
+        self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
+
+    def _now_ms(self) -> int:
+        """The present, as reading reckons with it."""
+        return self._duo_clock.now_ms()
+
+    def _next_work(self) -> tuple[int, Call] | _Pause:
+        """The page to fetch now, or how long there is none."""
+        with self._changed:
+            self._waits_for_room = False
+            now = self._clock.monotonic_secs()
+            if self._closed:
+                return _Pause(None, idle=True)
+            if now - self._asked_at > _FORGOTTEN_SECS:
+                return self._leave_off()
+            if self._pages.ready >= _AHEAD or self._pages.fetch_at is None or self._held:
+                self._share.withdraw()
+                return _Pause(IDLE_SECS, idle=now - self._called_at >= IDLE_SECS)
+            if self._due > now:
+                self._share.withdraw()
+                return _Pause(min(self._due - now, _FORGOTTEN_SECS))
+            now_ms = self._now_ms()
+            self._begin_earlier(now_ms)
+            step = next_call(self._pages.fetch_at, now_ms, self._reading)
+            self._trouble.waits_at(self._pages.fetch_at, now_ms)
+            return self._room_for(step) if isinstance(step, Call) else self._nothing_to_call(step)
+
+    def _nothing_to_call(self, step: Wait | Finished) -> _Pause:
+        if isinstance(step, Wait):
+            return self._rest(min(step.secs, _LOOK_AGAIN_SECS), caught_up=True, idle=step.secs >= IDLE_SECS)
+        if not self._finished and self._pages.fetch_at is not None:
+            self._trouble.ends_with(self._pages.fetch_at.gaps)
+        self._finished = True
+        self._changed.notify_all()
+        return _Pause(None, idle=True)
+
+    def _room_for(self, call: Call) -> tuple[int, Call] | _Pause:
+        """The call, where others leave room for it: a live reading that is behind, other feeds, the rate budget."""
+        if self._live is not None and self._live.is_behind():
+            return self._rest(_GIVE_WAY_SECS, caught_up=False)
+        if not self._share.reserve(self._expected_bytes):
+            self._waits_for_room = True
+            return _Pause(_LOOK_FOR_ROOM_SECS)
+        if (pause := self._budget.reserve()) > 0:
+            self._share.holds(self._share.ready_bytes, answered=True)
+            return self._rest(pause, caught_up=self._caught_up)
+        self._caught_up = False
+        return self._epoch, call
+
+    def _begin_earlier(self, now_ms: int) -> None:
+        assert self._pages.fetch_at is not None
+        begin = beginning(self._pages.fetch_at, now_ms, self._reading)
+        if begin is not self._pages.fetch_at:
+            self._pages.fetch_at = begin
+            self._trouble.begins_earlier(begin)
+
+    def _leave_off(self) -> _Pause:
+        """Nobody reads this stream here any more, or not for long."""
+        self._forgotten = True
+        self._share.withdraw()
+        if self._pages.ready:
+            self._pages.give_up_ready()
+            self._epoch += 1
+            self._count_ready()
+        return _Pause(None, idle=True)
+
+    def _rest(self, secs: float, *, caught_up: bool, idle: bool | None = None) -> _Pause:
+        self._due = self._clock.monotonic_secs() + secs
+        self._caught_up = caught_up
+        self._changed.notify_all()
+        return _Pause(secs, idle=secs >= IDLE_SECS if idle is None else idle)
+
+    def _add(self, epoch: int, step: Step) -> None:
+        self._budget.succeeded()
+        with self._changed:
+            self.counts.update(pages=1, rows=len(step.rows), rows_left_out=step.skipped)
+            self._trouble.over()
+            self._fatal = None
+            if epoch != self._epoch:
+                return
+            self._trouble.shown_by(step)
+            self._pages.fetch_at = step.cursor
+            self._expected_bytes = size = sum(map(len, step.rows))
+            if step.rows:
+                self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
+                self._count_ready()
+            if step.again_secs:
+                self._rest(step.again_secs, caught_up=False)
+            self._changed.notify_all()
+
+    def _handle(self, epoch: int, call: Call, error: Exception) -> None:
+        with self._changed:
+            if isinstance(error, PageRefused) and epoch != self._epoch:
+                return  # of a position that was left meanwhile; it says nothing of the present one
+            if isinstance(error, PageRefused) and (onward := after_refusal(call)) is not None:
+                self._pages.fetch_at = onward
+                self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
+                return
+            wait_secs = self._trouble.failed(error)
+            if isinstance(error, FatalError) and self._trouble.final(error) and not self._trouble.answered:
+                self._fatal = error
+            self._rest(wait_secs, caught_up=False)
+
+
+def _is_first(call: Call) -> bool:
+    """Whether the call opens its window: nothing is kept of that before it is answered."""
+    return call.gap is None and call.next_offset is None and not call.cursor.window_rows and not call.cursor.doubts
+
+
+def stream_of(account: Account, log_type: str) -> Stream:
+    """The stream of one log type of an account."""
+    return Stream(account.name, log_type, account.api_host, account.account_id)

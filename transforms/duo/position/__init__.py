@@ -1,0 +1,1 @@
+"""Where reading stands and goes on: windows, pages, overlap, gaps. Pure rules over values."""

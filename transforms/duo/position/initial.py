@@ -1,0 +1,105 @@
+"""Where a stream begins at a launch: at our checkpoint, else at Duo Log Sync's, else at the start of the look-back.
+
+Place in the flow: asked once per reader that has no mark of the runner. Whatever is decided is written to the checkpoint
+store at once, so that a stream which has delivered nothing yet begins at the same place after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from transforms.coders import Stream
+from transforms.duo.position.windows import DAY_MS, first_cursor
+from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.settings import Reading, Storage
+from transforms.state.checkpoints.local import StoreUnusable, store_at
+from transforms.state.cursor import Cursor
+from transforms.state.seen import IMPORTED_IDS, packed, row_digest
+
+_LOGGER = logging.getLogger("duologsync.duo")
+
+
+def initial_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
+    """The cursor to begin with, from the best source there is. A clock that is wrong now is corrected for by the feed."""
+    store = store_at(storage.checkpoint_dir)
+    stored = store.load(stream)
+    if stored is not None:
+        return stored
+    now_ms = int(clock.wall_secs() * 1000)
+    cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading)
+    store.commit(stream, cursor.step())
+    return cursor.step()
+
+
+def hinted_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
+    """The same on a runner with checkpoints of its own, where a worker's directory may be empty, old or not writable.
+
+    Then it is a hint and no more: whatever is wrong with it, the stream begins, at worst at its look-back, which repeats events
+    and loses none.
+    """
+    if storage.resume:
+        try:
+            return initial_cursor(stream, reading, storage, clock)
+        except (OSError, StoreUnusable) as error:
+            _LOGGER.warning(
+                "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
+                "at the look-back.", stream, storage.checkpoint_dir, error,
+            )  # fmt: skip
+    return first_cursor(int(clock.wall_secs() * 1000), reading).step()
+
+
+def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Cursor | None:
+    """The position in Duo Log Sync's own checkpoint file; None where there is no usable one, which is told.
+
+    Its files (``<endpoint>_checkpoint_data[_<child>].txt``, JSON) hold the last row it wrote: auth ``["MS", "TXID"]``, activity
+    and telephony ``"MS+1,ID"``, trust monitor ``MS+1``. Resuming is inclusive: other rows of that millisecond, which it skipped
+    at a restart, are read; the row it names is left out where its id is known.
+    """
+    if directory is None:
+        return None
+    suffix = f"_{stream.account_id}" if stream.account_id else ""
+    path = Path(directory) / f"{stream.log_type}_checkpoint_data{suffix}.txt"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _LOGGER.error(
+            "Duo Log Sync's checkpoint %s cannot be read (%s); %s starts at its look-back.", path, error.strerror, stream
+        )
+        return None
+    cursor = _read_incumbent(content, stream.log_type, now_ms)
+    if cursor is None:
+        _LOGGER.error(
+            "Duo Log Sync's checkpoint %s holds no usable position; %s starts at its look-back and may repeat events.",
+            path, stream,
+        )  # fmt: skip
+    else:
+        _LOGGER.info("%s continues where Duo Log Sync's %s ended.", stream, path)
+    return cursor
+
+
+def _read_incumbent(content: bytes, log_type: str, now_ms: int) -> Cursor | None:
+    try:
+        value = json.loads(content)
+        if isinstance(value, list):
+            milliseconds, event_id, behind = int(value[0]), str(value[1]), 0
+        elif isinstance(value, str):
+            text, _, event_id = value.partition(",")
+            milliseconds, behind = int(text), 1
+        elif isinstance(value, int) and not isinstance(value, bool):
+            milliseconds, event_id, behind = value, "", 1
+        else:
+            return None
+    except (ValueError, IndexError, TypeError):
+        return None
+    # Its releases for the v1 API, and rows without an id, left whole seconds.
+    milliseconds = milliseconds * 1000 if milliseconds < 10**11 else milliseconds - behind
+    # On machines west of UTC it wrote times of the future: no position, rows before it were never read.
+    if not now_ms - 3650 * DAY_MS < milliseconds <= now_ms:
+        return None
+    named = event_id and log_type in ("auth", "activity")
+    seen = {IMPORTED_IDS: packed([row_digest(event_id.encode())])} if named else {}
+    return Cursor(mintime_ms=milliseconds, end_ms=milliseconds, seen_from_ms=milliseconds, seen=seen)

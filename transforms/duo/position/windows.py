@@ -1,0 +1,199 @@
+"""The windows in which a stream is read: which call comes next, or how long there is none.
+
+Place in the flow: above the cursor, below ``paging``, which reads what a call brought; the feed asks here before each call.
+Contract: pure functions. Nothing here waits, calls or keeps anything, so that every rule can be tested with values.
+
+    next_call(cursor, now_ms, reading)  → Call: ask for this page · Wait: caught up, look again in so many seconds
+                                          · Finished: a backfill has reached its end
+
+Overlap. Duo can publish a row later than its neighbours, in a window that was already read. So a window reaches back behind the
+end of the last one, and rows that were handed on before are left out (``deduplication``):
+
+    a quiet stream  (what is read again fits into one page) reaches back by twice ``overlap_secs`` with every window: it costs
+                    nothing
+    a busy stream   does so with one window in every ``overlap_secs``, so that whatever is published at most ``overlap_secs``
+                    late is found; the others reach back to the last one's last millisecond only. A stream that is behind
+                    catches up first, and then looks back over all of that stretch.
+
+A stream that is caught up has time for its gaps (``gaps``); a window that is due comes first, also between two pages of a gap.
+A backfill reads each of its gaps once more before it ends, ten minutes later: started again, it would not look at them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from transforms.settings import Reading
+from transforms.state.cursor import Cursor, Gap
+from transforms.state.seen import count_seen
+
+DAY_MS = 86_400_000
+# Duo serves 180 days and refuses older windows. The margin is for the time that a call and a slow clock take.
+RETENTION_MS = 180 * DAY_MS - 10 * 60_000
+# So few rows are read again with every window: they share a page with the new ones.
+QUIET_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One page to ask for: the next one of the window that ``cursor`` is in, or of one of its gaps.
+
+    Attributes:
+      mintime_ms: what to send; the cursor's, unless Duo would refuse that as too old.
+      now_ms: when it was decided.
+      gap: one of the cursor's, where that is read again; the cursor is between two windows then.
+    """
+
+    cursor: Cursor
+    mintime_ms: int
+    now_ms: int = 0
+    gap: Gap | None = None
+
+    @property
+    def maxtime_ms(self) -> int:
+        """The window's end."""
+        if self.gap is not None:
+            return self.gap.to_ms
+        assert self.cursor.maxtime_ms is not None
+        return self.cursor.maxtime_ms
+
+    @property
+    def next_offset(self) -> str | None:
+        """The page cursor to send."""
+        return self.cursor.next_offset if self.gap is None else self.gap.next
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to ask for yet."""
+
+    secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A backfill has reached its end: nothing will ever be asked for again."""
+
+
+def first_cursor(now_ms: int, reading: Reading) -> Cursor:
+    """Where a stream without a checkpoint begins."""
+    if reading.from_ms is not None:
+        return Cursor(mintime_ms=max(0, reading.from_ms, now_ms - RETENTION_MS))
+    # A machine that boots without a clock is in 1970.
+    return Cursor(mintime_ms=max(0, now_ms - min(int(reading.start_days * DAY_MS), RETENTION_MS)))
+
+
+def beginning(cursor: Cursor, now_ms: int, reading: Reading) -> Cursor:
+    """A beginning, or an earlier one where the clock says an earlier time than when it was chosen.
+
+    It is chosen by this machine's clock, before a call was answered, and Duo answers none while the clock is off. So a clock
+    that is set back afterwards was ahead then, and events between would be skipped.
+    """
+    first = first_cursor(now_ms, reading)
+    if not cursor.is_beginning or first.mintime_ms >= cursor.mintime_ms:
+        return cursor
+    return cursor.step(mintime_ms=first.mintime_ms)
+
+
+def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
+    """How many days after the cursor Duo no longer serves; 0 where all of them can be read."""
+    return max(0, now_ms - RETENTION_MS - cursor.position_ms) / DAY_MS
+
+
+def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Finished:
+    """The page behind the cursor, or how long to wait until there may be one."""
+    if cursor.maxtime_ms is None and reading.until_ms is not None:
+        if (cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms) >= reading.until_ms:
+            return _before_the_end(cursor, now_ms)
+        cursor = _open_window(cursor, reading.until_ms, reading)
+    if cursor.maxtime_ms is None:
+        began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
+        lag_ms = int(reading.lag_secs * 1000)
+        # The last window's end was lag behind the moment when it was opened: its successor is due one interval later.
+        due_ms = began_ms + lag_ms + int(reading.poll_interval_secs * 1000)
+        maxtime_ms = now_ms - lag_ms
+        if now_ms < due_ms or maxtime_ms <= began_ms:
+            gap = _due_gap(cursor, now_ms)
+            if gap is not None:
+                return _call_of_gap(cursor, gap, now_ms)
+            return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
+        cursor = _open_window(cursor, maxtime_ms, reading)
+    assert cursor.maxtime_ms is not None
+    # While paging the times stay as they are. The exceptions: windows that Duo would refuse, because they are too old or empty.
+    mintime_ms = min(max(cursor.mintime_ms, now_ms - RETENTION_MS), cursor.maxtime_ms - 1)
+    return Call(cursor, mintime_ms, now_ms)
+
+
+def _before_the_end(cursor: Cursor, now_ms: int) -> Call | Wait | Finished:
+    """What is left of a backfill that has read all its windows: each gap once more, because nobody comes back to it."""
+    served = [g for g in cursor.gaps if g.due_ms is not None and not g.tries and g.to_ms > now_ms - RETENTION_MS]
+    if not served:
+        return Finished()
+    gap = min(served, key=lambda each: each.due_ms or 0)
+    wait_ms = (gap.due_ms or 0) - now_ms
+    return Wait(wait_ms / 1000) if wait_ms > 0 else _call_of_gap(cursor, gap, now_ms)
+
+
+def _call_of_gap(cursor: Cursor, gap: Gap, now_ms: int) -> Call:
+    return Call(cursor, min(max(gap.from_ms, now_ms - RETENTION_MS), gap.to_ms - 1), now_ms, gap)
+
+
+def _due_gap(cursor: Cursor, now_ms: int) -> Gap | None:
+    """A gap that is to be read now: one that was begun, else the first that is due."""
+    due = [g for g in cursor.gaps if g.due_ms is not None and g.due_ms <= now_ms and g.to_ms > now_ms - RETENTION_MS]
+    return next((gap for gap in due if gap.next), due[0] if due else None)
+
+
+def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
+    mintime_ms, known_from_ms, deep = cursor.mintime_ms, cursor.seen_from_ms, False
+    if cursor.end_ms is None:
+        known_from_ms = mintime_ms if known_from_ms is None else known_from_ms
+    else:
+        depth_ms, deep = _depth(cursor, cursor.end_ms, maxtime_ms, reading)
+        known_from_ms = cursor.end_ms if known_from_ms is None else known_from_ms
+        mintime_ms = min(cursor.end_ms, max(cursor.end_ms - depth_ms, known_from_ms))
+    return replace(
+        cursor,
+        mintime_ms=mintime_ms,
+        maxtime_ms=maxtime_ms,
+        begin_ms=mintime_ms,
+        deep=deep,
+        seen_from_ms=known_from_ms,
+        window_rows=0,
+        window_total=None,
+    )
+
+
+def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tuple[int, bool]:
+    """How far the next window reaches back behind the last one's end, and whether that finds rows published late."""
+    overlap_ms = int(reading.overlap_secs * 1000)
+    if not overlap_ms:
+        return 0, False
+    reach_ms = reach_ms_of(reading)
+    # A look back that was put off reaches as far as it should have reached then.
+    depth_ms = end_ms - _sweep_from_ms(cursor, end_ms, reading)
+    if count_seen(cursor.seen, end_ms - reach_ms) <= QUIET_ROWS:
+        return depth_ms, True
+    gap_ms = maxtime_ms - end_ms
+    # After a long outage what is read again is little beside what is new; otherwise a stream that is behind catches up first.
+    keeps_up = gap_ms <= 2 * reading.poll_interval_secs * 1000 or gap_ms >= 3 * reach_ms
+    return (depth_ms, True) if maxtime_ms - cursor.swept_ms >= overlap_ms and keeps_up else (0, False)
+
+
+def _sweep_from_ms(cursor: Cursor, end_ms: int, reading: Reading) -> int:
+    """From when on the next look back must begin: late rows of the stretch before the last one may have come since."""
+    usual_ms = end_ms - reach_ms_of(reading)
+    if not reading.overlap_secs or not cursor.swept_ms:
+        return usual_ms
+    return min(usual_ms, cursor.swept_ms - int(reading.overlap_secs * 1000))
+
+
+def reach_ms_of(reading: Reading) -> int:
+    """The furthest that a window ever reaches back, so from when on rows must be remembered."""
+    return 2 * int(reading.overlap_secs * 1000)
+
+
+def remember_from_ms(call: Call, reading: Reading) -> int:
+    """From when on rows must be remembered: as far back as the look back after this window can reach."""
+    sweeps = call.cursor.deep or call.cursor.end_ms is None
+    return call.maxtime_ms - reach_ms_of(reading) if sweeps else _sweep_from_ms(call.cursor, call.maxtime_ms, reading)

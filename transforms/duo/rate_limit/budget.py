@@ -1,0 +1,209 @@
+"""How fast one endpoint of one account may be called: the budget that all its callers in this process share.
+
+Place in the flow: the feed asks ``reserve`` before each call and says with ``succeeded`` or ``limited`` how Duo answered.
+``budgets`` keeps one budget per (credentials, endpoint) and its file. Below it: ``learning`` (which interval) and ``turns``
+(another copy). Contract: thread-safe; no I/O and no sleeping; clock and random numbers come from outside, so that hours pass
+within a test.
+
+Why it starts without a pause. Duo recommends one call a minute, names 50 a minute elsewhere, and other numbers are reported; an
+answer does not say. Starting at one call a minute would make the second page of a backlog a minute late for everybody whose
+limit is higher, and one refused call costs nothing but itself. So calls go out at full speed until the first 429, and a server
+that never says 429 is never slowed. From the first 429 on, the documented limits are where learning starts.
+
+Waiting after a 429: as long as Duo asks, with jitter. Where it does not ask, while nothing is known and from the third refusal
+in a row on, until the next of ``STEPS_SECS`` after the last answered call: waits that grow by a third to 240 s. Then they begin
+again: a lock-out ends in the long waits, while a copy that is crowded out by another one needs tries.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from transforms.duo.rate_limit.fairness import Fairness
+from transforms.duo.rate_limit.rate_estimator import RateEstimator
+
+# Just behind 50 (1.2 s), 30, 15, 10, 6, 4, 3, 2 and 1 calls a minute; the last ones are 240 s apart.
+LONGEST_WAIT_SECS = 240.0
+STEPS_SECS = (1.22, 2.03, 4.0, 6.1, 10.2, 15.2, 20.3, 30.4, 40.5, 60.8, 90.0, 120.0, 180.0, 240.0, 480.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What was learnt, for the next start.
+
+    Attributes:
+      interval_secs: between two calls. limit_secs: the shortest interval that is believed to be allowed.
+      bursts: whether several calls at once are taken. wait_secs: before the next call.
+    """
+
+    interval_secs: float
+    limit_secs: float
+    bursts: bool
+    wait_secs: float
+
+
+class RateBudget:
+    """The time between calls of one endpoint. Thread-safe."""
+
+    def __init__(
+        self,
+        least_pause_secs: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._least_pause_secs = least_pause_secs
+        self._clock = now
+        self._uniform = uniform
+        self._lock = threading.Lock()
+        self._estimator = RateEstimator()
+        self._turns = Fairness(uniform)
+        self._clock_read = now()
+        self._clock_shift = 0.0
+        self._next_at = -math.inf
+        self._blocked_until = -math.inf
+        self._called_at: float | None = None
+        self._answered_at: float | None = None  # when the last answered call went out
+        self._row = 0  # refusals in a row
+        self._row_from = 0.0  # where the waits of the row are counted from
+        self._version = 0
+
+    @property
+    def interval_secs(self) -> float:
+        """The present time between two calls; 0 means as fast as they are answered."""
+        return max(self._estimator.interval_secs, self._least_pause_secs)
+
+    @property
+    def version(self) -> int:
+        """Grows with what is worth keeping."""
+        return self._version
+
+    def at_least(self, pause_secs: float) -> None:
+        """Sets the user's least pause; of several the longest counts."""
+        with self._lock:
+            self._least_pause_secs = max(self._least_pause_secs, pause_secs)
+
+    def reserve(self) -> float:
+        """Seconds to wait before asking again; 0 means call now, and this call is counted."""
+        with self._lock:
+            now = self._now()
+            if self._next_at > now:
+                return self._next_at - now
+            self._called_at = now
+            self._next_at = now + self._pause()
+            return 0.0
+
+    def succeeded(self) -> None:
+        """Duo answered."""
+        with self._lock:
+            now = self._now()
+            if self._called_at is None or now < self._blocked_until:
+                return  # asked for before a refusal that another thread met: it speaks of the time before
+            gap, row, self._row = self._gap(), self._row, 0
+            self._answered_at = self._called_at
+            was_holding = self._estimator.holding
+            self._estimator.answered(gap)
+            self._next_at = max(now, self._called_at + self._pause())
+            self._take_turns(row, gap, now)
+            if self._estimator.holding != was_holding:
+                self._version += 1
+
+    def limited(self, retry_after_secs: float | None) -> float:
+        """Duo said 429. Nothing may be called for the returned number of seconds."""
+        with self._lock:
+            now = self._now()
+            if self._row and now < self._blocked_until:
+                # Another thread's call of the same moment was refused, too: that is one refusal, unless it asks for more.
+                self._blocked_until = self._next_at = max(self._blocked_until, now + (retry_after_secs or 0.0))
+                return self._blocked_until - now
+            self._row += 1
+            if self._row == 1:
+                self._row_from = self._answered_at if self._answered_at is not None else now
+            self._estimator.refused(self._gap(), self._row, now, taking_turns=self._turns.taken)
+            wait = self._own_wait(now) if retry_after_secs is None else self._asked_wait(retry_after_secs)
+            interval = self._estimator.interval_secs
+            self._estimator.refusal_costs_calls = max(1.0, wait / interval) if interval else 1.0
+            self._blocked_until = self._next_at = now + wait
+            self._version += 1
+            return wait
+
+    # --- over a restart ----------------------------------------------------------------------------------------------
+
+    def pace(self) -> Pace | None:
+        """What is worth keeping; None where nothing is limited."""
+        with self._lock:
+            learner, wait = self._estimator, max(0.0, self._next_at - self._now())
+            if learner.bounds is not None:
+                low, high = learner.bounds
+                interval = high if math.isfinite(high) else max(low, STEPS_SECS[0])
+                return Pace(interval, interval, learner.bursts, wait)
+            return Pace(learner.interval_secs, learner.limit_secs, learner.bursts, wait) if learner.interval_secs else None
+
+    def restore(self, pace: Pace) -> None:
+        """Goes on where an earlier process stopped; does nothing where this one has called already."""
+        with self._lock:
+            if self._called_at is None:
+                self._estimator.hold(pace.interval_secs, pace.limit_secs)
+                self._estimator.bursts = pace.bursts
+                self._next_at = self._now() + pace.wait_secs
+
+    # --- inside (the caller holds the lock) --------------------------------------------------------------------------
+
+    def _gap(self) -> float:
+        """Time between the present call and the last one that was answered."""
+        assert self._called_at is not None
+        return math.inf if self._answered_at is None else self._called_at - self._answered_at
+
+    def _pause(self) -> float:
+        """The interval; uneven where bursts are taken, so that two copies do not fall into step and one meets every refusal."""
+        uneven = self._estimator.bursts and self._estimator.holding and self._estimator.interval_secs > self._least_pause_secs
+        return self.interval_secs * (self._uniform(0.9, 1.1) if uneven else 1.0)
+
+    def _take_turns(self, row: int, gap: float, now: float) -> None:
+        learner, turns = self._estimator, self._turns
+        if turns.crowded_out(row, gap, learner.interval_secs, one_by_one=learner.holding and not learner.bursts):
+            if not turns.taken:
+                # What was learnt was learnt beside another copy. It rests now and then, and the limit can be seen.
+                learner.forget()
+                self._next_at = max(now, now + self._least_pause_secs)
+            turns.begin(now)
+        elif turns.taken and learner.holding:
+            rest = turns.called(row, now, learner.interval_secs)
+            if rest:
+                self._next_at = max(self._next_at, now + rest)
+
+    def _asked_wait(self, retry_after_secs: float) -> float:
+        """As Duo asks, plus jitter so that copies do not come back together."""
+        return retry_after_secs + self._uniform(0.0, max(0.25, min(retry_after_secs * 0.1, 5.0)))
+
+    def _own_wait(self, now: float) -> float:
+        window_secs, bounds = self._estimator.take_window(), self._estimator.bounds
+        if window_secs:
+            return window_secs * self._uniform(1.0, 1.02)
+        if bounds is not None and math.isfinite(bounds[1]):
+            return max(0.25, self._row_from + bounds[1] - now) * self._uniform(1.0, 1.01)
+        if self._estimator.holding and self._row <= 2:
+            return max(1.0, self._estimator.interval_secs * self._row) * self._uniform(1.0, 1.25)
+        return self._step_wait(now)
+
+    def _step_wait(self, now: float) -> float:
+        """Until the next of the steps; behind the last one from the first one again."""
+        waited = now - self._row_from
+        step = next((secs for secs in STEPS_SECS if secs > waited * 1.1), None)
+        if step is None:
+            self._row_from, waited, step = now, 0.0, STEPS_SECS[0]
+            if self._estimator.bounds is not None:
+                self._estimator.forget()  # refused for minutes: that was no rate
+        return (step - waited) * self._uniform(1.0, 1.005)
+
+    def _now(self) -> float:
+        """The clock, made never to go back: a wait must not grow by that."""
+        read = self._clock()
+        if read < self._clock_read:
+            self._clock_shift += self._clock_read - read
+        self._clock_read = read
+        return read + self._clock_shift

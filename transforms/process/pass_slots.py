@@ -1,0 +1,154 @@
+"""Which streams of a local run may be in a pass at the same time.
+
+Place in the flow: a stream's thread asks for a slot before it runs the graph; the reader inside asks whether others wait, and
+ends its pass at a good moment if so. Streaming runners ask nothing here.
+
+Why: a pass holds pages, messages and a connection, about 25 MB while a backlog is drained. Python runs one thread at a time, so
+two hundred passes at once are no faster than four, only larger.
+
+Contract, so that no stream waits for another's trouble:
+  * A pass that waits for its destination holds no slot: it is not counted once its bundle has waited for ``stuck_secs``.
+  * A pass counts for ``lease_secs`` at the longest, whatever it does.
+  * Where ``most_stuck`` passes wait for a destination, further streams of it wait outside, without pages. One more of them is
+    let in every ``try_secs``: what stops some connections need not stop all. Streams of other destinations go past them.
+  * Else it is first come, first served, and a pass that meets others waiting ends after a few pages.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from transforms.coders import Stream
+from transforms.process.lifetime import per_process
+from transforms.settings import Destination
+
+Waiting = Callable[[Destination, float], list[Stream]]
+"""Streams whose bundle has waited for longer than so many seconds for a destination (``registry.waiting``)."""
+
+_LOOK_SECS = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class _SlotRequest:
+    stream: Stream
+    destinations: tuple[Destination, ...]
+    granted: threading.Event = field(default_factory=threading.Event)
+    since: float = 0.0
+    blocked: bool = False  # by a destination, not by other passes
+
+
+class PassSlots:
+    """The slots of one process. Thread-safe.
+
+    Attributes:
+      wanted: somebody waits for a slot that a running pass could give.
+      slots: how many passes may run. waiting: who says which bundles wait for a destination. The local supervisor sets both.
+    """
+
+    def __init__(
+        self,
+        waiting: Waiting | None = None,
+        *,
+        slots: int = 4,
+        most_stuck: int = 4,
+        stuck_secs: float = 0.5,
+        lease_secs: float = 10.0,
+        try_secs: float = 60.0,
+    ) -> None:
+        self.wanted = False
+        self.waiting = waiting or _nobody_waits
+        self.slots = slots
+        self._most_stuck = most_stuck
+        self._stuck_secs = stuck_secs
+        self._lease_secs = lease_secs
+        self._try_secs = try_secs
+        self._lock = threading.Lock()
+        self._row: list[_SlotRequest] = []
+        self._running: list[_SlotRequest] = []
+        self._tried_at: dict[str, float] = {}
+
+    @contextmanager
+    def slot(
+        self,
+        stream: Stream,
+        destinations: tuple[Destination, ...],
+        *,
+        go_on: Callable[[], bool],
+        blocked: Callable[[], None],
+    ) -> Iterator[bool]:
+        """Waits for a slot and holds it for the block; False where ``go_on`` said to wait no longer.
+
+        Args:
+          blocked: called now and then while a destination, and not other passes, is what this stream waits for.
+        """
+        wish = _SlotRequest(stream, destinations)
+        with self._lock:
+            self._row.append(wish)
+            self._admit()
+        try:
+            while not wish.granted.is_set() and go_on():
+                if wish.blocked:
+                    blocked()
+                wish.granted.wait(_LOOK_SECS)
+                with self._lock:
+                    self._admit()
+            yield wish.granted.is_set()
+        finally:
+            with self._lock:
+                (self._running if wish.granted.is_set() else self._row).remove(wish)
+                self._admit()
+
+    def _admit(self) -> None:
+        """Grants what can be granted now. The caller holds the lock."""
+        if not self._row:
+            self.wanted = False
+            return
+        now = time.monotonic()
+        stuck: dict[str, set[Stream]] = {}
+        for destination in {d.name: d for wish in (*self._row, *self._running) for d in wish.destinations}.values():
+            stuck[destination.name] = set(self.waiting(destination, self._stuck_secs))
+            self._begin_to_block(destination.name, len(stuck[destination.name]), now)
+        free = self.slots - sum(self._counts(wish, stuck, now) for wish in self._running)
+        for wish in list(self._row):
+            wish.blocked = self._is_blocked(wish, stuck, now)
+            if free > 0 and not wish.blocked:
+                self._row.remove(wish)
+                self._grant(wish, now)
+                free -= 1
+        self.wanted = any(not wish.blocked for wish in self._row)
+
+    def _grant(self, wish: _SlotRequest, now: float) -> None:
+        wish.since = now
+        self._running.append(wish)
+        for destination in wish.destinations:
+            if destination.name in self._tried_at:
+                self._tried_at[destination.name] = now
+        wish.granted.set()
+
+    def _begin_to_block(self, destination: str, stuck: int, now: float) -> None:
+        if stuck >= self._most_stuck:
+            self._tried_at.setdefault(destination, now)
+        else:
+            self._tried_at.pop(destination, None)
+
+    def _counts(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
+        if now - wish.since > self._lease_secs:
+            return False
+        return not any(wish.stream in stuck[destination.name] for destination in wish.destinations)
+
+    def _is_blocked(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
+        return any(
+            len(stuck[d.name] - {wish.stream}) >= self._most_stuck and now - self._tried_at.get(d.name, now) < self._try_secs
+            for d in wish.destinations
+        )
+
+
+def _nobody_waits(destination: Destination, longer_than_secs: float) -> list[Stream]:  # noqa: ARG001 - see ``Waiting``
+    return []
+
+
+SLOTS = per_process("pass slots", PassSlots)

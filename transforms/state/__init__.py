@@ -1,0 +1,1 @@
+"""What outlives a process: cursors, checkpoints, dead letters, and what of it is safe."""

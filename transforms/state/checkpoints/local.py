@@ -1,0 +1,313 @@
+"""The checkpoint store: how far every stream is delivered, and how far that is safe; a fresh launch resumes here.
+
+Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner
+has no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
+
+Two positions. *Delivered* is where this process goes on. *Safe* is what the receivers must have read, or as far as dead letters
+hold it (``transforms.state.receipts``): another process begins there. After an end in good order they are the same.
+
+Contract:
+  * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700. It ends with a checksum of
+    what is before it: a time in which one bit is wrong looks like any other, and would skip or repeat months.
+  * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
+    ``….json.previous``.
+  * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
+  * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
+    now": the previous record is used, and without one the stream begins at its full look-back, which repeats but loses nothing.
+  * ``forget`` moves a record aside as ``….json.forgotten-TIME``: where it was a mistake, renaming it back undoes it. Only the
+    newest few are kept: where every launch begins anew, every launch leaves one.
+  * ``lock()`` makes sure that only one running copy uses a directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from transforms.coders import Stream
+from transforms.errors import FatalError
+from transforms.process.descriptors import ran_out, shortage
+from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
+from transforms.process.lifetime import OnePerKey, per_process
+from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
+from transforms.state.cursor import Cursor, CursorUnreadable
+
+_LOGGER = logging.getLogger("duologsync.checkpoints")
+_LOCK_SECS = 0.5
+FORGOTTEN_KEPT = 3
+
+
+class StoreInUse(FatalError):
+    """Another running copy holds the checkpoint directory."""
+
+
+class StoreUnusable(FatalError):
+    """The checkpoint directory cannot be made, read or written."""
+
+
+class CheckpointStore:
+    """The store in one local directory. Thread-safe within a process."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._mutex = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
+        self._unwritten: set[str] = set()
+        self._lock_fd: int | None = None
+
+    def open(self) -> None:
+        """Makes the directory where it is missing. Raises StoreUnusable."""
+        try:
+            make_private_directory(self.directory)
+        except Unsafe as error:
+            raise StoreUnusable(f"The checkpoint directory {self.directory} is not safe: {error.strerror}.") from None
+        except OSError as error:
+            raise StoreUnusable(f"The checkpoint directory {self.directory} cannot be made: {error.strerror}.") from None
+
+    def lock(self) -> None:
+        """Takes the directory for this process until it ends. Raises StoreInUse or StoreUnusable."""
+        self.open()
+        path = self.directory / ".lock"
+        try:
+            descriptor = open_lock(path)
+        except OSError as error:
+            raise StoreUnusable(f"The lock {path} cannot be opened: {error.strerror}.") from None
+        if not _locked_within(descriptor, _LOCK_SECS):
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StoreInUse(
+                f"Another duologsync (process {holder}) is running on {self.directory}. Stop it, or give this one a checkpoint "
+                "directory of its own."
+            ) from None
+        self._lock_fd = descriptor
+        with suppress(OSError):  # who holds it is for people to read; a full disk must not keep the program from its start
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+
+    def unlock(self) -> None:
+        """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
+        self._last.clear()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def load(self, stream: Stream) -> Cursor | None:
+        """Where the stream goes on; None where it has no record. In the process that delivers it, that is behind what was
+        delivered; in another one, behind what is safe. Unreadable files: see the module's contract.
+        """
+        with self._lock_of(stream):
+            known = self._last.get(self.file_name(stream))
+            if known is None:
+                known = self._read_best(stream)
+                if known is not None:
+                    self._last[self.file_name(stream)] = known = _begin_anew(stream, known)
+            return known.cursor if known else None
+
+    def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
+        """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
+
+        Args:
+          delivered: events, since the last commit.
+          safe: what of it is safe; None for all. It is never moved back.
+
+        Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
+        """
+        with self._lock_of(stream):
+            known = self._known(stream)
+            safe = cursor if safe is None else safe
+            if known is None:
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor))
+            else:
+                last = _later(known.cursor, cursor)
+                fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
+                if fresh[::2] == known[::2] and self.file_name(stream) not in self._unwritten:
+                    return False
+            self._record(stream, fresh)
+            return True
+
+    def make_safe(self, stream: Stream, safe: Cursor) -> None:
+        """Records that everything before this cursor is safe, as far as it is delivered. Raises OSError."""
+        with self._lock_of(stream):
+            known = self._known(stream)
+            # What a full disk kept from being written is written now: at the end of a run nobody else does.
+            if known is not None and (known.safe.seq < safe.seq or self.file_name(stream) in self._unwritten):
+                self._record(stream, known._replace(safe=_later(known.safe, _earlier(safe, known.cursor))))
+
+    def forget(self, stream: Stream) -> None:
+        """Moves a stream's record aside, so that it begins anew."""
+        with self._lock_of(stream):
+            self._last.pop(self.file_name(stream), None)
+            path = self._path(stream)
+            for record in (path, path.with_name(path.name + ".previous")):
+                with suppress(FileNotFoundError):
+                    record.replace(self._aside(record, "forgotten"))
+                for old in sorted(self.directory.glob(f"{record.name}.forgotten-*"))[:-FORGOTTEN_KEPT]:
+                    with suppress(OSError):  # one too many does no harm
+                        old.unlink()
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, for ``status``. Touches nothing."""
+        for path in sorted(self.directory.glob("*.json")):
+            try:
+                yield readable_record(read_own(path))
+            except Unsafe as error:
+                _LOGGER.warning("%s is not read: %s.", path, error.strerror)
+            except (OSError, CursorUnreadable):
+                continue
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _known(self, stream: Stream) -> Positions | None:
+        known = self._last.get(self.file_name(stream))
+        if known is None and (read := self._read_best(stream)) is not None:
+            known = _begin_anew(stream, read)
+        return known
+
+    def _record(self, stream: Stream, known: Positions) -> None:
+        # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
+        self._last[self.file_name(stream)] = known
+        self._unwritten.add(self.file_name(stream))
+        self._keep(stream, encode_record(record_of(stream, known, int(time.time() * 1000))))
+        self._unwritten.discard(self.file_name(stream))
+
+    def _lock_of(self, stream: Stream) -> threading.Lock:
+        """Each stream's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
+        with self._mutex:
+            return self._locks.setdefault(self.file_name(stream), threading.Lock())
+
+    @staticmethod
+    def file_name(stream: Stream) -> str:
+        """The name of a stream's record."""
+        return f"{_file_safe(stream.account)}.{_file_safe(stream.log_type)}.json"
+
+    def _path(self, stream: Stream) -> Path:
+        return self.directory / self.file_name(stream)
+
+    def _keep(self, stream: Stream, content: bytes) -> None:
+        self._write(self._path(stream), content)
+
+    def _read_best(self, stream: Stream) -> Positions | None:
+        path = self._path(stream)
+        previous = path.with_name(path.name + ".previous")
+        for candidate in (path, previous):
+            try:
+                return read_positions(read_own(candidate), stream)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if ran_out(error):
+                    raise shortage("reading a checkpoint") from None
+                raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
+            except CursorUnreadable as error:
+                self._keep_aside(candidate, stream, error)
+        return None
+
+    def _keep_aside(self, path: Path, stream: Stream, error: CursorUnreadable) -> None:
+        aside = self._aside(path, "unreadable")
+        try:
+            path.replace(aside)
+        except OSError as move_error:
+            raise StoreUnusable(
+                f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}."
+            ) from None
+        _LOGGER.error(
+            "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one the stream "
+            "begins at its full look-back and repeats events. None is skipped.",
+            stream, aside, error,
+        )  # fmt: skip
+
+    def _aside(self, path: Path, why: str) -> Path:
+        return path.with_name(f"{path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
+
+    def _write(self, path: Path, content: bytes) -> None:
+        make_private_directory(self.directory)  # on a worker nobody has opened it before
+        fresh = path.with_name(f".{path.name}.new")
+        descriptor = open_new(fresh)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._keep_previous(path)
+        fresh.replace(path)
+        self._sync_directory()
+
+    def _keep_previous(self, path: Path) -> None:
+        """Links the present record as the previous one; a moment without one does no harm, the present one is still there."""
+        previous = path.with_name(path.name + ".previous")
+        with suppress(FileNotFoundError):
+            previous.unlink()
+        with suppress(FileNotFoundError, OSError):
+            os.link(path, previous)
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _locked_within(descriptor: int, secs: float) -> bool:
+    """Whether the lock could be had. A backfill looks at it now and then, for an instant; that must not refuse a start."""
+    deadline = time.monotonic() + secs
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
+def _earlier(one: Cursor, other: Cursor) -> Cursor:
+    return one if one.seq < other.seq else other
+
+
+def _later(one: Cursor, other: Cursor) -> Cursor:
+    return other if other.seq > one.seq else one
+
+
+def _begin_anew(stream: Stream, known: Positions) -> Positions:
+    """What was recorded by another process, as this one goes on from it."""
+    if known.safe.seq < known.cursor.seq:
+        _LOGGER.warning(
+            "%s: the last run did not end in good order. What it delivered since %s may not have been read by its destination: "
+            "that is read and sent again.",
+            stream, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
+        )  # fmt: skip
+    return known._replace(cursor=known.safe)
+
+
+def _file_safe(name: str) -> str:
+    """A name as part of a file name: distinct names stay distinct, because what is replaced is spelt out."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match.group()):X}", name)
+
+
+_STORES: OnePerKey[str, CheckpointStore] = per_process("checkpoint stores", OnePerKey)
+
+
+def store_at(directory: str) -> CheckpointStore:
+    """The process's one store for a directory; for an URL, one of a Beam file system (``checkpoints.remote``)."""
+    return _STORES.of(directory, lambda: _made(directory))
+
+
+def _made(directory: str) -> CheckpointStore:
+    if "://" not in directory:
+        return CheckpointStore(directory)
+    # Here, because it needs Beam, which ``status`` of a local directory does not.
+    from transforms.state.checkpoints.remote import RemoteCheckpointStore
+
+    return RemoteCheckpointStore(directory)

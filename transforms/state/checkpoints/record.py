@@ -1,0 +1,117 @@
+"""What one checkpoint file says, as a value and as bytes.
+
+Place in the flow: below ``checkpoints``, which knows files, and ``remote_state``, which knows objects.
+
+Contract: a record is one JSON object that ends with a checksum of what is before it: a time in which one bit is wrong looks
+like any other, and would skip or repeat months. Whatever is not exactly what was written raises ``CursorUnreadable``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+from transforms.records import Stream
+from transforms.state.cursor import Cursor, CursorUnreadable
+
+_VERSION = 1
+_NULL = msgspec.Raw(b"null")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What one checkpoint file says.
+
+    Attributes:
+      v: version of the record.
+      stream: whose cursor it is; a file that names another stream is foreign. A child of an MSP is told by its account id:
+        it stays the same when Duo moves it to another API host.
+      cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
+      committed_ms: when, milliseconds since the epoch.
+      delivered: events delivered since the stream's first checkpoint.
+      safe: the position that is safe, likewise; ``null`` where that is the delivered one.
+    """
+
+    v: int
+    stream: Stream
+    cursor: msgspec.Raw
+    committed_ms: int
+    delivered: int = 0
+    safe: msgspec.Raw = _NULL
+
+
+class Positions(NamedTuple):
+    """What the store knows of a stream: what is delivered, how many events that were, and what of it is safe."""
+
+    cursor: Cursor
+    delivered: int
+    safe: Cursor
+
+
+# Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
+_decode_record = msgspec.json.Decoder(Record).decode
+_encode_record = msgspec.json.Encoder().encode
+
+
+def record_of(stream: Stream, positions: Positions, committed_ms: int) -> Record:
+    """The record of a stream that is so far."""
+    cursor = msgspec.Raw(positions.cursor.to_json())
+    all_safe = positions.safe.seq >= positions.cursor.seq
+    safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
+    return Record(_VERSION, stream, cursor, committed_ms, positions.delivered, safe)
+
+
+def encode_record(record: Record) -> bytes:
+    """The record as a file holds it: one JSON object, whose last member is a checksum of the bytes before it."""
+    body = _encode_record(record)[:-1]
+    return b'%b,"sum":"%b"}' % (body, _checksum(body))
+
+
+def decode_record(content: bytes) -> Record:
+    """The record that a file holds. Raises CursorUnreadable."""
+    if not content.strip():
+        raise CursorUnreadable("The file is empty.")
+    body, found, checksum = content.rstrip().rpartition(b',"sum":"')
+    if not found or checksum != _checksum(body) + b'"}':
+        raise CursorUnreadable("Not a checkpoint record as this program wrote it: its checksum is missing or wrong.")
+    try:
+        record = _decode_record(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CursorUnreadable(f"Not a checkpoint record: {error}.") from None
+    if record.v != _VERSION:
+        raise CursorUnreadable(f"The record has version {record.v}; this release reads version {_VERSION}.")
+    return record
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode("ascii")
+
+
+def readable_record(content: bytes) -> Record:
+    """The same, and its cursors can be read, too: whoever looks at all records need not expect one that it cannot use."""
+    record = decode_record(content)
+    _positions(record)
+    return record
+
+
+def read_positions(content: bytes, stream: Stream) -> Positions:
+    """What a stream's record says. Raises CursorUnreadable."""
+    record = decode_record(content)
+    if not _same(record.stream, stream):
+        raise CursorUnreadable(
+            f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
+        )
+    return _positions(record)
+
+
+def _positions(record: Record) -> Positions:
+    cursor = Cursor.from_json(bytes(record.cursor))
+    safe = bytes(record.safe)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
+
+
+def _same(one: Stream, other: Stream) -> bool:
+    if one.account_id is None:
+        return one == other
+    return (one.account, one.log_type, one.account_id) == (other.account, other.log_type, other.account_id)

@@ -1,0 +1,1 @@
+"""Dead letters: events that can never be delivered as they are, kept with their reason."""

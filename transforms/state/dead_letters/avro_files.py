@@ -1,0 +1,160 @@
+"""Avro files on a local disk that grow block by block and survive a crash.
+
+Place in the flow: dead letters are written and read through it.
+
+Contract: a file belongs to the process that made it and is never opened for appending again. After ``append`` and ``sync`` its
+records are on disk. A process or machine that dies in between leaves at most one broken block at the end; ``read_whole_blocks``
+gives everything before it, and leaves out single blocks that a disk has damaged, which it says.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fastavro
+import fastavro.write
+
+from transforms.process.files import open_new, open_to_read
+
+_LOGGER = logging.getLogger("duologsync.dead_letters")
+_MAGIC = b"Obj\x01"
+_MARKER_BYTES = 16  # of the marker that ends the header and every block
+
+
+class AppendedAvro:
+    """One new file that begins with some records, readable only by its owner. Methods raise OSError.
+
+    Attributes:
+      path: where it is.
+      day: the day on which it was begun, as ``today`` counts.
+      whole: it ends with a whole block; what is appended to one that does not could never be read.
+    """
+
+    def __init__(self, path: Path, schema: dict[str, Any], records: list[dict[str, Any]]) -> None:
+        self.path = path
+        self.day = today()
+        self.whole = True
+        self._block = io.BytesIO()
+        self._writer = fastavro.write.Writer(self._block, schema, codec="deflate")
+        self._file = os.fdopen(open_new(path, os.O_WRONLY | os.O_APPEND), "wb", buffering=0)
+        try:
+            self._pour()
+            if records:
+                self.append(records)
+            self.sync()
+            _sync_directory(path.parent)
+        except BaseException:
+            self.close()
+            with suppress(OSError):  # a full disk fails one attempt after the other, and each would leave an empty file
+                path.unlink()
+            raise
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it still has its name: not where it was moved or removed, alone or with its directory."""
+        try:
+            return os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Writes one block. If that fails, the file ends after the block before it."""
+        for record in records:
+            self._writer.write(record)
+        self._writer.flush()
+        self._pour()
+
+    def _pour(self) -> None:
+        """What the Avro writer has made so far goes to the file."""
+        good = self.size
+        block = memoryview(self._block.getvalue())
+        self._block.seek(0)
+        self._block.truncate()
+        try:
+            while block:
+                block = block[self._file.write(block) :]
+        except OSError:
+            self.whole = False
+            os.ftruncate(self._file.fileno(), good)
+            self.whole = True
+            raise
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records of one file, of all its whole blocks.
+
+    Raises ValueError for a file that is not such an Avro file, and OSError for one that cannot be read or is not ours.
+    """
+    with os.fdopen(open_to_read(Path(path)), "rb") as file:
+        yield from _read(file, path, schema)
+
+
+def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    try:
+        blocks = fastavro.block_reader(file, schema)
+    except Exception as error:  # a damaged header shows as whatever its reader trips over
+        file.seek(0)
+        start = file.read(_header_bytes(schema))
+        if len(start) < _header_bytes(schema) and _MAGIC[: len(start)] == start[: len(_MAGIC)]:
+            _LOGGER.warning("%s was cut short before its first record.", path)
+            return
+        raise ValueError(f"{path} is not an Avro file, or a damaged one: {error or type(error).__name__}") from error
+    begin = file.tell()
+    file.seek(0)
+    header = file.read(begin)
+    while True:
+        try:
+            records = list(next(blocks))
+        except StopIteration:
+            return
+        except Exception as error:  # a broken block shows as whatever its codec trips over
+            file.seek(begin)
+            _, marker, rest = file.read().partition(header[-_MARKER_BYTES:])
+            if not marker:
+                cause = type(error).__name__
+                _LOGGER.warning("%s was cut short: nothing can be read after its last whole block (%s).", path, cause)
+                return
+            _LOGGER.error("%s is damaged: the records of one block are left out (%s).", path, type(error).__name__)
+            file, begin = io.BytesIO(header + rest), len(header)
+            blocks = fastavro.block_reader(file, schema)
+            continue
+        begin = file.tell()
+        yield from records
+
+
+def _header_bytes(schema: dict[str, Any]) -> int:
+    """How long the header is that a file of this schema begins with: one with more was not cut short in it."""
+    empty = io.BytesIO()
+    fastavro.write.Writer(empty, schema, codec="deflate")
+    return len(empty.getvalue())
+
+
+def today() -> int:
+    """Days since the epoch, UTC."""
+    return int(time.time() // 86400)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Makes a new file's name durable too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
