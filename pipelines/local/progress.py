@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 
 from pipelines.printable import printable, say
-from transforms.coders import Stream
+from transforms.records import Stream
 from transforms.settings import Job
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor

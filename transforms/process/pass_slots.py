@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from transforms.coders import Stream
 from transforms.process.lifetime import per_process
+from transforms.records import Stream
 from transforms.settings import Destination
 
 Waiting = Callable[[Destination, float], list[Stream]]

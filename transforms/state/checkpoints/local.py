@@ -31,11 +31,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from transforms.coders import Stream
 from transforms.errors import FatalError
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.process.lifetime import OnePerKey, per_process
+from transforms.records import Stream
 from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
 from transforms.state.cursor import Cursor, CursorUnreadable
 

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.coders import Stream
+from transforms.records import Stream
 from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore
 from transforms.state.checkpoints.record import Positions, Record, read_positions, readable_record
 from transforms.state.cursor import CursorUnreadable
