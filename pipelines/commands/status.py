@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.state.checkpoints.local import store_at
 from transforms.state.checkpoints.record import Record
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
 
 

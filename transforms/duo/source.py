@@ -45,7 +45,7 @@ from transforms.process.lifetime import per_process
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.settings import Account, Reading, Storage
-from transforms.state.checkpoints.local import store_at
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.receipts import RECEIPTS
 

@@ -14,7 +14,8 @@ from transforms.coders import Stream
 from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.settings import Reading, Storage
-from transforms.state.checkpoints.local import StoreUnusable, store_at
+from transforms.state.checkpoints.local import StoreUnusable
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.seen import IMPORTED_IDS, packed, row_digest
 
