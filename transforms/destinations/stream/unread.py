@@ -65,7 +65,7 @@ class Unread:
         self._doubtful: list[Block] = []
         self._confirmed = 0  # the number of the last block that was
         self._read_within_secs = tuning.read_within_secs
-        self._doubt_secs = tuning.goodbye_doubt_secs
+        self._doubt_limits = tuning.goodbye_doubt_secs, tuning.goodbye_doubt_bytes
         self._health = health
         self._told_unanswered = False
 
@@ -112,7 +112,7 @@ class Unread:
         self.again = []
         blocks = self.replay.take()
         if by_peer and not connection.tells_unread:
-            again, blocks = parted_by_doubt(blocks, _last_heard_at(connection, now), self._doubt_secs)
+            again, blocks = parted_by_doubt(blocks, _last_heard_at(connection, now), *self._doubt_limits)
             self._doubt(again)
         self.endings.add(connection, blocks, now, by_peer=by_peer)
 
