@@ -27,7 +27,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
-from transforms.destinations import TRANSPORTS, Rejection, pool
+from transforms.destinations import Rejection, make_sender, pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
@@ -132,7 +132,7 @@ class SendToDestination(beam.DoFn):
 
     def _probe(self) -> None:
         """Connects and closes again, beside the sender, which belongs to the bundles."""
-        sender = TRANSPORTS[self._destination.transport](self._destination)
+        sender = make_sender(self._destination)
         try:
             sender.test_connection()
         finally:
