@@ -50,7 +50,15 @@ def trees() -> Iterator[ast.Module]:
 
 _PLAIN = (int, float, complex, str, bytes, type(None), range, re.Pattern, struct.Struct, enum.Enum, Path, logging.Logger)
 _CODE = (types.ModuleType, type, types.GenericAlias, types.UnionType)
-_OF_OTHERS = {"Timestamp", "Raw", "Decoder", "Encoder", "BeforeValidator", "PydanticUndefinedType"}  # they do not change
+_OF_OTHERS = {
+    "Timestamp",
+    "Raw",
+    "Decoder",
+    "Encoder",
+    "BeforeValidator",
+    "PydanticUndefinedType",
+    "SkipJsonSchema",
+}  # they do not change
 _MUTATORS = {
     *("add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft"),
     *("remove", "reverse", "setdefault", "sort", "update"),
@@ -82,9 +90,15 @@ def _attributes(value: Any) -> set[str]:
 
 
 def changed_names() -> set[str]:
-    """Every name of which some function of the program changes what it holds."""
+    """Every name of which some function of the program changes what it holds. ``register`` is for whoever imports us."""
     functions = (node for tree in trees() for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
-    return {name for function in functions for node in ast.walk(function) for name in _changed_by(node)}
+    return {
+        name
+        for function in functions
+        if getattr(function, "name", "") != "register"
+        for node in ast.walk(function)
+        for name in _changed_by(node)
+    }
 
 
 def _changed_by(node: ast.AST) -> Iterator[str]:

@@ -10,8 +10,9 @@ Contract:
     the same one; only what is in it is new, its locks included. Programs that embed a run, and tests, call it between two runs.
   * The order of ``reset`` is that of an orderly end, by ``Stage``: everything is told to stop, then threads are ended, then
     connections are closed, then files, and last everything is forgotten.
-  * Two things are not registered: tables that are filled where they are written and never change, and caches of pure functions,
-    which can only make things faster. A test walks through all modules and fails for anything else that is not in the list.
+  * Two things are not registered: tables that are filled where they are written, to which only a ``register`` adds while
+    modules are imported; and caches of pure functions, which can only make things faster. A test walks through all modules and
+    fails for anything else that is not in the list.
 """
 
 from __future__ import annotations
