@@ -1,6 +1,6 @@
-"""``duologsync status CONFIG``: how far every stream has been delivered, read from the checkpoint store. Touches nothing.
+"""``duologsync status CONFIG``: how far every log has been delivered to each destination. Touches nothing.
 
-Below a stream stand the stretches in which Duo counted more events than it gave (``transforms.duo.position.gaps``).
+Read from the checkpoint store: a line for each stream and destination. Below it stand the stretches in which Duo counted more events than it gave (``transforms.duo.position.gaps``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one line per stream, and one per stretch of it in which events are missing."""
+    """Prints one line per stream and destination, and one per stretch of it in which events are missing."""
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG

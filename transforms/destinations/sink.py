@@ -12,18 +12,21 @@ The pickled DoFn holds settings and references to secrets, no connection and no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from transforms.coders import DuoEvent, Stream
-from transforms.destinations import TRANSPORTS, pool
+from transforms.destinations import pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
+from transforms.destinations.probe import connect_once
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliverable
 from transforms.process.shutdown import FAILURES
+from transforms.records import Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.local import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
@@ -51,7 +54,6 @@ class SendToDestination(beam.DoFn):
 
     def setup(self) -> None:
         if self._caretaker_dir is not None:
-            CIRCUIT_BREAKERS.know(self._destination.name, self._probe)
             check_idle_connections(self._caretaker_dir)
 
     def start_bundle(self) -> None:
@@ -81,26 +83,20 @@ class SendToDestination(beam.DoFn):
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise
-            RECEIPTS.confirmed(stream, self._destination.name, receipt)
+            subscription = Subscription(stream, self._destination.name)
+            RECEIPTS.confirmed(subscription, receipt)
             pool.done(self._destination, lease)
-            CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
+            CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
         self._count()
         self._clear()
 
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
         if isinstance(error, BundleReplaced):
             return  # what fails is nobody's bundle any more
-        FAILURES.record(stream, error)
+        subscription = Subscription(stream, self._destination.name)
+        FAILURES.record(subscription, error)
         if not isinstance(error, Stopping):
-            CIRCUIT_BREAKERS.hold(stream, self._destination.name, self._probe)
-
-    def _probe(self) -> None:
-        """Connects and closes again, beside the sender, which belongs to the bundles."""
-        sender = TRANSPORTS[self._destination.transport](self._destination)
-        try:
-            sender.test_connection()
-        finally:
-            sender.close(0.0)
+            CIRCUIT_BREAKERS.hold(subscription, self._destination.name, partial(connect_once, self._destination))
 
     def _turn_to(self, stream: Stream) -> None:
         if stream not in self._used:

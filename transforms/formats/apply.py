@@ -33,12 +33,10 @@ class FormatEvents(beam.DoFn):
 
     Args:
       destination: whose format is used; dead letters name it.
-      accounts: only events of these accounts; None for all.
     """
 
-    def __init__(self, destination: Destination, accounts: frozenset[str] | None = None) -> None:
+    def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._accounts = accounts
         self._formatter: Formatter | None = None
         self._told: set[str] = set()
 
@@ -47,8 +45,6 @@ class FormatEvents(beam.DoFn):
 
     def process(self, event: DuoEvent) -> Sequence[Any]:
         # Sequences of one, not a generator: to make and to resume one costs more than writing a row as JSON.
-        if self._accounts is not None and event.stream.account not in self._accounts:
-            return ()
         assert self._formatter is not None
         try:
             return ((event, self._formatter.format(event)),)
