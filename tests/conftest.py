@@ -10,11 +10,9 @@ import pytest
 import trustme
 
 from pipelines.demo.simulator import DuoSimulator
-from transforms.duo.rate_limit.budgets import BUDGETS
-from transforms.process.shutdown import STOP
+from transforms.process import lifetime
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
-from transforms.state.receipts import RECEIPTS
 
 IKEY = "DISIMULATOR000000000"
 FAST = Reading(start_days=1, poll_interval_secs=0.2, lag_secs=0, request_timeout_secs=10)
@@ -63,23 +61,9 @@ def account(simulator: DuoSimulator, authority: Authority, skey: str, tmp_path: 
 
 
 @pytest.fixture(autouse=True)
-def nobody_asked_to_stop() -> Iterator[None]:
+def each_test_leaves_a_process_that_has_just_begun() -> Iterator[None]:
     yield
-    STOP.reset()
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_delivered_yet() -> Iterator[None]:
-    RECEIPTS.clear()
-    yield
-    RECEIPTS.clear()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_known_of_rate_limits() -> Iterator[None]:
-    BUDGETS.clear()
-    yield
-    BUDGETS.clear()
+    lifetime.reset()
 
 
 @pytest.fixture

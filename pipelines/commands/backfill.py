@@ -61,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.STATE
     logs.set_up(verbose=arguments.verbose, log_file=None)
     with importing():
-        from pipelines.local.progress import Progress, finished_subscriptions  # Beam takes its time to load; config errors come first
+        from pipelines.local.progress import (  # Beam takes its time to load; config errors come first
+            Progress,
+            finished_subscriptions,
+        )
         from pipelines.local.supervisor import run_local
 
     assert job.reading.from_ms is not None

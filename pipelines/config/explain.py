@@ -74,7 +74,7 @@ def _tell_broken_rules(model: type[BaseModel], data: Any, path: KeyPath, finding
     if issubclass(model, Section):
         for key, what, fix in model.broken_rules(data):
             findings.problem((*path, key), what, fix)
-    for key, field in model.model_fields.items():
+    for key, field in keys_of(model).items():
         inner = model_in(field.annotation)
         if inner and key in data:
             _tell_broken_rules(inner, data[key], (*path, key), findings)
@@ -135,9 +135,14 @@ def _field_at(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, 
         if isinstance(part, int):
             continue
         parent = current or parent
-        field = parent.model_fields.get(part)
+        field = keys_of(parent).get(part)
         current = model_in(field.annotation) if field else None
     return field, parent
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by the keys of the file, of which one is no name in Python."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
@@ -168,7 +173,7 @@ def _missing(case: _Case) -> tuple[str, str]:
 
 
 def _extra(case: _Case) -> tuple[str, str]:
-    known = list(case.parent.model_fields)
+    known = list(keys_of(case.parent))
     word = str(case.path[-1])
     guess = nearest(word, known)
     fix = f"Did you mean {guess}?" if guess else f"Use {listed(known)}, or remove it."

@@ -18,9 +18,12 @@ from pydantic_core import PydanticCustomError
 from transforms.secrets import GCP_SECRET_VERSION
 
 MAX_UDP_BYTES = 65_507
+DUO_KEEPS_DAYS = 180
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?")
+_CHECKPOINT_OF = re.compile(r"checkpoint of (\S+)")
+_DAYS_BACK = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) days? back")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IKEY_CHARS = 20
 SKEY_CHARS = 40
@@ -138,6 +141,26 @@ def _check_header_text(value: str) -> str:
     return value
 
 
+def _check_begin(value: str) -> str:
+    days = days_back(value)
+    if other_destination(value) is None and (days is None or days > DUO_KEEPS_DAYS):
+        fix = f"Write now, N days back with at most {DUO_KEEPS_DAYS}, or checkpoint of NAME with the name of a destination."
+        raise problem("this is no place to begin at", fix)
+    return value
+
+
+def days_back(begin: str) -> float | None:
+    """The number in ``N days back``; 0 for ``now``."""
+    found = _DAYS_BACK.fullmatch(begin)
+    return 0.0 if begin == "now" else float(found[1]) if found else None
+
+
+def other_destination(begin: str) -> str | None:
+    """The name in ``checkpoint of NAME``."""
+    found = _CHECKPOINT_OF.fullmatch(begin)
+    return found[1] if found else None
+
+
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -150,6 +173,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 HeaderText = Annotated[str, AfterValidator(_check_header_text)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_check_not_nul)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
+_BEGIN = f"^(now|{_DAYS_BACK.pattern}|{_CHECKPOINT_OF.pattern})$"
+Begin = Annotated[str, Field(json_schema_extra={"pattern": _BEGIN}), AfterValidator(_check_begin)]
 Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
 Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]
 OneOrMany = BeforeValidator(_one_or_many)

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines.config.explain import model_in
+from pipelines.config.explain import keys_of, model_in
 from pipelines.config.own_model import FormatSection, HeaderSection, OwnFile
 
 _WIDTH = 100
@@ -40,7 +40,7 @@ def sample_yaml() -> str:
 
 def _section(model: type[BaseModel], indent: str, *, optional: bool) -> Iterator[str]:
     """The keys of a section. Inside an optional section every line is a comment."""
-    for key, field in model.model_fields.items():
+    for key, field in keys_of(model).items():
         yield from _described(field, indent)
         yield from _key(key, field, indent, optional=optional or not (field.is_required() or _is_shown(field)))
         if not indent:
@@ -76,7 +76,7 @@ def _item(model: type[BaseModel], indent: str, *, optional: bool) -> Iterator[st
 def _choices(model: type[BaseModel], indent: str) -> Iterator[str]:
     """What a mapping can hold where one word is enough most of the time."""
     yield f"{indent}#   or a mapping with:"
-    for key, field in model.model_fields.items():
+    for key, field in keys_of(model).items():
         default = _default(field)
         shown = "" if default is None else f" Default: {_flow(default)}."
         yield from _wrapped(f"{key}: {field.description}{shown}", f"{indent}#     ")

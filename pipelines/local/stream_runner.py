@@ -1,8 +1,8 @@
 """One stream of a local run on its way to one destination: a thread that runs the graph on its pages, one pass after another.
 
-Place: the supervisor starts one per account, log type and destination, so that none waits for another. Waiting happens here, outside
-of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when there is nothing more
-for now.
+Place: the supervisor starts one per account, log type and destination, so that none waits for another. Waiting happens here,
+outside of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when there is nothing
+more for now.
 
 Contract: the thread ends when the program is asked to end, when a backfill is ``done``, or, after ``finish``, when all that
 was read is delivered and committed. What only a person can mend suspends the stream (``fatal`` says what) and is tried again

@@ -1,4 +1,4 @@
-"""The supervisor of a local run: starts a thread for each stream and destination, ends them in good order, and says with which exit code.
+"""The supervisor of a local run: a thread for each stream and destination, their orderly end, and the exit code.
 
 Contract of ``run_local``: holds the lock of the checkpoint directory while it runs; on SIGINT or SIGTERM what was read is
 delivered and committed within the grace period; returns an exit code (``pipelines.exit_codes``). One stream's end is not the
@@ -35,7 +35,6 @@ from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
 from transforms.state.checkpoints.local import StoreInUse, StoreUnusable, store_at
 from transforms.state.dead_letters.local import trouble_with_dead_letters
-from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.local")
 GRACE_SECS = 30.0
@@ -63,7 +62,6 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
             "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
-    RECEIPTS.clear()  # of an earlier run in this process, whose senders are no more
     end_bundles_at_once()
     descriptors.raise_limit()
     CONNECTIONS.most = descriptors.left_for_duo()

@@ -5,8 +5,8 @@ errors, although Beam itself only warns: a misspelt ``--checkpointing_interval``
 out and an endless, checkpointed job needs is added, and each addition is logged.
 
 The job request holds settings and references to secrets; a secret is read by the worker that needs it. The lock of the
-checkpoint directory is for local runs only: on a runner there is one reader per stream and destination by construction, and the directory is
-each worker's own.
+checkpoint directory is for local runs only: on a runner there is one reader per stream and destination by construction, and the
+directory is each worker's own.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ import pytest
 from pipelines import cli, exit_codes
 from pipelines.commands.backfill import moment
 from tests.conftest import now_ms
+from transforms.records import Stream, Subscription
 
 DAY_MS = 86_400_000
+LIVE = Subscription(Stream("main", "auth", "localhost"), "siem")
 
 
 def iso(time_ms: int) -> str:
@@ -65,19 +67,18 @@ def test_a_killed_backfill_goes_on_where_it_was_and_live_checkpoints_stay_as_the
 
 def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, tmp_path):
     """A live copy that holds the lock and stands at a position of hours ago: the backfill makes no call."""
-    from transforms.coders import Stream
     from transforms.state.checkpoints.local import CheckpointStore
     from transforms.state.cursor import Cursor
 
     simulator.add_backlog("auth", 100, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
     live = CheckpointStore(tmp_path / "checkpoints")
     live.lock()
-    live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms() - 7_200_000, seq=1))
+    live.commit(LIVE, Cursor(now_ms() - 7_200_000, seq=1))
     process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(6)
         assert not simulator.calls
-        live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms(), seq=2))
+        live.commit(LIVE, Cursor(now_ms(), seq=2))
         assert receiver.wait_for(100, 60)
         _, told = process.communicate(timeout=60)
     finally:

@@ -15,8 +15,8 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
-from transforms.coders import Stream
 from transforms.formats import FORMATS
+from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.local import store_at
 from transforms.state.cursor import Cursor, Gap
 from transforms.state.dead_letters.local import DeadLetter, files_in, read_dead_letters
@@ -363,7 +363,7 @@ def test_status_shows_how_far_every_stream_is(config, simulator, receiver, capsy
     assert run("status", config) == exit_codes.OK
     out = capsys.readouterr().out
     assert "main/auth" in out
-    assert stat.S_IMODE((tmp_path / "checkpoints" / "main.auth.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "checkpoints" / "main.auth.siem.json").stat().st_mode) == 0o600
 
 
 def test_beams_own_flags_are_for_run_only(config):
@@ -393,7 +393,9 @@ def test_status_shows_where_events_are_missing(config, capsys, tmp_path):
         Gap(1_700_000_000_000, 1_700_000_060_000, 3_000, due_ms=now_ms + 4_000_000),
         Gap(1_700_000_100_000, 1_700_000_160_000, 7, tries=5),
     )
-    store_at(str(tmp_path / "checkpoints")).commit(Stream("main", "auth"), Cursor(1_700_000_200_000, gaps=gaps, seq=1))
+    store_at(str(tmp_path / "checkpoints")).commit(
+        Subscription(Stream("main", "auth"), "siem"), Cursor(1_700_000_200_000, gaps=gaps, seq=1)
+    )
 
     assert run("status", config) == exit_codes.OK
     lines = capsys.readouterr().out.splitlines()

@@ -294,7 +294,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
         kept.extend(unread)
 
     caplog.set_level(logging.ERROR)
-    eventually(lambda: pool.check(STREAM) is None and pool.keep_given_up(keep) is None and kept)
+    eventually(lambda: pool.check(there, STREAM) is None and pool.keep_given_up(keep) is None and kept)
     letters = [letter for path in tmp_path.glob("*.avro") for letter in read_dead_letters(path)]
     assert [(letter.reason, letter.message, letter.log_type) for letter in letters] == [
         (MAYBE_UNREAD, b"one", "auth"),
@@ -336,7 +336,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_once_by_who_looks_after_con
     idle_checker.check_idle_connections(str(tmp_path))
     eventually(lambda: len(times) > 3)
     STOP.request(0.0)
-    eventually(lambda: not idle_checker._thread.is_alive())
+    eventually(lambda: not idle_checker.IDLE_CHECKER.thread.is_alive())
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "No space left" in record.getMessage()
     assert record.exc_info is None

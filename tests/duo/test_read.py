@@ -8,9 +8,18 @@ from transforms.coders import DuoPageCoder
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
 from transforms.secrets import SecretRef
-from transforms.settings import Account, Reading, Storage
+from transforms.settings import Account, Destination, Format, Reading, Storage
 
 ACCOUNT = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"))
+SIEM = Destination("siem", "tcp", "127.0.0.1", 1, Format("json"))
+
+
+def source(passes=None, account=ACCOUNT):
+    return DuoLogSource("auth", account, "siem", Reading(), Storage("", ""), passes)
+
+
+def pages(passes=None):
+    return ReadPages([source(passes)], SIEM)
 
 
 def steps(transform):
@@ -34,23 +43,21 @@ def steps(transform):
 
 @pytest.mark.parametrize("passes", [None, Passes()])
 def test_its_labels_are_those_of_beam(passes):
-    source = DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), passes)
-
-    assert steps(ReadPages(source))[0] == steps(ReadFromUnboundedSource(source))[0]
+    assert steps(pages(passes))[0] == steps(ReadFromUnboundedSource(source(passes)))[0]
 
 
 @pytest.mark.parametrize("passes", [None, Passes()])
 def test_its_pages_are_coded_by_our_own_coder_which_later_releases_can_read(passes):
     pipeline = beam.Pipeline()
-    pages = pipeline | "Read" >> ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), passes))
+    read = pipeline | "Read" >> pages(passes)
     plan, context = pipeline.to_runner_api(return_context=True)
 
-    coder_id = plan.components.pcollections[context.pcollections.get_id(pages)].coder_id
+    coder_id = plan.components.pcollections[context.pcollections.get_id(read)].coder_id
     assert type(context.coders.get_by_id(coder_id)) is DuoPageCoder
 
 
 def test_on_streaming_runners_no_reader_outlives_its_bundle():
-    _, read = steps(ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""))))
+    _, read = steps(pages())
     read.setup()
 
     assert read._reader_cache is None
@@ -58,7 +65,7 @@ def test_on_streaming_runners_no_reader_outlives_its_bundle():
 
 
 def test_in_passes_beam_may_keep_the_reader_whose_pages_are_counted():
-    _, read = steps(ReadPages(DuoLogSource("auth", (ACCOUNT,), Reading(), Storage("", ""), Passes())))
+    _, read = steps(pages(Passes()))
     read.setup()
 
     assert read._reader_cache is not None

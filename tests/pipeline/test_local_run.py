@@ -13,6 +13,7 @@ from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import failure_classifier
+from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
 
@@ -32,7 +33,7 @@ class RunningJob:
         self.exit_code = run_local(self._job, grace_secs=self._grace_secs)
 
     def __enter__(self):
-        STOP.reset()
+        lifetime.reset()
         self._thread.start()
         return self
 

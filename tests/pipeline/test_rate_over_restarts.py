@@ -11,7 +11,8 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator, RateLimit
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, IKEY, now_ms
-from transforms.duo.rate_limit.budgets import BUDGETS, FILE_NAME
+from transforms.duo.rate_limit.budgets import FILE_NAME
+from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Route, Storage
@@ -43,7 +44,7 @@ def job(limited_duo, authority, skey, tmp_path):
 
 @contextlib.contextmanager
 def running(job):
-    STOP.reset()
+    lifetime.reset()
     thread = threading.Thread(target=run_local, args=(job,), kwargs={"grace_secs": 10.0}, daemon=True)
     thread.start()
     yield
@@ -63,7 +64,6 @@ def test_the_next_run_does_not_learn_the_limit_again(job, limited_duo, eventuall
     file = Path(job.storage.checkpoint_dir) / FILE_NAME
     assert file.stat().st_mode & 0o777 == 0o600
     assert 2 <= statuses(limited_duo).count(429) <= 12
-    BUDGETS.clear()  # as a new process
     limited_duo.calls.clear()
     with running(job):
         eventually(lambda: statuses(limited_duo).count(200) >= 6)

@@ -11,18 +11,10 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.destinations.peers import Peer, eventually
 from tests.pipeline.test_local_run import RunningJob
-from transforms.destinations import health
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 
 EVENTS = 300
-
-
-@pytest.fixture(autouse=True)
-def nobody_knows_a_destination():
-    health.forget_all()
-    yield
-    health.forget_all()
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ HTTP exchange (``duo.client_of``), the sockets (``connection``), and Beam's in-p
 what it does with our steps, some hundred times faster, and can be told to give up bundles and to finalize late.
 
 Contract: ``Stage`` puts the simulation in the place of ``time``, ``threading`` and ``os`` for the modules of the program, and
-takes it away again. A new process starts with the modules' state as it was when they were imported.
+takes it away again. A new process starts with ``lifetime.reset``: nothing is closed, because its threads were killed.
 """
 
 from __future__ import annotations
 
-import copy
 import email.utils
 import importlib
 import os
@@ -42,36 +41,22 @@ from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import circuit_breaker, idle_checker
+from transforms.destinations import circuit_breaker
 from transforms.destinations.retry import Tuning
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.delivery import StreamSender
-from transforms.duo.client.connections import CONNECTIONS
-from transforms.duo.fetch import feed, read_ahead
+from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
 from transforms.duo.rate_limit.budget import RateBudget
-from transforms.duo.source import DuoLogSource, Passes
 from transforms.errors import RetryLater
 from transforms.formats.apply import FormatEvents
-from transforms.process import descriptors, pass_slots
+from transforms.process import descriptors, lifetime, pass_slots
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
-from transforms.state.dead_letters import local
 from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
-from transforms.state.receipts import RECEIPTS
 
 GRACE_SECS = 30.0
-_SINGLETONS = (
-    STOP,
-    FAILURES,
-    RECEIPTS,
-    pass_slots.SLOTS,
-    circuit_breaker.CIRCUIT_BREAKERS,
-    budgets.BUDGETS,
-    read_ahead.READ_AHEAD,
-    CONNECTIONS,
-)
 
 
 def _modules() -> list[ModuleType]:
@@ -82,45 +67,30 @@ def _modules() -> list[ModuleType]:
     return [m for name, m in sorted(sys.modules.items()) if name.partition(".")[0] in ("transforms", "pipelines")]
 
 
-def _state(modules: list[ModuleType]) -> list[tuple[Any, Any]]:
-    """The containers in which modules keep what a process knows, each with a copy of what it held when they were loaded."""
-    return [
-        (value, copy.copy(value))
-        for module in modules
-        for name, value in vars(module).items()
-        if name.startswith("_") and not name.startswith("__") and isinstance(value, (dict, list, set))
-    ]
-
-
 _MODULES = _modules()
-_STATE = _state(_MODULES)
 _LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, type(threading.Lock()))]
 
 
 class _FusedStage(stream_runner.StreamRunner):
-    """One stream of a local run, with the fused stage run here instead of in Beam."""
+    """One stream on its way to one destination in a local run, with the fused stage run here instead of in Beam."""
 
     def _run_pass(self) -> None:
         try:
             self._pass()
             self._failures, self.fatal = 0, None
         except Exception as error:
-            self._handle_failure(FAILURES.take(self.stream) or error)
+            self._handle_failure(FAILURES.take(self.subscription) or error)
 
     def _pass(self) -> None:
         stage: Stage = _STAGE[0]
-        job = self._job
-        source = DuoLogSource(self._log_type, (self._account,), job.reading, job.storage, Passes())
-        coder = source.get_checkpoint_mark_coder()
-        steps = [
-            (FormatEvents(d), SendToDestination(d), WriteDeadLetters(job.storage.dead_letter_dir)) for d in job.destinations
-        ]
-        for formatting, sending, _ in steps:
-            formatting.setup()
-            sending.setup()
+        coder = self._source.get_checkpoint_mark_coder()
+        letters = WriteDeadLetters(self._job.storage.dead_letter_dir)
+        steps = (FormatEvents(self._destination), SendToDestination(self._destination), letters)
+        for step in steps[:2]:
+            step.setup()
         mark, late = None, []
         while True:
-            reader = source.create_reader(None, mark)
+            reader = self._source.create_reader(None, mark)
             self._bundle(reader, steps)
             ended = reader.get_watermark() == MAX_TIMESTAMP
             encoded = coder.encode(reader.get_checkpoint_mark())
@@ -144,22 +114,19 @@ class _FusedStage(stream_runner.StreamRunner):
             if not _STAGE[0].chance("a finalizer that never comes", _STAGE[0].drops_finalizers):
                 mark.finalize_checkpoint()
 
-    def _bundle(self, reader: Any, steps: list[Any]) -> None:
-        for step in (step for chain in steps for step in chain):
+    def _bundle(self, reader: Any, steps: tuple[Any, ...]) -> None:
+        for step in steps:
             step.start_bundle()
         pages, more = 0, reader.start()
         while more:
             for event in SplitPages().process(reader.get_current()):
-                for chain in steps:
-                    _through(chain, event)
+                _through(steps, event)
             pages += 1
             if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
                 raise RetryLater("The runner gave the bundle up.", kind="runner")
             more = pages < PAGES_PER_BUNDLE and reader.advance()
-        for _, sending, _ in steps:
-            sending.finish_bundle()
-        for _, _, letters in steps:
-            letters.finish_bundle()
+        for step in steps[1:]:
+            step.finish_bundle()
 
 
 def _through(chain: Any, event: Any) -> None:
@@ -233,8 +200,8 @@ class Stage:
             finally:
                 if self.group is not None:
                     self.kill()
-                _forget_everything()
-        _forget_everything()
+                lifetime.reset(close=False)
+        lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
     def _sender(self, destination: Destination) -> StreamSender:
         return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
@@ -248,8 +215,7 @@ class Stage:
     def launch(self) -> None:
         """A new process, which knows nothing of the one before."""
         self._launches += 1
-        _forget_everything()
-        local._STARTED_MS = time.time_ns() // 1_000_000 + self._launches
+        lifetime.reset(close=False)
         self.group = Group(f"process {self._launches}")
         self.simulation.spawn(self._main, "main", self.group)
 
@@ -305,12 +271,3 @@ def _with_events(kind: type, threads: FakeThreading) -> type:
                     setattr(self, name, threads.Event())
 
     return OfSimulation
-
-
-def _forget_everything() -> None:
-    for container, initial in _STATE:
-        container.clear()
-        container.extend(initial) if isinstance(container, list) else container.update(initial)
-    for singleton in _SINGLETONS:
-        singleton.__init__()
-    idle_checker._thread = None

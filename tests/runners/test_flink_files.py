@@ -13,7 +13,7 @@ import yaml
 from pipelines.launch_files.flink import savepoint
 from pipelines.runners import launch
 
-FILES = Path(launch.__file__).parent / "launch_files" / "flink"
+FILES = Path(savepoint.__file__).parent
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.destinations.peers import deliver, destination, eventually
-from transforms.destinations import TRANSPORTS, health
+from transforms.destinations import TRANSPORTS
 from transforms.settings import Tls
 
 pytestmark = pytest.mark.servers
@@ -97,7 +97,6 @@ class Rsyslog:
 @pytest.fixture
 def make(tmp_path):
     made = []
-    health.forget_all()
     ca = trustme.CA()
 
     def start(kind: str, **changes):

@@ -5,10 +5,10 @@ their own back-off and ask nothing here.
 
 Why: on Flink a bundle that waits for a SIEM holds the checkpoint barrier, and one checkpoint belongs to all log types of a job.
 So the sink gives up after ``delivery_timeout_secs`` and fails its bundle; what one log type sends to one destination is started
-again, from the last checkpoint, and nothing else. If it read on at once it would fail again and again, and no checkpoint would fit in between. Held back, its bundles
-are empty, checkpoints complete, and a connection is tried now and then from outside of any bundle. When one succeeds the stream
-goes on where it was. Other destinations of the same log never notice. A destination that takes connections but no data is found out by the next bundle; each makes the hold
-longer.
+again, from the last checkpoint, and nothing else. If it read on at once it would fail again and again, and no checkpoint would
+fit in between. Held back, its bundles are empty, checkpoints complete, and a connection is tried now and then from outside of
+any bundle. When one succeeds it goes on where it was. Other destinations of the same log never notice. A destination that takes
+connections but no data is found out by the next bundle; each makes the hold longer.
 
 A new process knows nothing of that, and on Flink a worker often ends with the bundle that failed. So nothing is read there
 before its destination was connected to once: who asks first says how to connect.
@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from transforms.errors import FatalError
+from transforms.process.lifetime import per_process
 from transforms.process.threads import NO_THREAD, started
 from transforms.records import Subscription
 
@@ -139,13 +140,6 @@ class CircuitBreakers:
                 subscription, what, max(0.0, hold.not_before - now),
             )  # fmt: skip
 
-    def forget_all(self) -> None:
-        """For tests: as in a new process."""
-        with self._lock:
-            self._holds.clear()
-            self._connected.clear()
-            self._asked.clear()
-
     def _look(self, subscription: Subscription, what: str, hold: _OpenBreaker) -> None:
         try:
             hold.probe()
@@ -169,4 +163,4 @@ class CircuitBreakers:
         hold.looked.set()
 
 
-CIRCUIT_BREAKERS = CircuitBreakers()
+CIRCUIT_BREAKERS = per_process("circuit breakers", CircuitBreakers)

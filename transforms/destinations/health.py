@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 
+from transforms.process.lifetime import OnePerKey, per_process
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -110,20 +111,10 @@ class Health:
             _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
 
 
-_HEALTH: dict[tuple[str, str, int], Health] = {}
-_LOCK = threading.Lock()
+_HEALTH: OnePerKey[tuple[str, str, int], Health] = per_process("health of destinations", OnePerKey)
 
 
 def health_of(destination: Destination) -> Health:
     """The one Health of a destination."""
     key = (destination.name, destination.host, destination.port)
-    with _LOCK:
-        if key not in _HEALTH:
-            _HEALTH[key] = Health(destination)
-        return _HEALTH[key]
-
-
-def forget_all() -> None:
-    """For tests: as in a new process."""
-    with _LOCK:
-        _HEALTH.clear()
+    return _HEALTH.of(key, lambda: Health(destination))

@@ -15,6 +15,7 @@ from functools import partial
 
 from transforms.destinations import pool
 from transforms.errors import DuoLogSyncError
+from transforms.process.lifetime import Stage, per_process
 from transforms.process.shutdown import STOP
 from transforms.process.threads import NO_THREAD, started
 from transforms.state.dead_letters.local import keep_unread
@@ -23,8 +24,30 @@ from transforms.state.receipts import RECEIPTS
 _LOGGER = logging.getLogger("duologsync.destinations")
 _EVERY_SECS = 5.0
 
-_lock = threading.Lock()
-_thread: threading.Thread | None = None
+_LONGEST_ROUND_SECS = 5.0
+
+
+class _IdleChecker:
+    """The thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+
+    def need(self, dead_letter_dir: str) -> bool:
+        """The thread must be at work; False where none can be had now."""
+        with self._lock:
+            if self.thread is None or not self.thread.is_alive():
+                self.thread = started(_run, "connections", dead_letter_dir)
+            return self.thread is not None
+
+    def join(self) -> None:
+        """Waits until the thread has ended, once ``STOP`` was requested."""
+        if self.thread is not None:
+            self.thread.join(_LONGEST_ROUND_SECS)
+
+
+IDLE_CHECKER = per_process("idle checker", _IdleChecker, close=_IdleChecker.join, stage=Stage.THREADS)
 
 
 def check_idle_connections(dead_letter_dir: str) -> None:
@@ -33,12 +56,8 @@ def check_idle_connections(dead_letter_dir: str) -> None:
     Args:
       dead_letter_dir: where is kept what may be unread and is not sent again.
     """
-    global _thread  # noqa: PLW0603 - one per process is the point
-    with _lock:
-        if _thread is None or not _thread.is_alive():
-            _thread = started(_run, "connections", dead_letter_dir)
-            if _thread is None:
-                _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
+    if not IDLE_CHECKER.need(dead_letter_dir):
+        _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
 
 
 def _run(dead_letter_dir: str) -> None:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from transforms import destinations
 from transforms.destinations import Sender
 from transforms.errors import BundleReplaced, RetryLater
+from transforms.process.lifetime import Stage, per_process
 from transforms.process.threads import each_in_threads
 from transforms.records import Stream
 from transforms.settings import Destination
@@ -35,6 +36,7 @@ from transforms.state.receipts import Receipt
 
 _LOGGER = logging.getLogger("duologsync.destinations")
 _NEGLECTED_SECS = 10.0
+_RESET_SECS = 0.2
 
 
 class UnreadMessages(NamedTuple):
@@ -99,9 +101,11 @@ class Lease:
         return BundleReplaced(f"{self._entry.destination.name}: another bundle of {self.stream} has begun.")
 
 
-_LOCK = threading.Lock()
-_FREE: dict[Destination, list[_Entry]] = {}  # the one that was used last is at the end
-_BEGUN: dict[tuple[Destination, Stream], _Entry] = {}
+_LOCK = per_process("lock of the senders", threading.Lock)
+_FREE: dict[Destination, list[_Entry]] = per_process(  # the one that was used last is at the end
+    "free senders", dict, close=lambda _: close_all(_RESET_SECS), stage=Stage.CONNECTIONS
+)
+_BEGUN: dict[tuple[Destination, Stream], _Entry] = per_process("senders at work", dict)
 
 
 def begin(destination: Destination, stream: Stream) -> Lease:

@@ -24,11 +24,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.unbounded_source import (
     _PROVIDER,
-    ReadFromUnboundedSource,
     UnboundedReader,
     _ReadFromUnboundedSourceDoFn,
-    _unwrap_tracker,
     _UnboundedSourceRestriction,
+    _unwrap_tracker,
 )
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms import core
@@ -44,7 +43,7 @@ class ReadPages(beam.PTransform):
     """The pages of some sources of one log type, all for one destination.
 
     Args:
-      sources: one for each account; in passes exactly one.
+      sources: one for each account.
       poll_interval, max_records_per_bundle, max_read_time_seconds: as of Beam's ``ReadFromUnboundedSource``.
     """
 
@@ -63,15 +62,15 @@ class ReadPages(beam.PTransform):
         self._limits = (poll_interval, max_records_per_bundle, max_read_time_seconds)
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
-        if self._sources[0].passes is not None:
-            (source,) = self._sources
-            return ReadFromUnboundedSource(source, *self._limits).expand(pbegin)
-        reading = _ReadSources(self._sources, self._destination, *self._limits)
-        return (
-            pbegin
-            | "Create" >> beam.Create(self._sources)
-            | "ReadUnbounded" >> beam.ParDo(reading).with_output_types(DuoPage)
-        )
+        in_passes = self._sources[0].passes is not None
+        ours = _ReadSources(self._sources, self._destination, *self._limits)
+        reading = _ReadFromUnboundedSourceDoFn(*self._limits) if in_passes else ours
+        sources = pbegin | "Create" >> beam.Create(self._sources)
+        return sources | "ReadUnbounded" >> beam.ParDo(reading).with_output_types(DuoPage)
+
+
+_TRACKER = core.DoFn.RestrictionParam(_PROVIDER)
+_WATERMARKS = core.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
 
 
 class _ReadSources(_ReadFromUnboundedSourceDoFn):
@@ -91,13 +90,13 @@ class _ReadSources(_ReadFromUnboundedSourceDoFn):
         self,
         element: DuoLogSource,
         bundle_finalizer: Any = core.DoFn.BundleFinalizerParam,
-        tracker: Any = core.DoFn.RestrictionParam(_PROVIDER),
-        watermark_estimator: Any = core.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider()),
+        tracker: Any = _TRACKER,
+        watermark_estimator: Any = _WATERMARKS,
     ) -> Iterator[Any]:
         inner = _unwrap_tracker(tracker)
         assert inner is not None
         if not inner.current_restriction().is_done:
-            inner._reader = self.reader_of(inner.current_restriction())
+            inner._reader = self.reader_of(inner.current_restriction())  # noqa: SLF001 - see the class
         yield from super().process(element, bundle_finalizer, tracker, watermark_estimator)
 
     def reader_of(self, restriction: _UnboundedSourceRestriction) -> UnboundedReader:

@@ -16,7 +16,7 @@ Two ways to run the same source:
 
 The pickled source holds settings and references to secrets, never a secret. It is state: on Flink and Dataflow it lies in
 checkpoints beside its mark. So it is pickled as versioned JSON, which a later release can read; and a source that comes back
-from a savepoint takes its settings from the step that reads it now (``transforms.duo.read``), not from the day of the savepoint.
+from a savepoint takes its settings from the step that reads it now (``transforms.duo.read``), not from that day.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from transforms.duo.fetch.feed_registry import feed_of
 from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import FatalError
+from transforms.process.lifetime import per_process
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.records import Subscription
@@ -116,7 +117,7 @@ class DuoCheckpointMarkCoder(coders.Coder):
         return True
 
 
-_coded: dict[Subscription, tuple[Cursor, bytes]] = {}
+_coded: dict[Subscription, tuple[Cursor, bytes]] = per_process("encoded cursors", dict)
 
 
 @dataclass(frozen=True)
@@ -315,8 +316,8 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
     return DuoLogSource(wire.log_type, wire.account, wire.destination, wire.reading, wire.storage, wire.passes, wire.start)
 
 
-_said: dict[Subscription, str] = {}
-_lock = threading.Lock()
+_said: dict[Subscription, str] = per_process("what sources said", dict)
+_lock = per_process("lock of the sources", threading.Lock)
 
 
 def _say_once(subscription: Subscription, text: str) -> None:

@@ -1,7 +1,7 @@
 """Which subscriptions of a local run may be in a pass at the same time.
 
-Place in the flow: a subscription's thread asks for a slot before it runs the graph; the reader inside asks whether others wait, and
-ends its pass at a good moment if so. Streaming runners ask nothing here.
+Place in the flow: a subscription's thread asks for a slot before it runs the graph; the reader inside asks whether others wait,
+and ends its pass at a good moment if so. Streaming runners ask nothing here.
 
 Why: a pass holds pages, messages and a connection, about 25 MB while a backlog is drained. Python runs one thread at a time, so
 two hundred passes at once are no faster than four, only larger.
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from transforms.process.lifetime import per_process
 from transforms.records import Stream, Subscription
 from transforms.settings import Destination
 
@@ -148,4 +149,4 @@ def _nobody_waits(destination: Destination, longer_than_secs: float) -> list[Str
     return []
 
 
-SLOTS = PassSlots()
+SLOTS = per_process("pass slots", PassSlots)

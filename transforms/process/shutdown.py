@@ -12,6 +12,7 @@ import time
 
 from transforms.errors import Stopping
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.lifetime import Stage, per_process
 
 
 class StopFlag:
@@ -56,13 +57,8 @@ class StopFlag:
             # A request that comes while sleeping shortens the sleep: wake up often enough to notice it.
             clock.sleep(min(left, 0.2))
 
-    def reset(self) -> None:
-        """Forgets a request. For tests and for programs that embed the supervisor."""
-        self._requested.clear()
-        self._deadline = float("inf")
 
-
-STOP = StopFlag()
+STOP = per_process("stop", StopFlag, close=lambda stop: stop.request(0.0), stage=Stage.WORD)
 
 
 class Failures:
@@ -83,4 +79,4 @@ class Failures:
             return self._last.pop(stream, None)
 
 
-FAILURES = Failures()
+FAILURES = per_process("failures", Failures)

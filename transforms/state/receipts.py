@@ -1,8 +1,8 @@
 """What was delivered and may not have been read: the one thing that the sending side tells the reading side.
 
 Place in the flow: the sink hands over a ``Receipt`` for each stream of a bundle that its destination confirmed; finalizing the
-bundle adds the cursor behind it; from the two follows the subscription's *safe* position, which goes into the checkpoint store beside
-the delivered one. Both sides are in one process, because they are fused into one stage.
+bundle adds the cursor behind it; from the two follows the subscription's *safe* position, which goes into the checkpoint store
+beside the delivered one. Both sides are in one process, because they are fused into one stage.
 
 Why: a SIEM's kernel acknowledges what the SIEM has not read. Where the SIEM dies, the sender sends that again; where this
 process dies with it (one rack, one power cut), only Duo still has it. So a start after an end without order goes on from the
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from transforms.errors import DuoLogSyncError
+from transforms.process.lifetime import per_process
 from transforms.records import Subscription
 from transforms.state.cursor import Cursor
 
@@ -129,11 +130,6 @@ class Receipts:
         if trouble is not None:
             raise trouble
 
-    def clear(self) -> None:
-        """As in a new process. Not while a bundle is at work: its cursor would pass for safe."""
-        with self._lock:
-            self._accounts.clear()
-
 
 def _settle(account: _Account) -> None:
     """Moves the safe position behind the cursors whose receipts are all read."""
@@ -153,4 +149,4 @@ def _thin_out(account: _Account) -> None:
     account.waiting = kept
 
 
-RECEIPTS = Receipts()
+RECEIPTS = per_process("receipts", Receipts)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.lifetime import OnePerKey, per_process
 from transforms.settings import Destination
 
 _PACKET_BYTES = 1480
@@ -47,13 +48,9 @@ class Pace:
             return max(0.0, self._open_at_secs - now)
 
 
-_PACES: dict[Destination, Pace] = {}
-_LOCK = threading.Lock()
+_PACES: OnePerKey[Destination, Pace] = per_process("paces of UDP destinations", OnePerKey)
 
 
 def pace_of(destination: Destination) -> Pace:
     """The one Pace of a destination."""
-    with _LOCK:
-        if destination not in _PACES:
-            _PACES[destination] = Pace(destination.max_events_per_sec)
-        return _PACES[destination]
+    return _PACES.of(destination, lambda: Pace(destination.max_events_per_sec))

@@ -32,6 +32,7 @@ from transforms.duo.client.resolver import resolve
 from transforms.errors import RetryLater
 from transforms.process import descriptors
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.lifetime import Stage, per_process
 from transforms.settings import Proxy
 
 # Duo closes idle connections after about a minute: a connection this old is not worth the attempt.
@@ -294,7 +295,7 @@ class Connections:
             connection.close()
 
 
-CONNECTIONS = Connections()
+CONNECTIONS = per_process("connections to Duo", Connections, close=Connections.close_idle, stage=Stage.CONNECTIONS)
 
 
 # --- one connection ----------------------------------------------------------------------------------------------------

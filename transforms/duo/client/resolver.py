@@ -11,6 +11,8 @@ import socket
 import threading
 from typing import Any
 
+from transforms.process.lifetime import per_process
+
 Addresses = list[tuple[Any, Any, int, str, Any]]
 
 
@@ -41,8 +43,8 @@ class _LookUp:
         return self._addresses
 
 
-_lock = threading.Lock()
-_under_way: dict[tuple[str, int], _LookUp] = {}
+_lock = per_process("lock of name look-ups", threading.Lock)
+_under_way: dict[tuple[str, int], _LookUp] = per_process("name look-ups", dict)
 
 
 def resolve(host: str, port: int, within_secs: float) -> Addresses:

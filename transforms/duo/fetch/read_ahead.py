@@ -18,6 +18,8 @@ import threading
 import time
 from collections import OrderedDict
 
+from transforms.process.lifetime import per_process
+
 FULL_PAGE_BYTES = 1_500_000
 _CALL_SECS = 5.0
 
@@ -114,4 +116,4 @@ class ReadAhead:
             first.turn.set()
 
 
-READ_AHEAD = ReadAhead()
+READ_AHEAD = per_process("read-ahead", ReadAhead)

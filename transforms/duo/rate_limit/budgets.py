@@ -22,6 +22,7 @@ import msgspec
 from transforms.duo.rate_limit.budget import Pace, RateBudget
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.files import open_new, read_own
+from transforms.process.lifetime import per_process
 
 _LOGGER = logging.getLogger("duologsync.duo")
 FILE_NAME = ".rate-budgets"
@@ -101,12 +102,6 @@ class Budgets:
                 return
             self._saved_versions = versions
 
-    def clear(self) -> None:
-        """Forgets all budgets and the file's place."""
-        with self._lock:
-            self._budgets.clear()
-            self._kept, self._path, self._saved_versions = {}, None, {}
-
     def _versions(self) -> dict[str, int]:
         return {key: budget.version for key, budget in self._budgets.items() if budget.version}
 
@@ -164,7 +159,7 @@ def _write(path: Path, content: bytes) -> None:
     fresh.replace(path)
 
 
-BUDGETS = Budgets()
+BUDGETS = per_process("rate budgets", Budgets)
 
 
 def budget_of(ikey: str, api_host: str, path: str, least_pause_secs: float) -> RateBudget:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from transforms.coders import DuoEvent, EventFacts
 from transforms.formats.cef import encoder
+from transforms.process.lifetime import per_process
 
 VENDOR = "Cisco"
 PRODUCT = "Duo"
@@ -46,7 +47,7 @@ _NUMBER_SLOTS = ("cn1", "cn2", "cn3")
 _TIME_SLOTS = ("deviceCustomDate1", "deviceCustomDate2")
 
 
-_LAYOUTS: dict[str, encoder.Layout] = {}
+_LAYOUTS: dict[str, encoder.Layout] = per_process("layouts of CEF extensions", dict)
 
 
 def class_and_name(facts: EventFacts) -> tuple[str, str]:

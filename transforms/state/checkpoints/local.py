@@ -36,6 +36,7 @@ from pathlib import Path
 from transforms.errors import FatalError
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
+from transforms.process.lifetime import OnePerKey, per_process
 from transforms.records import Subscription
 from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
 from transforms.state.cursor import Cursor, CursorUnreadable
@@ -303,16 +304,12 @@ def _file_safe(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match.group()):X}", name)
 
 
-_stores: dict[str, CheckpointStore] = {}
-_stores_lock = threading.Lock()
+_STORES: OnePerKey[str, CheckpointStore] = per_process("checkpoint stores", OnePerKey)
 
 
 def store_at(directory: str) -> CheckpointStore:
     """The process's one store for a directory; for an URL, one of a Beam file system (``checkpoints.remote``)."""
-    with _stores_lock:
-        if directory not in _stores:
-            _stores[directory] = _made(directory)
-        return _stores[directory]
+    return _STORES.of(directory, lambda: _made(directory))
 
 
 def _made(directory: str) -> CheckpointStore:

@@ -36,6 +36,7 @@ from apache_beam.metrics import Metrics
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DuoLogSyncError, RetryLater, Stopping
 from transforms.process.files import make_private_directory, open_new, why_not_writable
+from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.process.shutdown import FAILURES
 from transforms.process.until_done import Insistence
 from transforms.records import Stream, Subscription
@@ -129,6 +130,7 @@ class DeadLetterFiles:
         self._rotate_bytes = rotate_bytes
         self._lock = threading.Lock()
         self._kept: defaultdict[StreamName, _Kept] = defaultdict(_Kept)
+        self._made_ms = time.time_ns() // 1_000_000
         self._count = 0
 
     def write(self, letters: list[DeadLetter], *, sync: bool = True) -> None:
@@ -214,7 +216,7 @@ class DeadLetterFiles:
 
     def _next_name(self, stream: StreamName) -> str:
         self._count += 1
-        return f"{file_safe_stream(stream)}.{_STARTED_MS}-{os.getpid()}.{self._count:04d}.avro"
+        return f"{file_safe_stream(stream)}.{self._made_ms}-{os.getpid()}.{self._count:04d}.avro"
 
     def _cannot(self, error: OSError) -> RetryLater:
         return RetryLater(
@@ -233,17 +235,19 @@ def file_safe_stream(stream: StreamName) -> str:
     return ".".join(_NOT_IN_NAMES.sub("_", part)[:_LONGEST_IN_NAMES] for part in stream)
 
 
-_STARTED_MS = time.time_ns() // 1_000_000
-_FILES: dict[str, DeadLetterFiles] = {}
-_LOCK = threading.Lock()
+_FILES: OnePerKey[str, DeadLetterFiles] = per_process(
+    "dead letter files", OnePerKey, close=lambda _: _close_files(), stage=Stage.FILES
+)
+
+
+def _close_files() -> None:
+    for files in _FILES.all():
+        files.close()
 
 
 def files_in(directory: str) -> DeadLetterFiles:
     """The one ``DeadLetterFiles`` of a directory in this process; for an URL, one of ``dead_letters.remote``."""
-    with _LOCK:
-        if directory not in _FILES:
-            _FILES[directory] = _made(directory)
-        return _FILES[directory]
+    return _FILES.of(directory, lambda: _made(directory))
 
 
 def _made(directory: str) -> DeadLetterFiles:
