@@ -21,6 +21,7 @@ from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator
 from pipelines.local.supervisor import run_local
+from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
@@ -81,7 +82,7 @@ def _run(fault: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def _deliver(job: Job, siem: SiemReceiver) -> None:
-    STOP.reset()
+    lifetime.reset()
     thread = threading.Thread(target=run_local, args=(job,), kwargs={"grace_secs": 5.0}, daemon=True)
     thread.start()
     siem.wait_for(_EVENTS, _WITHIN_SECS, log_type="auth", unique=True)

@@ -27,11 +27,11 @@ from typing_extensions import override
 from pipelines.printable import printable, printable_lines
 from transforms.errors import DuoLogSyncError
 from transforms.process.files import open_own
+from transforms.process.log_once import REMIND_SECS, LogOnce
 
 _LOGGER = logging.getLogger("duologsync.program")
 _FILE_BYTES = 10_000_000
 _FILES = 5
-_REMIND_SECS = 60.0
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
@@ -82,7 +82,8 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
     """A rotating file that only its owner may read: messages name accounts, hosts and files."""
 
     def __init__(self, path: str) -> None:
-        self._told_at = self._tried_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._trouble = LogOnce(REMIND_SECS)
         super().__init__(path, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> Any:
@@ -91,7 +92,7 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
 
     @override
     def shouldRollover(self, record: logging.LogRecord) -> int:
-        return super().shouldRollover(record) if time.monotonic() - self._tried_at >= _REMIND_SECS else 0
+        return super().shouldRollover(record) if time.monotonic() - self._tried_at >= REMIND_SECS else 0
 
     @override
     def doRollover(self) -> None:
@@ -107,9 +108,7 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
         self._tell(sys.exc_info()[1])
 
     def _tell(self, error: BaseException | None) -> None:
-        now = time.monotonic()
-        if now - self._told_at >= _REMIND_SECS:
-            self._told_at = now  # before: what is said now comes here as well
+        if self._trouble.due() is not None:  # what is said now comes here as well
             cause = getattr(error, "strerror", None) or error
             _LOGGER.error("The log file %s cannot be written as it should be: %s.", self.baseFilename, cause)
 

@@ -1,31 +1,100 @@
-"""What flows through the pipeline, for Beam: how a page becomes its events, and the bytes of both between two steps.
+"""What flows through the pipeline, for Beam: how a page becomes batches of events, and the bytes of it all between two steps.
 
-Place in the flow: ``transforms.duo`` makes pages; ``SplitPages`` makes one element per event; formats read events. What they
-hold is said in ``transforms.records``, whose names are here, too.
+Place in the flow: ``transforms.duo`` makes pages; ``SplitPages`` makes a batch of events of each; formats make a batch of
+messages of that, and the sink takes it. What they hold is said in ``transforms.records``, whose names are here, too.
+
+Batches are Beam's own (``DoFn.process_batch``): the elements of the collections are events, a step that knows batches gets a
+page at once, and any other step gets event by event. A step of ours has ``process``, too, and makes a batch of one of what it
+gets so: Beam would else collect single elements for it, and lose those that the step before emits at the end of its bundle.
+
+Time that a batch takes, and counters that are changed while it is processed, are booked by Beam on the step that reads. So our
+steps count at the end of the bundle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import apache_beam as beam
 import msgspec
 from apache_beam import coders
+from apache_beam.typehints.batch import BatchConverter
 
-from transforms.records import DuoEvent, DuoPage, EventFacts, Stream
+from transforms.records import DuoEvent, DuoPage, EventBatch, EventFacts, FormattedEvent, MessageBatch, Stream
 
-__all__ = ["DuoEvent", "DuoEventCoder", "DuoPage", "DuoPageCoder", "EventFacts", "SplitPages", "Stream"]
+__all__ = [
+    "DuoEvent",
+    "DuoEventCoder",
+    "DuoPage",
+    "DuoPageCoder",
+    "EventBatch",
+    "EventFacts",
+    "FormattedEvent",
+    "FormattedEventCoder",
+    "MessageBatch",
+    "SplitPages",
+    "Stream",
+]
 
 _STREAM_BYTES = 64
 
 
 class SplitPages(beam.DoFn):
-    """DuoPage → its events, in order."""
+    """DuoPage → its events, in order, as one batch."""
 
-    def process(self, page: DuoPage) -> Iterable[DuoEvent]:
-        stream = page.stream
-        return [DuoEvent(stream, row) for row in page.rows]
+    @beam.DoFn.yields_batches
+    def process(self, page: DuoPage) -> Iterator[EventBatch]:
+        yield EventBatch((page,))
+
+    def get_output_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
+        return EventBatch
+
+    def infer_output_type(self, input_type: Any) -> type:  # noqa: ARG002
+        return DuoEvent
+
+
+class Batch(Protocol):
+    """What all batches can say, whatever is in them."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class _Batches(BatchConverter):
+    """Tells Beam how a batch of ours and its elements become each other.
+
+    A step emits all its outputs by the converter of its main one, so that batches of dead letters pass here, too.
+    """
+
+    def produce_batch(self, elements: Iterable[Any]) -> Batch:
+        return self._batch_type.of(elements)  # type: ignore[no-any-return]  # of one of _BATCHES
+
+    def explode_batch(self, batch: Batch) -> Iterator[Any]:
+        return iter(batch)
+
+    def combine_batches(self, batches: Sequence[Batch]) -> Batch:
+        return self.produce_batch(element for batch in batches for element in batch)
+
+    def get_length(self, batch: Batch) -> int:
+        return len(batch)
+
+    def estimate_byte_size(self, batch: Batch) -> int:
+        return batch.size_bytes
+
+
+@BatchConverter.register(name="duologsync")
+def _converter(element_type: Any, batch_type: Any) -> BatchConverter:
+    if (element_type, batch_type) not in _BATCHES:
+        raise TypeError("not a batch of Duo's events")
+    return _Batches(batch_type, element_type)
+
+
+_BATCHES = {(DuoEvent, EventBatch), (FormattedEvent, MessageBatch)}
 
 
 class _StructCoder(coders.Coder):
@@ -75,6 +144,18 @@ class DuoEventCoder(_StructCoder):
         return DuoEvent
 
 
+class FormattedEventCoder(_StructCoder):
+    """FormattedEvent as bytes."""
+
+    _type = FormattedEvent
+
+    def estimate_size(self, value: FormattedEvent) -> int:
+        return len(value.event.raw) + len(value.message) + _STREAM_BYTES
+
+    def to_type_hint(self) -> type:
+        return FormattedEvent
+
+
 class DuoPageCoder(_StructCoder):
     """DuoPage as bytes."""
 
@@ -90,3 +171,4 @@ class DuoPageCoder(_StructCoder):
 
 coders.registry.register_coder(DuoEvent, DuoEventCoder)
 coders.registry.register_coder(DuoPage, DuoPageCoder)
+coders.registry.register_coder(FormattedEvent, FormattedEventCoder)

@@ -26,6 +26,7 @@ from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
 from transforms.duo.fetch.feed import USER_AGENT
 from transforms.errors import BadCredentials, DuoLogSyncError, FatalError
+from transforms.process.log_once import LogOnce
 from transforms.process.shutdown import STOP
 from transforms.settings import Account
 
@@ -125,7 +126,7 @@ class Children:
         self._ending: dict[str, Sequence[StreamOfChild]] = {}
         self._listed = False
         self._refusals = 0
-        self._trouble: str | None = None
+        self._trouble = LogOnce()
 
     def follow(self) -> None:
         """The thread's work, until the program is asked to end, or nothing can ever be listed."""
@@ -154,11 +155,11 @@ class Children:
         except Exception as error:  # a thread that dies silently would never see a child come or go again
             _LOGGER.error("%s: an error that nobody expected.", self._parent.name, exc_info=error)
             return _RETRY_SECS
-        if self._trouble is not None:
+        if self._trouble.over() is not None:
             _LOGGER.info("%s: its children can be listed again.", self._parent.name)
         if not self._listed:
             self._tell_of(listing)
-        self._trouble, self._listed, self._refusals = None, True, 0
+        self._listed, self._refusals = True, 0
         self._wanted = {child.account.name: child for child in listing.children}
         return self._relist_secs
 
@@ -176,8 +177,7 @@ class Children:
             self.error = error
             return 0.0
         wait_secs = min(_RETRY_SECS, self._relist_secs)
-        if str(error) != self._trouble:
-            self._trouble = str(error)
+        if self._trouble.due(str(error)) is not None:
             _LOGGER.warning(
                 "%s: its children cannot be listed: %s Those that are running go on. Trying again every %.0f s.",
                 self._parent.name, error, wait_secs,

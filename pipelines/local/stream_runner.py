@@ -30,6 +30,7 @@ from transforms.duo.fetch.feed_registry import close_feed
 from transforms.duo.source import Passes
 from transforms.errors import FatalError, RetryLater, Stopping
 from transforms.process import threads
+from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.records import Subscription
@@ -56,8 +57,8 @@ class StreamRunner:
         self._job = one_subscription(job, account, log_type, destination)
         self._source = source_of(job, account, log_type, destination, Passes())
         self._destination = destination
-        self._store_trouble: str | None = None
-        self._told_caught_up = False
+        self._store_trouble = LogOnce()
+        self._caught_up = LogOnce()
         self._failures = 0
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
@@ -201,8 +202,7 @@ class StreamRunner:
         cursor = feed.settled_cursor
         if cursor is None:
             return
-        if feed.caught_up and not self._told_caught_up:
-            self._told_caught_up = True
+        if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %d events in this run; it looks again every %g s.",
                 self.subscription, feed.counts["rows"], self._job.reading.poll_interval_secs,
@@ -212,14 +212,13 @@ class StreamRunner:
         try:
             if store.commit(self.subscription, cursor, safe=safe):
                 feed.settle(cursor)
-            self._store_trouble = None
+            self._store_trouble.over()
         except OSError as error:
-            if str(error) != self._store_trouble:
+            if self._store_trouble.due(str(error)) is not None:
                 _LOGGER.error(
                     "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
                     "until it can.", self.subscription, error.strerror,
                 )  # fmt: skip
-            self._store_trouble = str(error)
             time.sleep(_IDLE_TICK_SECS)
 
 

@@ -29,6 +29,7 @@ from transforms.duo.rate_limit.budgets import BUDGETS
 from transforms.errors import BadCredentials, BadDestination, FatalError, RetryLater
 from transforms.process import descriptors, threads
 from transforms.process.files import Unsafe
+from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretUnavailable
@@ -91,7 +92,8 @@ class _Supervisor:
         self._mutex = threading.Lock()
         self._all_read = True
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
-        self._told_of_descriptors = False
+        self._few_connections = LogOnce()
+        self._threads_missing = LogOnce()
 
     def start(self) -> None:
         for destination in self._job.destinations:
@@ -189,9 +191,8 @@ class _Supervisor:
         if start():
             return
         with self._mutex:
-            first = not self._missing
             self._missing.append(start)
-        if first:
+        if self._threads_missing.due() is not None:
             _LOGGER.error("Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
 
     def _start_what_is_missing(self) -> None:
@@ -202,7 +203,7 @@ class _Supervisor:
         still = [start for start in missing if not start()]
         with self._mutex:
             self._missing += still
-        if not still:
+        if not still and self._threads_missing.over() is not None:
             _LOGGER.info("The threads that were missing could be started.")
 
     def _follow_children(self, parent: Account) -> None:
@@ -223,9 +224,9 @@ class _Supervisor:
         SLOTS.waiting = pool.waiting
         SLOTS.slots = _SLOTS_OF_MANY if many else _FEW_STREAMS
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
-        if CONNECTIONS.most is not None and len(self._runners) > CONNECTIONS.most and not self._told_of_descriptors:
-            self._told_of_descriptors = True
-            _LOGGER.warning("%s", descriptors.advice(len(self._runners), CONNECTIONS.most))
+        most = CONNECTIONS.most
+        if most is not None and len(self._runners) > most and self._few_connections.due() is not None:
+            _LOGGER.warning("%s", descriptors.advice(len(self._runners), most))
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:

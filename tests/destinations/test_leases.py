@@ -3,9 +3,10 @@
 import threading
 
 import pytest
+from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import Peer, destination, eventually, messages, never_read, read_all
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import BundleReplaced
@@ -76,7 +77,7 @@ def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is
             sink.start_bundle()
             begun.wait()
             for message in sent[number]:
-                sink.process((DuoEvent(STREAM, b"{}"), message))
+                sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
             sink.finish_bundle()
         except BundleReplaced as error:
             outcomes[number] = error

@@ -7,11 +7,12 @@ import time
 
 import pytest
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
 from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.framing import FRAMINGS
@@ -197,9 +198,8 @@ def test_close_all_hands_over_what_may_be_unread():
 
 def run(sink: SendToDestination, elements) -> list[TaggedOutput]:
     sink.start_bundle()
-    out = [o for element in elements for o in sink.process(element) or ()]
-    sink.finish_bundle()
-    return out
+    sink.process_batch(MessageBatch.of(FormattedEvent(*element) for element in elements), Timestamp(0))
+    return list(sink.finish_bundle())
 
 
 def test_a_bundle_of_several_streams_is_confirmed_for_each():
@@ -219,7 +219,7 @@ def test_an_oversize_message_becomes_a_dead_letter_and_the_rest_is_delivered():
     sink = SendToDestination(destination(peer.port, max_message_bytes=5))
     (out,) = run(sink, [(event(b'{"a":1}'), b"short"), (event(b'{"b":2}'), b"too long"), (event(), b"last")])
     assert out.tag == DEAD
-    letter = out.value
+    letter = out.value.value
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.raw, letter.account, letter.log_type) == ("oversize", b'{"b":2}', "acme", "auth")
     assert letter.destination == f"siem-{peer.port}"

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 import trustme
+from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import health, idle_checker, pool
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream import tcp, tls
@@ -282,8 +283,8 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
     there = destination(peer.port)
     sink = SendToDestination(there)
     sink.start_bundle()
-    sink.process((DuoEvent(STREAM, b"{}"), b"one"))
-    sink.process((DuoEvent(STREAM, b"{}"), b"two"))
+    for message in (b"one", b"two"):
+        sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
     sink.finish_bundle()
     (entry,) = pool._FREE[there]
     entry.sender._unread._read_within_secs = 0.01

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.duo.odd_rows import odd_rows
 from tests.formats import golden
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import DuoEvent, EventBatch, Stream
 from transforms.duo.client.answers import read_page
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.values import iso_to_ms
@@ -112,10 +112,10 @@ def test_an_error_of_a_format_is_a_dead_letter_and_told_once_without_the_event(m
     step = FormatEvents(Destination("siem", "tcp", "siem.example.com", 514, Format("broken")))
     step.setup()
     with caplog.at_level(logging.ERROR):
-        (first,), (second,) = [step.process(DuoEvent(STREAM, b'{"secret":%d}' % number)) for number in (1, 2)]
+        (dead,) = step.process_batch(EventBatch.of(DuoEvent(STREAM, b'{"secret":%d}' % number) for number in (1, 2)))
 
-    assert [first.value.reason, second.value.reason] == ["format_failed"] * 2
-    assert (first.tag, first.value.raw) == ("dead", b'{"secret":1}')
+    assert [letter.reason for letter in dead.value] == ["format_failed"] * 2
+    assert (dead.tag, dead.value[0].raw) == ("dead", b'{"secret":1}')
     assert len(caplog.records) == 1
     assert "KeyError" in caplog.text
     assert "in format" in caplog.text

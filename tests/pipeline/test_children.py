@@ -53,7 +53,7 @@ def children(simulator):
 
 @pytest.fixture
 def told(caplog):
-    caplog.set_level(logging.INFO, "pipelines")
+    caplog.set_level(logging.INFO, "duologsync")
     return lambda text: sum(text in record.getMessage() for record in caplog.records)
 
 

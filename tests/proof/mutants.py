@@ -44,15 +44,14 @@ def _pages_fail_as_a_whole() -> AbstractContextManager[Any]:
 
 
 def _formats_fail_bundles() -> AbstractContextManager[Any]:
-    def process(self: FormatEvents, event: Any) -> Any:
-        try:
-            return ((event, self._formatter.format(event)),)
-        except Undeliverable as error:
-            if error.reason.startswith("not_"):
-                raise RuntimeError("a formatter stumbled") from error
-            return self._dead(event, error)
+    dead = FormatEvents._dead
 
-    return mock.patch.object(FormatEvents, "process", process)
+    def stumble(self: FormatEvents, event: Any, error: Undeliverable) -> Any:
+        if error.reason.startswith("not_"):
+            raise RuntimeError("a formatter stumbled") from error
+        return dead(self, event, error)
+
+    return mock.patch.object(FormatEvents, "_dead", stumble)
 
 
 def _ends_count_as_read() -> AbstractContextManager[Any]:

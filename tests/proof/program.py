@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from apache_beam.utils.timestamp import MAX_TIMESTAMP
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 import pipelines.local
 import transforms
@@ -119,24 +119,30 @@ class _FusedStage(stream_runner.StreamRunner):
             step.start_bundle()
         pages, more = 0, reader.start()
         while more:
-            for event in SplitPages().process(reader.get_current()):
-                _through(steps, event)
+            for batch in SplitPages().process(reader.get_current()):
+                _through(steps, batch)
             pages += 1
             if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
                 raise RetryLater("The runner gave the bundle up.", kind="runner")
             more = pages < PAGES_PER_BUNDLE and reader.advance()
-        for step in steps[1:]:
-            step.finish_bundle()
+        formatting, sending, letters = steps
+        formatting.finish_bundle()
+        for refused in sending.finish_bundle():
+            letters.process(refused.value.value)
+        letters.finish_bundle()
 
 
-def _through(chain: Any, event: Any) -> None:
+def _through(chain: Any, batch: Any) -> None:
     formatting, sending, letters = chain
-    for made in formatting.process(event):
-        found = [made] if getattr(made, "tag", "") == DEAD else sending.process(made)
-        for dead in found:
-            letters.process(dead.value)
+    for made in formatting.process_batch(batch):
+        if getattr(made, "tag", "") == DEAD:
+            for letter in made.value:
+                letters.process(letter)
+        else:
+            sending.process_batch(made, _AT)
 
 
+_AT = Timestamp(0)
 _STAGE: list[Any] = []
 
 

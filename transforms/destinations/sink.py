@@ -3,22 +3,28 @@
 Place in the flow: format → **SendToDestination** → dead letters of what can never be delivered. Read, format and send are
 fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
-Contract: an element is ``(DuoEvent, message)``, the message without line break or framing. The main output is empty; the output
-``DEAD`` holds a ``DeadLetter`` per event that the destination can never take. finish_bundle() returns when every sender that
-was used has confirmed. Where nobody else looks after idle connections, ``caretaker_dir`` says where dead letters of theirs go.
-The pickled DoFn holds settings and references to secrets, no connection and no secret.
+Contract: elements are ``FormattedEvent``, and come in batches. The main output is empty; the output ``DEAD`` holds a
+``DeadLetter`` per event that the destination refused, with the event's timestamp, in the global window. finish_bundle() returns
+when every sender that was used has confirmed. Where nobody else looks after idle connections, ``caretaker_dir`` says where dead
+letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection and no secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.coders import DuoEvent, Stream
+from transforms.coders import FormattedEvent, MessageBatch, Stream
 from transforms.destinations import pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
@@ -26,13 +32,21 @@ from transforms.destinations.pool import Lease
 from transforms.destinations.probe import connect_once
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliverable
 from transforms.process.shutdown import FAILURES
-from transforms.records import Subscription
+from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.local import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"
-_NOTHING: tuple[TaggedOutput, ...] = ()
+
+
+@dataclass
+class _Delivery:
+    """What a bundle sends of one stream."""
+
+    lease: Lease
+    reconnects_before: int
+    refused: list[TaggedOutput] = field(default_factory=list)
 
 
 class SendToDestination(beam.DoFn):
@@ -45,12 +59,8 @@ class SendToDestination(beam.DoFn):
         self._clear()
 
     def _clear(self) -> None:
-        self._used: dict[Stream, tuple[Lease, int]] = {}  # with how often it had connected again before this bundle
-        self._stream: Stream | None = None
-        self._lease: Lease | None = None
-        self._sent = 0
-        self._sent_bytes = 0
-        self._dropped: dict[str, int] = {}
+        self._deliveries: dict[Stream, _Delivery] = {}
+        self._counts: Counter[str] = Counter()
 
     def setup(self) -> None:
         if self._caretaker_dir is not None:
@@ -59,36 +69,58 @@ class SendToDestination(beam.DoFn):
     def start_bundle(self) -> None:
         self._clear()
 
-    def process(self, element: tuple[DuoEvent, bytes]) -> Sequence[TaggedOutput]:
-        event, message = element
-        # The events of a page share one Stream object, so a glance is enough; a lookup compares by value.
-        if event.stream is not self._stream or self._lease is None:
-            self._turn_to(event.stream)
-        try:
-            self._lease.send(message)  # type: ignore[union-attr]  # set by _turn_to
-        except Undeliverable as never:
-            self._dropped[never.reason] = self._dropped.get(never.reason, 0) + 1
-            return [TaggedOutput(DEAD, dead_letter(event, self._destination, never))]
-        except DuoLogSyncError as error:
-            self._failed(event.stream, error)
-            raise
-        self._sent += 1
-        self._sent_bytes += len(message)
-        return _NOTHING
+    def process(self, element: FormattedEvent, timestamp: Any = beam.DoFn.TimestampParam) -> None:
+        self.process_batch(MessageBatch.of([element]), timestamp)
 
-    def finish_bundle(self) -> None:
-        for stream, (lease, _) in self._used.items():
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: MessageBatch, timestamp: Any = beam.DoFn.TimestampParam) -> None:
+        for page in batch.pages:
             try:
-                receipt = lease.confirm()
+                self._send(page, timestamp)
+            except DuoLogSyncError as error:
+                self._failed(page.stream, error)
+                raise
+
+    def finish_bundle(self) -> Iterator[TaggedOutput]:
+        refused: list[TaggedOutput] = []
+        for stream, delivery in self._deliveries.items():
+            try:
+                receipt = delivery.lease.confirm()
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise
+            refused += delivery.refused
             subscription = Subscription(stream, self._destination.name)
             RECEIPTS.confirmed(subscription, receipt)
-            pool.done(self._destination, lease)
+            pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
+            self._counts["reconnects"] += delivery.lease.sender.reconnects - delivery.reconnects_before
         self._count()
         self._clear()
+        return iter(refused)
+
+    def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
+        return MessageBatch
+
+    def _send(self, page: FormattedPage, timestamp: Timestamp) -> None:
+        delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
+        refused_bytes = refused = 0
+        for index, message in enumerate(page.messages):
+            try:
+                delivery.lease.send(message)
+            except Undeliverable as never:
+                self._counts[f"dropped_{never.reason}"] += 1
+                letter = dead_letter(page.event(index), self._destination, never)
+                delivery.refused.append(TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),))))
+                refused += 1
+                refused_bytes += len(message)
+        self._counts["sent"] += len(page.messages) - refused
+        self._counts["sent_bytes"] += sum(map(len, page.messages)) - refused_bytes
+
+    def _begin(self, stream: Stream) -> _Delivery:
+        lease = pool.begin(self._destination, stream)
+        delivery = self._deliveries[stream] = _Delivery(lease, lease.sender.reconnects)
+        return delivery
 
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
         if isinstance(error, BundleReplaced):
@@ -98,26 +130,7 @@ class SendToDestination(beam.DoFn):
         if not isinstance(error, Stopping):
             CIRCUIT_BREAKERS.hold(subscription, self._destination.name, partial(connect_once, self._destination))
 
-    def _turn_to(self, stream: Stream) -> None:
-        if stream not in self._used:
-            try:
-                lease = pool.begin(self._destination, stream)
-            except DuoLogSyncError as error:
-                self._failed(stream, error)
-                raise
-            self._used[stream] = (lease, lease.sender.reconnects)
-        self._stream = stream
-        self._lease = self._used[stream][0]
-
     def _count(self) -> None:
-        """Counters are updated once per bundle: one update costs more than sending a message."""
-        _add("sent", self._sent)
-        _add("sent_bytes", self._sent_bytes)
-        _add("reconnects", sum(lease.sender.reconnects - before for lease, before in self._used.values()))
-        for reason, count in self._dropped.items():
-            _add(f"dropped_{reason}", count)
-
-
-def _add(name: str, count: int) -> None:
-    if count:
-        Metrics.counter(NAMESPACE, name).inc(count)
+        for name, count in self._counts.items():
+            if count:
+                Metrics.counter(NAMESPACE, name).inc(count)

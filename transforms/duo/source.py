@@ -22,7 +22,6 @@ from a savepoint takes its settings from the step that reads it now (``transform
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +40,7 @@ from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import FatalError
 from transforms.process.lifetime import per_process
+from transforms.process.log_once import LogOncePerKey
 from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.records import Subscription
@@ -316,13 +316,9 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
     return DuoLogSource(wire.log_type, wire.account, wire.destination, wire.reading, wire.storage, wire.passes, wire.start)
 
 
-_said: dict[Subscription, str] = per_process("what sources said", dict)
-_lock = per_process("lock of the sources", threading.Lock)
+_TROUBLES: LogOncePerKey[Subscription] = per_process("troubles of sources", LogOncePerKey)
 
 
 def _say_once(subscription: Subscription, text: str) -> None:
-    with _lock:
-        if _said.get(subscription) == text:
-            return
-        _said[subscription] = text
-    _LOGGER.error("%s: %s", subscription, text)
+    if _TROUBLES.due(subscription, text) is not None:
+        _LOGGER.error("%s: %s", subscription, text)

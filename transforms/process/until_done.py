@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 from transforms.errors import DeliveryTimeout, RetryLater
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.log_once import REMIND_SECS, LogOnce
 from transforms.process.shutdown import STOP
 
 _LOGGER = logging.getLogger("duologsync.process")
 _FIRST_PAUSE_SECS = 0.2
 _LONGEST_PAUSE_SECS = 5.0
-_REMIND_SECS = 60.0
 
 
 class Insistence:
@@ -36,8 +36,7 @@ class Insistence:
         self._what = what
         self._clock = clock
         self._lock = threading.Lock()
-        self._since: float | None = None
-        self._told_at = 0.0
+        self._trouble = LogOnce(REMIND_SECS, clock)
 
     def until_done(self, attempt: Callable[[], None], timeout_secs: float | None = None) -> None:
         """Repeats the attempt, with pauses that grow, for as long as it raises RetryLater. See the module."""
@@ -45,8 +44,9 @@ class Insistence:
             attempt()
         except RetryLater as error:
             self._hold(attempt, timeout_secs, error)
-        if self._since is not None:
-            self._tell_that_it_is_over()
+        lasted_secs = self._trouble.over()
+        if lasted_secs is not None:
+            _LOGGER.info("%s again, after %.1f s.", self._what, lasted_secs)
 
     def _hold(self, attempt: Callable[[], None], timeout_secs: float | None, error: RetryLater) -> None:
         began, pause_secs = self._clock.monotonic_secs(), _FIRST_PAUSE_SECS
@@ -66,18 +66,8 @@ class Insistence:
                 return
 
     def _tell(self, error: RetryLater) -> None:
-        now = self._clock.monotonic_secs()
         with self._lock:
             self.failed += 1
-            if self._since is None:
-                self._since = now
-            elif now - self._told_at < _REMIND_SECS:
-                return
-            self._told_at, for_secs = now, now - self._since
-        _LOGGER.error("%s%s", error, f" It has been so for {for_secs:.0f} s." if for_secs else "")
-
-    def _tell_that_it_is_over(self) -> None:
-        with self._lock:
-            since, self._since = self._since, None
-        if since is not None:
-            _LOGGER.info("%s again, after %.1f s.", self._what, self._clock.monotonic_secs() - since)
+        for_secs = self._trouble.due()
+        if for_secs is not None:
+            _LOGGER.error("%s%s", error, f" It has been so for {for_secs:.0f} s." if for_secs else "")

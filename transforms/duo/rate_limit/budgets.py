@@ -23,6 +23,7 @@ from transforms.duo.rate_limit.budget import Pace, RateBudget
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.files import open_new, read_own
 from transforms.process.lifetime import per_process
+from transforms.process.log_once import LogOnce
 
 _LOGGER = logging.getLogger("duologsync.duo")
 FILE_NAME = ".rate-budgets"
@@ -58,7 +59,7 @@ class Budgets:
         self._path: Path | None = None
         self._saved_at = 0.0
         self._saved_versions: dict[str, int] = {}
-        self._told = False
+        self._not_kept = LogOnce()
 
     def of(self, ikey: str, api_host: str, path: str, least_pause_secs: float) -> RateBudget:
         """The one budget for these credentials at this endpoint."""
@@ -75,7 +76,7 @@ class Budgets:
         """Takes what an earlier process learnt, and keeps what this one learns in the same place."""
         path = Path(directory) / FILE_NAME
         with self._lock:
-            self._path, self._kept, self._saved_at, self._told = path, _read(path), 0.0, False
+            self._path, self._kept, self._saved_at = path, _read(path), 0.0
             for key, budget in self._budgets.items():
                 self._restore(key, budget)
             self._saved_versions = self._versions()
@@ -96,9 +97,8 @@ class Budgets:
             try:
                 _write(self._path, msgspec.json.encode(_File(_VERSION, self._kept)))
             except OSError as error:
-                if not self._told:
+                if self._not_kept.due(str(self._path)) is not None:
                     _LOGGER.warning("The rate budgets cannot be kept in %s: %s.", self._path, error.strerror)
-                self._told = True
                 return
             self._saved_versions = versions
 

@@ -82,6 +82,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "time_ms", min(max(0, self.time_ms), _LAST_MS))
 
 
+class DeadLetterBatch(list[DeadLetter]):
+    """The letters that a step makes of one batch; see ``transforms.coders``."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(letter.raw) + len(letter.message) for letter in self)
+
+
 def dead_letter(event: DuoEvent, destination: Destination | None, error: Undeliverable) -> DeadLetter:
     """The letter for an event that a format or a destination cannot take."""
     return DeadLetter(

@@ -5,10 +5,10 @@ writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it
 ``transforms.state.dead_letters.letter``, whose names are here, too.
 
 Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced): an event is delivered or
-kept, never lost. A letter is written where it arises, before anything behind it is sent; where it cannot be written, its bundle
-waits there, as it does for a destination that is away, and nothing is sent twice. It fails only at the end of a shutdown's
-grace period or, on streaming runners, after the destination's delivery timeout; its stream is then held until the directory can
-be written.
+kept, never lost. The letters of what a format cannot write are written before anything else of their batch is sent; where they
+cannot be, their bundle waits there, as it does for a destination that is away, and nothing is sent twice. Those of what a
+destination refused are written when all else is delivered. The bundle fails only at the end of a shutdown's grace period or, on
+streaming runners, after the destination's delivery timeout; its stream is then held until the directory can be written.
 
 Files are readable only by their owner. Every process writes files of its own, so a file that kill -9 cut short is never
 appended to; it stays readable up to its last whole block. A letter may be there twice after a crash, or where a file was moved
@@ -45,6 +45,7 @@ from transforms.state.dead_letters.avro_files import AppendedAvro, today
 from transforms.state.dead_letters.letter import (
     SCHEMA,
     DeadLetter,
+    DeadLetterBatch,
     DeadLetterCoder,
     about,
     dead_letter,
@@ -57,6 +58,7 @@ __all__ = [
     "MAYBE_UNREAD",
     "SCHEMA",
     "DeadLetter",
+    "DeadLetterBatch",
     "DeadLetterCoder",
     "DeadLetterFiles",
     "StreamName",
