@@ -91,6 +91,36 @@ def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simul
     assert not simulator.calls
 
 
+def test_validate_tells_where_a_destination_begins_that_has_no_checkpoint_yet(config, capsys, tmp_path):
+    text = config.read_text().replace(
+        "storage:", "  - {name: later, transport: udp, host: 127.0.0.1, port: 9, format: cef}\nstorage:"
+    )
+    routes = (
+        "routes: [{log_types: auth, destinations: siem}, {log_types: auth, destinations: later, from: checkpoint of siem}]\n"
+    )
+    config.write_text(text + routes)
+    assert run("validate", config) == exit_codes.OK
+    assert "no checkpoint yet: siem begins 1 days back, later begins at the checkpoint of siem\n" in capsys.readouterr().out
+
+    store_at(str(tmp_path / "checkpoints")).commit(Subscription(Stream("main", "auth"), "siem"), Cursor(5, seq=1))
+    assert run("validate", config) == exit_codes.OK
+    assert "no checkpoint yet: later begins at the checkpoint of siem\n" in capsys.readouterr().out
+
+
+def test_status_shows_a_line_for_each_destination_and_whether_it_keeps_up(config, capsys, tmp_path):
+    now_ms = int(time.time() * 1000)
+    store = store_at(str(tmp_path / "checkpoints"))
+    store.commit(Subscription(Stream("main", "auth"), "siem"), Cursor(now_ms, end_ms=now_ms, seq=1), 7)
+    store.commit(Subscription(Stream("main", "activity"), "siem"), Cursor(now_ms - 7_200_000, seq=1))
+    store.commit(Subscription(Stream("main", "auth"), "gone"), Cursor(now_ms, seq=1))
+
+    assert run("status", config) == exit_codes.OK
+    lines = {line[:40].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert " 7  keeps up " in lines["main/auth to siem"]
+    assert " behind " in lines["main/activity to siem"]
+    assert " not read " in lines["main/auth to gone"]
+
+
 def test_validate_needs_neither_beam_nor_the_network(config):
     code = (
         "import sys; from pipelines import cli; code = cli.main(['validate', sys.argv[1]])\n"

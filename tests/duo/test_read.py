@@ -26,19 +26,24 @@ def steps(transform):
     """Labels of the steps, and the function of the one that reads."""
     pipeline = beam.Pipeline()
     pipeline | "Read" >> transform
-    labels, reads = [], []
+    found = steps_of(pipeline)
+    (read,) = [step.transform.fn for step in found if step.full_label == "Read/ReadUnbounded"]
+    return [step.full_label for step in found], read
+
+
+def steps_of(pipeline):
+    """Its steps, composites included."""
+    found = []
 
     class Visitor(beam.pipeline.PipelineVisitor):
         def visit_transform(self, node):
-            labels.append(node.full_label)
-            if node.full_label.startswith("Read/ReadUnbounded"):
-                reads.append(node.transform.fn)
+            found.append(node)
 
         def enter_composite_transform(self, node):
-            labels.append(node.full_label)
+            found.append(node)
 
     pipeline.visit(Visitor())
-    return labels, reads[0]
+    return found
 
 
 @pytest.mark.parametrize("passes", [None, Passes()])
@@ -54,6 +59,16 @@ def test_its_pages_are_coded_by_our_own_coder_which_later_releases_can_read(pass
 
     coder_id = plan.components.pcollections[context.pcollections.get_id(read)].coder_id
     assert type(context.coders.get_by_id(coder_id)) is DuoPageCoder
+
+
+def test_each_element_of_the_step_holds_one_account_so_that_they_spread_over_workers():
+    other = Account("other", "api-2.duosecurity.com", "DIYYY", SecretRef("env", "OTHER_SKEY"))
+    pipeline = beam.Pipeline()
+    pipeline | "Read" >> ReadPages([source(), source(account=other)], SIEM)
+    (create,) = [step for step in steps_of(pipeline) if isinstance(step.transform, beam.Create)]
+
+    assert [each.account for each in create.transform.values] == [ACCOUNT, other]
+    assert all(list(each.split(20)) == [each] for each in create.transform.values)
 
 
 def test_on_streaming_runners_no_reader_outlives_its_bundle():
