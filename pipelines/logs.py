@@ -5,9 +5,8 @@ mode 600), and nothing that somebody else put in its place is written to (``tran
 holds, it makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing
 and ends in no traceback: the log file's trouble is told on stderr once a minute.
 
-Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Beam logs every error of a
-step with its traceback; where the error is one that we raise on purpose (``transforms.errors``), it is a warning in words: what
-follows from it is said by whoever decides that.
+Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Errors that we raise on
+purpose are warnings in words where Beam logs them (``pipelines.beam_internals.log_records``).
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from pipelines.beam_internals.log_records import in_words
 from pipelines.printable import printable, printable_lines
-from transforms.errors import DuoLogSyncError
 from transforms.process.files import open_own
 from transforms.process.log_once import REMIND_SECS, LogOnce
 
@@ -113,15 +112,6 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
             _LOGGER.error("The log file %s cannot be written as it should be: %s.", self.baseFilename, cause)
 
 
-def _in_words(record: logging.LogRecord) -> bool:
-    """A filter that lets all pass, and takes the traceback from errors that are no bugs."""
-    error = record.exc_info[1] if record.exc_info else None
-    if record.name.startswith("apache_beam") and isinstance(error, DuoLogSyncError):
-        record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
-    return True
-
-
 def set_up(*, verbose: bool = False, log_file: str | None = None) -> None:
     """Sends records to stderr, and to a file where one is wanted. Raises OSError where the file cannot be opened."""
     handlers: list[logging.Handler] = [_Stderr(sys.stderr)]
@@ -132,7 +122,7 @@ def set_up(*, verbose: bool = False, log_file: str | None = None) -> None:
         file_handler.setFormatter(JsonLines())
         handlers.append(file_handler)
     for handler in handlers:
-        handler.addFilter(_in_words)
+        handler.addFilter(in_words)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers, force=True)
     for name in ("apache_beam", "root_beam", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -65,4 +65,6 @@ def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:
 
 
 def _days_back(days: float) -> str:
-    return f"{days:g} days back" if days else "now"
+    if not days:
+        return "now"
+    return f"{days:g} {'day' if days == 1 else 'days'} back"

@@ -15,14 +15,9 @@ import logging
 import random
 import threading
 import time
-from functools import cache, partial
+from functools import partial
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.transforms.environments import EmbeddedPythonEnvironment
-
+from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
@@ -166,19 +161,16 @@ class StreamRunner:
 
     def _run_pass(self) -> None:
         try:
-            FnApiRunner().run_via_runner_api(self._plan_of_pass(), _options()).wait_until_finish()
+            run_plan(self._plan_of_pass())
             self._failures, self.fatal = 0, None
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.subscription) or error)
 
-    def _plan_of_pass(self) -> beam_runner_api_pb2.Pipeline:
-        """The graph as Beam plans it. To make it costs twice as much as to run it, and all passes of a stream are alike."""
+    def _plan_of_pass(self) -> bytes:
+        """The graph of this stream as Beam plans it; the same for all passes."""
         if self._plan is None:
-            pipeline = beam.Pipeline(runner=FnApiRunner(), options=_options())
-            build(pipeline, self._job, passes=Passes())
-            plan = pipeline.to_runner_api(default_environment=EmbeddedPythonEnvironment.default())
-            self._plan = plan.SerializeToString()
-        return beam_runner_api_pb2.Pipeline.FromString(self._plan)
+            self._plan = plan_of(partial(build, job=self._job, passes=Passes()))
+        return self._plan
 
     def _handle_failure(self, error: Exception) -> None:
         """Back-off before the next pass, which begins again behind the last delivered bundle."""
@@ -220,11 +212,6 @@ class StreamRunner:
                     "until it can.", self.subscription, error.strerror,
                 )  # fmt: skip
             time.sleep(_IDLE_TICK_SECS)
-
-
-@cache
-def _options() -> PipelineOptions:
-    return PipelineOptions(["--no_save_main_session"])
 
 
 def _last_line(error: Exception) -> str:

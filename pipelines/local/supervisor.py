@@ -16,9 +16,9 @@ from functools import partial
 from types import FrameType
 
 from pipelines import exit_codes
+from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
-from pipelines.local.step_clock import end_bundles_at_once
 from pipelines.local.stream_runner import StreamRunner
 from transforms.destinations import pool
 from transforms.destinations.probe import connect_once

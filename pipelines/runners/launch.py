@@ -24,6 +24,8 @@ from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
+from pipelines.beam_internals.flags import unknown_to_beam
+from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.ending import close_destinations
 from pipelines.graph import build, subscriptions_of
 from pipelines.local.children import list_children
@@ -54,7 +56,6 @@ _FLINK_OPTIONS = (
 )  # fmt: skip
 _FLINK_CHECKPOINT_TIMEOUT_SECS = 600.0
 _DELIVERY_TIMEOUT_SECS = 60.0
-_TEN_YEARS_SECS = 315_360_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,7 @@ def runner_of(flags: list[str]) -> str:
 
 def unknown_flags(flags: list[str]) -> list[str]:
     """The flags that no option class of Beam and no option of Flink has."""
-    # Beam offers no public way to ask; the version is pinned and a test covers this.
-    parser = pipeline_options._BeamArgumentParser(add_help=False, allow_abbrev=False)  # noqa: SLF001
-    for options_class in PipelineOptions.__subclasses__():
-        options_class._add_argparse_args(parser)  # noqa: SLF001
-    _, left = parser.parse_known_args(flags)
-    return [f for f in left if f.startswith("--") and f[2:].partition("=")[0] not in _FLINK_OPTIONS]
+    return [flag for flag in unknown_to_beam(flags) if flag[2:].partition("=")[0] not in _FLINK_OPTIONS]
 
 
 def _keeps_streams_back(flags: list[str]) -> bool:
@@ -210,7 +206,7 @@ def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
     previous = on_signals(lambda: STOP.request(grace_secs))
     try:
         try:
-            _let_the_job_live_long(options)
+            _reach_the_server(options)
             pipeline = beam.Pipeline(options=options)
             build(pipeline, job)
             result = pipeline.run()
@@ -225,16 +221,12 @@ def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
         restore_signals(previous)
 
 
-def _let_the_job_live_long(options: PipelineOptions) -> None:
-    """Waits for the job server, if a flag names one, so that its timeout need not do it.
-
-    Beam gives that one timeout to reaching the server and to following the job: after its five minutes the launch would fail,
-    and take workers that live in this process along.
-    """
-    portable = options.view_as(pipeline_options.PortableOptions)
-    if portable.job_endpoint:
-        _await_server(portable.job_endpoint, float(portable.job_server_timeout))
-    portable.job_server_timeout = _TEN_YEARS_SECS
+def _reach_the_server(options: PipelineOptions) -> None:
+    """Waits for the job server, if a flag names one, so that Beam's timeout need not do it."""
+    within_secs = let_the_job_live_long(options)
+    endpoint = options.view_as(pipeline_options.PortableOptions).job_endpoint
+    if endpoint:
+        _await_server(endpoint, within_secs)
 
 
 def _await_server(endpoint: str, within_secs: float) -> None:

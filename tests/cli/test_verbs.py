@@ -92,15 +92,14 @@ def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simul
 
 
 def test_validate_tells_where_a_destination_begins_that_has_no_checkpoint_yet(config, capsys, tmp_path):
-    text = config.read_text().replace(
-        "storage:", "  - {name: later, transport: udp, host: 127.0.0.1, port: 9, format: cef}\nstorage:"
-    )
-    routes = (
-        "routes: [{log_types: auth, destinations: siem}, {log_types: auth, destinations: later, from: checkpoint of siem}]\n"
-    )
-    config.write_text(text + routes)
+    later = "  - {name: later, transport: udp, host: 127.0.0.1, port: 9, format: cef}\n"
+    routes = [
+        {"log_types": "auth", "destinations": "siem"},
+        {"log_types": "auth", "destinations": "later", "from": "checkpoint of siem"},
+    ]
+    config.write_text(config.read_text().replace("storage:", f"{later}routes: {json.dumps(routes)}\nstorage:"))
     assert run("validate", config) == exit_codes.OK
-    assert "no checkpoint yet: siem begins 1 days back, later begins at the checkpoint of siem\n" in capsys.readouterr().out
+    assert "no checkpoint yet: siem begins 1 day back, later begins at the checkpoint of siem\n" in capsys.readouterr().out
 
     store_at(str(tmp_path / "checkpoints")).commit(Subscription(Stream("main", "auth"), "siem"), Cursor(5, seq=1))
     assert run("validate", config) == exit_codes.OK

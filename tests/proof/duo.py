@@ -244,7 +244,7 @@ def client_of(duo: Duo) -> type[DuoClient]:
     """The program's client, with this Duo at the other end."""
 
     class SimulatedClient(DuoClient):
-        def _make_request(self, method: str, uri: str, body: Any, headers: Any) -> Any:
+        def exchange(self, method: str, uri: str, body: Any, headers: Any) -> Any:
             duo.simulation.operation(duo.simulation.rng.uniform(0.01, 0.3))
             parts = urllib.parse.urlsplit(uri)
             signed_secs = email.utils.mktime_tz(email.utils.parsedate_tz(headers[b"Date"].decode()))

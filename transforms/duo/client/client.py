@@ -2,11 +2,9 @@
 
 Place in the flow: the bottom of the source. One client per stream, made on the worker, used by the stream's feed only.
 
-duo_client 5.7 signs well, but opens a TLS connection per call, has no total time limit, repeats the same signed request for a
-minute on 429, and looks at no more of a name than its DNS form. So ``_make_request``, the one place where it speaks HTTP, is
-replaced: one attempt, on a connection that is kept and shared (``connections``), a deadline for the whole call, a limit for the
-size of an answer, Python's own verification of chain and name against Duo's pinned CA bundle (or the user's), and a tunnel with
-user and password.
+duo_client signs (``duo_client_internals`` says why it does no more). A call is one attempt, on a connection that is kept and
+shared (``connections``), with a deadline for the whole call, a limit for the size of an answer, Python's own verification of
+chain and name against Duo's pinned CA bundle (or the user's), and a tunnel with user and password.
 
 Errors come sorted by what to do (``transforms.errors``): RetryLater, StreamUnavailable, BadCredentials; and ``PageRefused``
 where Duo refuses the parameters of a call. A refusal counts as Duo's only where it is written like Duo's: what a proxy or a
@@ -25,12 +23,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import duo_client
 import msgspec
-from duo_client.client import DEFAULT_CA_CERTS
+from typing_extensions import override
 
 from transforms.duo.client.answers import read_children, read_page
 from transforms.duo.client.connections import CONNECTIONS, Connections, DuoConnection, Place, ProxyRefused
+from transforms.duo.client.duo_client_internals import SignedCalls
 from transforms.duo.log_types.base import LogType
 from transforms.duo.position.paging import Answer
 from transforms.duo.position.windows import Call
@@ -80,7 +78,7 @@ class _Failure(msgspec.Struct):
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
 
-class DuoClient(duo_client.Admin):
+class DuoClient(SignedCalls):
     """Reads pages of logs of one account. Not thread-safe."""
 
     def __init__(
@@ -92,23 +90,14 @@ class DuoClient(duo_client.Admin):
         clock: Clock = SYSTEM_CLOCK,
         connections: Connections = CONNECTIONS,
     ) -> None:
-        super().__init__(
-            account.ikey,
-            account.skey.resolve(),
-            account.api_host,
-            ca_certs=account.ca_file,
-            user_agent=user_agent,
-            timeout=timeout_secs,
-            port=account.port,
-        )
+        super().__init__(account, user_agent=user_agent, timeout_secs=timeout_secs)
         self.account_id = account.account_id
         self.skew_secs: float | None = None
         self._account = account
         self._timeout_secs = timeout_secs
         self._clock = clock
         self._connections = connections
-        port = self.port or http.client.HTTPS_PORT
-        self.place = Place(self.host, port, account.proxy, _trust(account.ca_file or DEFAULT_CA_CERTS))
+        self.place = Place(*self.host_and_port, account.proxy, _trust(self.ca_file))
         self._was_kept = False  # the present call's connection had served another one
 
     def __reduce__(self) -> Any:
@@ -155,13 +144,14 @@ class DuoClient(duo_client.Admin):
             raise self._transport_failure(error) from None
 
     def _attempt(self, method: str, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
-        response, body = self.api_call(method, path, dict(params))
+        response, body = self.call(method, path, params)
         return response.status, response.headers, body
 
-    def _make_request(
+    @override
+    def exchange(
         self, method: str, uri: str, body: str | None, headers: dict[bytes, bytes]
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        """duo_client's one place of HTTP: sends a signed request and gives the answer, whatever its status."""
+        """Once, on a connection that is kept where it can be."""
         with self._connections.lent(self.place, self._timeout_secs) as connection:
             self._was_kept = connection.sock is not None
             response = connection.call(method, uri, body, headers, time.monotonic() + self._timeout_secs)

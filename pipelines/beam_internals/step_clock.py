@@ -6,7 +6,7 @@ Why: Beam measures how long each step takes, by a thread per bundle that looks e
 longer each time, in the end a fifth of what the bundle has lasted, and the bundle waits for it to wake up: a tenth of all time
 while a backlog is read. Nobody looks at these times in a local run, so nothing measures them.
 
-Contract: replaces the class that Beam makes its clocks of. Its version is pinned; a test looks into a bundle.
+Contract: replaces the class that Beam makes its clocks of, for all of this process.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.worker import statesampler
 
-from pipelines.local.step_clock import _NoClock, end_bundles_at_once
+from pipelines.beam_internals.step_clock import _NoClock, end_bundles_at_once
 
 THREADS = []
 
