@@ -18,6 +18,7 @@ MIXED_AT_ONCE = 40
 WITNESSES = (
     "SIEM reads none", "SIEM reads slow", "SIEM without power", "SIGTERM", "a bundle given up after delivery",
     "a bundle given up in its middle", "a finalizer that never comes", "a late finalizer", "a page of HTML", "both died",
+    "one SIEM away for long",
     "cable cut", "clock jumps", "closed with all read", "content lost with the power", "cut body", "empty answer",
     "events repeated", "finalizers in another order", "flipped bits", "goodbye before a reset", "half a body", "kill -9",
     "late rows", "names lost with the power", "no answer", "odd rows", "off for long", "page refused", "power cut",

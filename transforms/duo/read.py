@@ -22,13 +22,8 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.unbounded_source import (
-    _PROVIDER,
-    UnboundedReader,
-    _ReadFromUnboundedSourceDoFn,
-    _UnboundedSourceRestriction,
-    _unwrap_tracker,
-)
+from apache_beam.io import unbounded_source
+from apache_beam.io.unbounded_source import UnboundedReader, _ReadFromUnboundedSourceDoFn, _UnboundedSourceRestriction
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms import core
 
@@ -69,10 +64,6 @@ class ReadPages(beam.PTransform):
         return sources | "ReadUnbounded" >> beam.ParDo(reading).with_output_types(DuoPage)
 
 
-_TRACKER = core.DoFn.RestrictionParam(_PROVIDER)
-_WATERMARKS = core.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
-
-
 class _ReadSources(_ReadFromUnboundedSourceDoFn):
     """Beam's, with readers of our own making. Beam offers no other way; its version is pinned, and tests cover this."""
 
@@ -90,10 +81,10 @@ class _ReadSources(_ReadFromUnboundedSourceDoFn):
         self,
         element: DuoLogSource,
         bundle_finalizer: Any = core.DoFn.BundleFinalizerParam,
-        tracker: Any = _TRACKER,
-        watermark_estimator: Any = _WATERMARKS,
+        tracker: Any = core.DoFn.RestrictionParam(unbounded_source._PROVIDER),  # noqa: B008, SLF001 - as Beam has it
+        watermark_estimator: Any = core.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider()),  # noqa: B008
     ) -> Iterator[Any]:
-        inner = _unwrap_tracker(tracker)
+        inner = unbounded_source._unwrap_tracker(tracker)  # noqa: SLF001
         assert inner is not None
         if not inner.current_restriction().is_done:
             inner._reader = self.reader_of(inner.current_restriction())  # noqa: SLF001 - see the class
