@@ -23,7 +23,8 @@ from transforms.duo.source import DuoLogSource, Passes
 from transforms.formats.apply import FormatEvents
 from transforms.records import Subscription
 from transforms.settings import Account, Destination, Job
-from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
+from transforms.state.dead_letters.letter import DEAD
+from transforms.state.dead_letters.write import WriteDeadLetters
 
 # A bundle is what is sent before its delivery is confirmed and committed, and what can repeat after a crash: a few pages are
 # enough to keep the connection busy while the confirmation of the last one comes in.

@@ -7,8 +7,8 @@
 #   tests/run.sh proof --chaos --minutes 30   blows at real processes
 #   tests/run.sh -k tls   everything behind the first word that is not one of these goes to pytest
 #
-# Makes its own environment (.venv-dev), and installs rsyslog, liblognorm, Java and Maven from Debian's packages where they are
-# missing and it may. Prism and Flink are built once, into ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}. Needs Python 3.10 to 3.12.
+# Makes its own environment (.venv-dev), and installs rsyslog, liblognorm, iproute2, Java and Maven from Debian packages where they
+# are missing and it may. Prism and Flink are built once, into ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}. Needs Python 3.10 to 3.12.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,11 +17,11 @@ export DUOLOGSYNC_VENV="${DUOLOGSYNC_VENV:-$here/.venv-dev}" DUOLOGSYNC_EXTRAS="
 
 install_servers() {
     if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null && command -v systemd-analyze >/dev/null &&
-        command -v java >/dev/null && command -v mvn >/dev/null &&
+        command -v java >/dev/null && command -v mvn >/dev/null && command -v ip >/dev/null &&
         [ -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so ]; then
         return
     fi
-    packages="rsyslog rsyslog-openssl liblognorm-utils systemd default-jdk-headless maven"
+    packages="iproute2 rsyslog rsyslog-openssl liblognorm-utils systemd default-jdk-headless maven"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "Installing $packages ..." >&2
         apt-get update -qq

@@ -22,7 +22,8 @@ from transforms.destinations import TRANSPORTS, Sender
 from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.settings import Destination, Job
-from transforms.state.dead_letters.local import DeadLetter, failed_again, files_in, read_dead_letters, trouble_with_dead_letters
+from transforms.state.dead_letters.letter import DeadLetter, failed_again, read_dead_letters
+from transforms.state.dead_letters.write import files_in, trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.commands")
 _CLOSE_SECS = 10.0

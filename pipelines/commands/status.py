@@ -15,8 +15,8 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.settings import Job
-from transforms.state.checkpoints.local import store_at
 from transforms.state.checkpoints.record import Record
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
 
 _LEEWAY_SECS = 60.0

@@ -30,8 +30,8 @@ from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.records import Subscription
 from transforms.settings import Account, Destination, Job
-from transforms.state.checkpoints.local import store_at
-from transforms.state.dead_letters.local import keep_unread
+from transforms.state.checkpoints.stores import store_at
+from transforms.state.dead_letters.write import keep_unread
 from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.local")

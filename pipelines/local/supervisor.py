@@ -34,8 +34,9 @@ from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
-from transforms.state.checkpoints.local import StoreInUse, StoreUnusable, store_at
-from transforms.state.dead_letters.local import trouble_with_dead_letters
+from transforms.state.checkpoints.local import StoreInUse, StoreUnusable
+from transforms.state.checkpoints.stores import store_at
+from transforms.state.dead_letters.write import trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.local")
 GRACE_SECS = 30.0

@@ -17,9 +17,10 @@ from pipelines.commands import replay
 from tests.conftest import now_ms
 from transforms.formats import FORMATS
 from transforms.records import Stream, Subscription
-from transforms.state.checkpoints.local import store_at
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
-from transforms.state.dead_letters.local import DeadLetter, files_in, read_dead_letters
+from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
+from transforms.state.dead_letters.write import files_in
 
 
 def run(*words: object) -> int:

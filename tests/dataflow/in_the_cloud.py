@@ -47,10 +47,11 @@ def state(folder: str) -> dict[str, object]:
     from apache_beam.io.filesystems import FileSystems
 
     from transforms.records import Stream, Subscription
-    from transforms.state.checkpoints.local import store_at
     from transforms.state.checkpoints.remote import RemoteCheckpointStore
+    from transforms.state.checkpoints.stores import store_at
     from transforms.state.cursor import Cursor
-    from transforms.state.dead_letters.local import DeadLetter, files_in
+    from transforms.state.dead_letters.letter import DeadLetter
+    from transforms.state.dead_letters.write import files_in
 
     stream = Subscription(Stream("main", "auth", "api-1.duosecurity.com"), "siem")
     store = store_at(f"{folder}/checkpoints")

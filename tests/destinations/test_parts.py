@@ -22,7 +22,7 @@ from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Tls
-from transforms.state.dead_letters.local import DEAD, DeadLetter
+from transforms.state.dead_letters.letter import DEAD, DeadLetter
 
 STREAM = Stream("acme", "auth", "api-1.duosecurity.com")
 

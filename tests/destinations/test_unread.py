@@ -19,7 +19,8 @@ from transforms.destinations.stream import tcp, tls
 from transforms.errors import RetryLater
 from transforms.process.shutdown import STOP
 from transforms.settings import Tls
-from transforms.state.dead_letters.local import MAYBE_UNREAD, keep_unread, read_dead_letters
+from transforms.state.dead_letters.letter import read_dead_letters
+from transforms.state.dead_letters.write import MAYBE_UNREAD, keep_unread
 
 STREAM = Stream("acme", "auth")
 QUICK = replace(FAST, read_within_secs=0.05, goodbye_idle_secs=0.05, goodbye_refused_secs=0.1)

@@ -168,7 +168,7 @@ def test_many_threads_may_make_the_same_directory(tmp_path):
     assert errors == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not allowed here: to make files of another user")
 def test_a_file_of_another_user_is_neither_read_nor_written(state):
     (state / "file").write_bytes(b"theirs")
     os.chown(state / "file", NOBODY, NOBODY)

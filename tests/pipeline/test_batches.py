@@ -14,7 +14,7 @@ from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, Mes
 from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
 from transforms.formats.apply import FormatEvents
-from transforms.state.dead_letters.local import DEAD
+from transforms.state.dead_letters.letter import DEAD
 
 AUTH, ACTIVITY = Stream("acme", "auth", "api-1.duosecurity.com"), Stream("acme", "activity", "api-1.duosecurity.com")
 PAGES = [DuoPage(stream, [b'{"n":%d}' % n for n in range(begin, begin + 5)]) for stream, begin in ((AUTH, 0), (ACTIVITY, 5))]

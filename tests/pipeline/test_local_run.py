@@ -136,7 +136,7 @@ def test_a_blocked_destination_holds_only_its_own_streams(job, simulator, accoun
 
 
 def test_events_that_can_never_be_sent_become_dead_letters_and_the_stream_goes_on(job, simulator, receiver, tmp_path):
-    from transforms.state.dead_letters.local import read_dead_letters
+    from transforms.state.dead_letters.letter import read_dead_letters
 
     small = replace(job, destinations=(destination(receiver, max_message_bytes=2_000),))
     simulator.add("auth", 5, at_ms=now_ms() - 5_000, row_bytes=1_000)

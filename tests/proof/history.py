@@ -35,7 +35,7 @@ from transforms.errors import Undeliverable
 from transforms.formats import FORMATS
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
-from transforms.state.dead_letters.local import read_dead_letters
+from transforms.state.dead_letters.letter import read_dead_letters
 
 LIVENESS_SECS = 1500.0
 SETTLE_SECS = 7200.0

@@ -54,7 +54,8 @@ from transforms.formats.apply import FormatEvents
 from transforms.process import descriptors, lifetime, pass_slots
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
-from transforms.state.dead_letters.local import DEAD, WriteDeadLetters
+from transforms.state.dead_letters.letter import DEAD
+from transforms.state.dead_letters.write import WriteDeadLetters
 
 GRACE_SECS = 30.0
 

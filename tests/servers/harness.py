@@ -27,7 +27,7 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
-from transforms.state.dead_letters.local import read_dead_letters
+from transforms.state.dead_letters.letter import read_dead_letters
 
 ROOT = Path(__file__).parents[2]
 IKEY = "DISIMULATOR000000000"

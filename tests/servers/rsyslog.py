@@ -93,7 +93,7 @@ class Rsyslog:
     # Life
 
     def start(self) -> Self:
-        assert BINARY is not None
+        assert BINARY is not None, "rsyslogd is missing; tests/run.sh installs it"
         with (self._folder / "rsyslog.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [BINARY, "-n", "-f", str(self._folder / "rsyslog.conf"), "-i", str(self._folder / "rsyslog.pid")],

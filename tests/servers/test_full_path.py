@@ -11,9 +11,9 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import payload
 from pipelines.demo.simulator import LOG_TYPES
 from tests.servers.harness import Duo, Program, dead_letters, tcp, wait_until, write_config
-from tests.servers.rsyslog import BINARY, Listener, Rsyslog, Tls
+from tests.servers.rsyslog import Listener, Rsyslog, Tls
 
-pytestmark = [pytest.mark.servers, pytest.mark.skipif(BINARY is None, reason="needs rsyslogd")]
+pytestmark = pytest.mark.servers
 
 COUNTS = {"auth": 1_500, "activity": 1_100, "telephony": 600, "trustmonitor": 450}
 TRANSPORTS = {"lines": "tcp", "cef": "tcp", "octets": "tcp", "mutual": "tls", "datagrams": "udp"}

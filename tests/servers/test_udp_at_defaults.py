@@ -6,10 +6,10 @@ import pytest
 
 from tests.destinations.peers import destination
 from tests.servers.harness import wait_until
-from tests.servers.rsyslog import BINARY, Listener, Rsyslog
+from tests.servers.rsyslog import Listener, Rsyslog
 from transforms.destinations.udp import sender as udp
 
-pytestmark = [pytest.mark.servers, pytest.mark.skipif(BINARY is None, reason="needs rsyslogd")]
+pytestmark = pytest.mark.servers
 EVENTS = 20_000
 STREAMS = 4
 

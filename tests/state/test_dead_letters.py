@@ -22,17 +22,9 @@ from transforms.coders import DuoEvent, Stream
 from transforms.destinations.pool import UnreadMessages
 from transforms.errors import RetryLater, Undeliverable
 from transforms.state.dead_letters import avro_files
-from transforms.state.dead_letters.local import (
-    SCHEMA,
-    DeadLetter,
-    DeadLetterCoder,
-    DeadLetterFiles,
-    WriteDeadLetters,
-    dead_letter,
-    files_in,
-    keep_unread,
-    read_dead_letters,
-)
+from transforms.state.dead_letters.letter import SCHEMA, DeadLetter, DeadLetterCoder, dead_letter, read_dead_letters
+from transforms.state.dead_letters.local import DeadLetterFiles
+from transforms.state.dead_letters.write import WriteDeadLetters, files_in, keep_unread
 
 STREAM = Stream("acme/child 1", "auth", "api-1.duosecurity.com", "DA1")
 
@@ -201,7 +193,8 @@ def test_what_is_synced_survives_kill_9_and_the_next_run_is_not_disturbed(tmp_pa
     program = (
         "import os, sys, signal\n"
         "sys.path.insert(0, sys.argv[2])\n"
-        "from transforms.state.dead_letters.local import DeadLetter, WriteDeadLetters\n"
+        "from transforms.state.dead_letters.letter import DeadLetter\n"
+        "from transforms.state.dead_letters.write import WriteDeadLetters\n"
         "step = WriteDeadLetters(sys.argv[1])\n"
         "for n in range(3):\n"
         "    step.start_bundle()\n"

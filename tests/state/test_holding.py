@@ -17,7 +17,8 @@ from transforms.process import until_done
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.records import Subscription
 from transforms.state.dead_letters import avro_files
-from transforms.state.dead_letters.local import DeadLetterFiles, WriteDeadLetters, files_in
+from transforms.state.dead_letters.local import DeadLetterFiles
+from transforms.state.dead_letters.write import WriteDeadLetters, files_in
 
 TO_SIEM = Subscription(STREAM, "siem")
 

@@ -9,11 +9,13 @@ from apache_beam.io.filesystems import FileSystems
 from transforms.errors import RetryLater
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints import remote
-from transforms.state.checkpoints.local import CheckpointStore, store_at
+from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.remote import RemoteCheckpointStore
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
-from transforms.state.dead_letters.local import DeadLetter, files_in, read_dead_letters
+from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 from transforms.state.dead_letters.remote import RemoteDeadLetterFiles
+from transforms.state.dead_letters.write import files_in
 
 AUTH = Subscription(Stream("main", "auth", "api-1.duosecurity.com"), "siem")
 OTHER = Subscription(Stream("main", "activity", "api-1.duosecurity.com"), "siem")

@@ -18,7 +18,7 @@ from transforms.errors import DuoLogSyncError
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.shutdown import STOP
 from transforms.process.threads import NO_THREAD, started
-from transforms.state.dead_letters.local import keep_unread
+from transforms.state.dead_letters.write import keep_unread
 from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.destinations")

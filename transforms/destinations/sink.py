@@ -34,7 +34,7 @@ from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliv
 from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
-from transforms.state.dead_letters.local import DEAD, dead_letter
+from transforms.state.dead_letters.letter import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"

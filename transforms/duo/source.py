@@ -45,7 +45,7 @@ from transforms.process.pass_slots import SLOTS
 from transforms.process.shutdown import STOP
 from transforms.records import Subscription
 from transforms.settings import USUAL_START, Account, Reading, Start, Storage
-from transforms.state.checkpoints.local import store_at
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.receipts import RECEIPTS
 

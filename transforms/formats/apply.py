@@ -25,7 +25,7 @@ from transforms.errors import Undeliverable
 from transforms.formats import FORMATS, Formatter, format_failed
 from transforms.records import FormattedPage
 from transforms.settings import Destination
-from transforms.state.dead_letters.local import DEAD, DeadLetter, DeadLetterBatch, dead_letter
+from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
 
 _LOGGER = logging.getLogger("duologsync.formats")
 _PLACES_TOLD = 20

@@ -16,20 +16,39 @@ request that makes no sense is a 400 with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from pipelines.demo.simulator.answers import Answer
+from pipelines.demo.simulator.faults import Faults
 from pipelines.demo.simulator.signatures import Request, parse_query
-
-if TYPE_CHECKING:
-    from pipelines.demo.simulator.server import DuoSimulator
 
 PREFIX = "/_simulator/"
 
 
-def respond(simulator: DuoSimulator, request: Request, *, allowed: bool) -> Answer:
+class Controlled(Protocol):
+    """What is driven; ``DuoSimulator`` is one, and says what each of these does."""
+
+    @property
+    def faults(self) -> Faults: ...
+
+    @property
+    def add(self) -> Callable[..., list[str]]: ...
+
+    @property
+    def add_backlog(self) -> Callable[..., object]: ...
+
+    @property
+    def add_child(self) -> Callable[..., object]: ...
+
+    @property
+    def produced_ids(self) -> Callable[..., list[str]]: ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+
+def respond(simulator: Controlled, request: Request, *, allowed: bool) -> Answer:
     """The answer to one request of the control plane."""
     if not allowed:
         return _json(403, {"error": "The control plane answers only while the simulator listens on loopback."})
@@ -43,39 +62,39 @@ def respond(simulator: DuoSimulator, request: Request, *, allowed: bool) -> Answ
         return _json(400, {"error": f"{type(error).__name__}: {error}"})
 
 
-def _produce(simulator: DuoSimulator, arguments: dict[str, Any]) -> dict[str, Any]:
+def _produce(simulator: Controlled, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"ids": simulator.add(arguments.pop("log_type"), int(arguments.pop("count", 1)), **arguments)}
 
 
-def _backlog(simulator: DuoSimulator, arguments: dict[str, Any]) -> dict[str, Any]:
+def _backlog(simulator: Controlled, arguments: dict[str, Any]) -> dict[str, Any]:
     simulator.add_backlog(**arguments)
     return {"added": arguments["count"]}
 
 
-def _add_fault(simulator: DuoSimulator, arguments: dict[str, Any]) -> dict[str, Any]:
+def _add_fault(simulator: Controlled, arguments: dict[str, Any]) -> dict[str, Any]:
     simulator.faults.add(**arguments)
     return {}
 
 
-def _clear_faults(simulator: DuoSimulator, _: dict[str, Any]) -> dict[str, Any]:
+def _clear_faults(simulator: Controlled, _: dict[str, Any]) -> dict[str, Any]:
     simulator.faults.clear()
     return {}
 
 
-def _add_child(simulator: DuoSimulator, arguments: dict[str, Any]) -> dict[str, Any]:
+def _add_child(simulator: Controlled, arguments: dict[str, Any]) -> dict[str, Any]:
     simulator.add_child(**arguments)
     return {}
 
 
-def _stats(simulator: DuoSimulator, _: dict[str, Any]) -> dict[str, Any]:
+def _stats(simulator: Controlled, _: dict[str, Any]) -> dict[str, Any]:
     return simulator.stats()
 
 
-def _ids(simulator: DuoSimulator, arguments: dict[str, Any]) -> dict[str, Any]:
+def _ids(simulator: Controlled, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"ids": simulator.produced_ids(arguments["log_type"], arguments.get("account_id", ""))}
 
 
-_TASKS: dict[str, Callable[[DuoSimulator, dict[str, Any]], dict[str, Any]]] = {
+_TASKS: dict[str, Callable[[Controlled, dict[str, Any]], dict[str, Any]]] = {
     "POST produce": _produce,
     "POST backlog": _backlog,
     "POST faults": _add_fault,

@@ -57,13 +57,13 @@ class FailureClassifier:
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
-    def failed(self, error: Exception) -> float:
-        """A call failed: how long to leave the stream alone."""
+    def failed(self, error: Exception, *, told: bool = False) -> float:
+        """A call failed: how long to leave the stream alone. ``told``: another feed of the stream made it, and said so."""
         self._failures += 1
         self._refusals += isinstance(error, BadCredentials)
         kind, wait_secs = self._sort(error)
         self._counts[kind] += 1
-        self._tell(kind, error, wait_secs)
+        self._tell(kind, error, wait_secs, told=told)
         return wait_secs
 
     def final(self, error: Exception) -> bool:
@@ -125,8 +125,11 @@ class FailureClassifier:
         grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
         return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
 
-    def _tell(self, kind: str, error: Exception, wait_secs: float) -> None:
+    def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
+        if told:
+            self._kind = kind
+            return
         level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
         if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these

@@ -1,7 +1,10 @@
-"""The feed: reads one stream ahead of its reader, in a thread of its own, so that a page is fetched while the last one is sent.
+"""The feed: reads one position of a stream ahead of its reader, so that a page is fetched while the last one is sent.
 
-Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``) and what it
-makes of errors (``trouble``); above it ``feed_registry`` and the Beam reader.
+It does so in a thread of its own. A stream that goes to several destinations has a feed for each.
+
+Place in the flow: below it the client and the rules (``windows``, ``paging``), what it keeps (``page_buffer``), what it shares
+with the other feeds of its stream (``shared_answers``) and what it makes of errors (``failure_classifier``); above it
+``feed_registry`` and the Beam reader.
 
 Contract:
   * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again. Whoever
@@ -30,13 +33,14 @@ from transforms.coders import DuoPage, Stream
 from transforms.duo.client.client import DuoClient, PageClient, PageRefused
 from transforms.duo.client.connections import IDLE_SECS
 from transforms.duo.fetch.backfill_priority import LiveStream
-from transforms.duo.fetch.duo_clock import LEEWAY_SECS, DuoClock
+from transforms.duo.fetch.duo_clock import LEEWAY_SECS
 from transforms.duo.fetch.failure_classifier import FailureClassifier
 from transforms.duo.fetch.feed_thread import FeedThread
 from transforms.duo.fetch.page_buffer import FetchedPage, PageBuffer
 from transforms.duo.fetch.read_ahead import FULL_PAGE_BYTES, READ_AHEAD, Share
+from transforms.duo.fetch.shared_answers import Failure, SharedAnswers, UnderWay
 from transforms.duo.log_types import LOG_TYPES
-from transforms.duo.position.paging import Step, after_answer, after_refusal
+from transforms.duo.position.paging import Answer, Step, after_answer, after_refusal
 from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.rate_limit.budgets import budget_of
@@ -62,8 +66,17 @@ class _Pause:
     idle: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A page to fetch now. ``answer``: where another feed of the stream has fetched it."""
+
+    epoch: int
+    call: Call
+    answer: Answer | None
+
+
 class PageFeed:
-    """Reads one stream ahead. Thread-safe; the registry makes and closes it."""
+    """Reads one position of a stream ahead. Thread-safe; the registry makes and closes it."""
 
     def __init__(
         self,
@@ -74,6 +87,7 @@ class PageFeed:
         clock: Clock = SYSTEM_CLOCK,
         make_client: Callable[[], PageClient] | None = None,
         budget: RateBudget | None = None,
+        answers: SharedAnswers | None = None,
         own_thread: bool = True,
     ) -> None:
         self.stream = stream_of(account, log_type)
@@ -88,7 +102,9 @@ class PageFeed:
         self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = FailureClassifier(self.stream, self._budget, self.counts, clock)
         self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
-        self._duo_clock = DuoClock(clock)
+        self._answers = answers or SharedAnswers(clock)
+        self._duo_clock = self._answers.duo_clock
+        self._part = self._answers.join(self._look_again)
         self._changed = threading.Condition()
         self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
         self._pages = PageBuffer()
@@ -118,6 +134,7 @@ class PageFeed:
                 self._due = 0.0
                 self._fatal = None
                 self._trouble.begins_at(cursor, self._now_ms())
+                self._part.enter(cursor)
             self._turn += 1
             self._count_ready()
             self._asked()
@@ -225,6 +242,7 @@ class PageFeed:
         with self._changed:
             self._closed = True
             self._share.withdraw()
+            self._part.leave()
             self._thread.wake()
         self._disconnect()
 
@@ -264,36 +282,54 @@ class PageFeed:
         Returns the seconds until another step is of use; None where there is nothing to do until a reader asks for something.
         """
         try:
-            work = self._next_work()
+            work = self._next_work(gives_way=self._gives_way())
         except Exception as error:  # a thread that dies silently would stop the stream for ever
             return self._trouble.unexpected(error)
         if isinstance(work, _Pause):
             if work.idle:
                 self._disconnect()
             return work.secs
-        epoch, call = work
         try:
-            if self._client is None:
-                self._client = self._make_client()
-            self._fetch(self._client, epoch, call)
+            self._use(work)
         except Exception as error:  # a thread that dies silently would stop the stream for ever
-            self._handle(epoch, call, error)
+            self._handle(work.epoch, work.call, error)
             if isinstance(error, BadCredentials):
                 # The key may be a new one by the next attempt, so it is read again.
                 self._disconnect()
                 self._client = None
+        finally:
+            self._part.ended()
         if self._closed or not self._due_within(IDLE_SECS):
             self._disconnect()
         self._share.holds(self._share.ready_bytes, answered=True)
-        self._called_at = self._clock.monotonic_secs()
+        if work.answer is None:
+            self._called_at = self._clock.monotonic_secs()
         return 0.0
+
+    def _gives_way(self) -> bool:
+        """Whether live reading comes first. It looks at files, so the lock is not held."""
+        return self._live is not None and not self.resting and self._live.is_behind()
+
+    def _look_again(self) -> None:
+        """What another feed was asked for may be there."""
+        with self._changed:
+            self._thread.wake()
 
     def _disconnect(self) -> None:
         if self._client is not None:
             self._client.close()
 
-    def _fetch(self, client: PageClient, epoch: int, call: Call) -> None:
+    def _use(self, work: _Fetch) -> None:
         """A function of its own, so that nothing holds the page when this thread waits afterwards."""
+        answer = work.answer or self._fetch(work.call)
+        if answer is not None:
+            self._add(work, after_answer(self._log_type, work.call, answer, self._reading))
+
+    def _fetch(self, call: Call) -> Answer | None:
+        """What Duo answers; None where that is of no use."""
+        if self._client is None:
+            self._client = self._make_client()
+        client = self._client
         client.skew_secs = None
         try:
             answer = client.fetch_page(self._log_type, call)
@@ -301,15 +337,17 @@ class PageFeed:
             self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
             raise
         self._duo_clock.note(client.skew_secs)
-        if _is_first(call) and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
-            return  # this answer told that the window's end is not past yet, for Duo: the window is opened again
-        self._add(epoch, after_answer(self._log_type, call, answer, self._reading))
+        if call.opens_window and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
+            return None  # this answer told that the window's end is not past yet, for Duo: the window is opened again
+        self._budget.succeeded()
+        self._part.answered(call, answer)
+        return answer
 
     def _now_ms(self) -> int:
         """The present, as reading reckons with it."""
         return self._duo_clock.now_ms()
 
-    def _next_work(self) -> tuple[int, Call] | _Pause:
+    def _next_work(self, *, gives_way: bool) -> _Fetch | _Pause:
         """The page to fetch now, or how long there is none."""
         with self._changed:
             self._waits_for_room = False
@@ -326,9 +364,13 @@ class PageFeed:
                 return _Pause(min(self._due - now, _FORGOTTEN_SECS))
             now_ms = self._now_ms()
             self._begin_earlier(now_ms)
-            step = next_call(self._pages.fetch_at, now_ms, self._reading)
-            self._trouble.waits_at(self._pages.fetch_at, now_ms)
-            return self._room_for(step) if isinstance(step, Call) else self._nothing_to_call(step)
+            with self._answers.lock:  # until this feed has decided, no other one decides
+                others = self._part.others(self._pages.fetch_at)
+                step = next_call(self._pages.fetch_at, now_ms, self._reading, others)
+                self._trouble.waits_at(self._pages.fetch_at, now_ms)
+                if not isinstance(step, Call):
+                    return self._nothing_to_call(step)
+                return self._rest(_GIVE_WAY_SECS, caught_up=False) if gives_way else self._room_for(step)
 
     def _nothing_to_call(self, step: Wait | Finished) -> _Pause:
         if isinstance(step, Wait):
@@ -339,18 +381,33 @@ class PageFeed:
         self._changed.notify_all()
         return _Pause(None, idle=True)
 
-    def _room_for(self, call: Call) -> tuple[int, Call] | _Pause:
-        """The call, where others leave room for it: a live reading that is behind, other feeds, the rate budget."""
-        if self._live is not None and self._live.is_behind():
-            return self._rest(_GIVE_WAY_SECS, caught_up=False)
+    def _room_for(self, call: Call) -> _Fetch | _Pause:
+        """The call, where others leave room for it: other feeds, and the rate budget where no other feed has the answer."""
+        found = self._part.find(call)
+        if isinstance(found, UnderWay):
+            self._share.withdraw()
+            return _Pause(found.secs)
+        if isinstance(found, Failure):
+            return self._fail_too(found)
         if not self._share.reserve(self._expected_bytes):
             self._waits_for_room = True
             return _Pause(_LOOK_FOR_ROOM_SECS)
-        if (pause := self._budget.reserve()) > 0:
+        if found is None and (pause := self._budget.reserve(behind=self._part.is_behind(call))) > 0:
             self._share.holds(self._share.ready_bytes, answered=True)
             return self._rest(pause, caught_up=self._caught_up)
         self._caught_up = False
-        return self._epoch, call
+        if found is None:
+            self._part.begins(call)
+        else:
+            self._part.takes(call)
+        return _Fetch(self._epoch, call, found)
+
+    def _fail_too(self, failure: Failure) -> _Pause:
+        """Another feed has made this feed's call and failed: it fares as if it had made it."""
+        if failure.error is not None:
+            self._trouble.failed(failure.error, told=True)
+            self._raise_if_final(failure.error)
+        return self._rest(failure.secs, caught_up=False)
 
     def _begin_earlier(self, now_ms: int) -> None:
         assert self._pages.fetch_at is not None
@@ -363,6 +420,7 @@ class PageFeed:
         """Nobody reads this stream here any more, or not for long."""
         self._forgotten = True
         self._share.withdraw()
+        self._part.leave()
         if self._pages.ready:
             self._pages.give_up_ready()
             self._epoch += 1
@@ -375,16 +433,17 @@ class PageFeed:
         self._changed.notify_all()
         return _Pause(secs, idle=secs >= IDLE_SECS if idle is None else idle)
 
-    def _add(self, epoch: int, step: Step) -> None:
-        self._budget.succeeded()
+    def _add(self, work: _Fetch, step: Step) -> None:
         with self._changed:
             self.counts.update(pages=1, rows=len(step.rows), rows_left_out=step.skipped)
+            if work.answer is not None:
+                self.counts["pages_shared"] += 1
             self._trouble.over()
             self._fatal = None
-            if epoch != self._epoch:
+            if work.epoch != self._epoch:
                 return
             self._trouble.shown_by(step)
-            self._pages.fetch_at = step.cursor
+            self._pages.fetch_at = self._part.cursor = step.cursor
             self._expected_bytes = size = sum(map(len, step.rows))
             if step.rows:
                 self._pages.add(DuoPage(self.stream, step.rows), step.cursor, size)
@@ -402,14 +461,17 @@ class PageFeed:
                 self._rest(self._trouble.page_cursor_refused(error), caught_up=False)
                 return
             wait_secs = self._trouble.failed(error)
-            if isinstance(error, FatalError) and self._trouble.final(error) and not self._trouble.answered:
-                self._fatal = error
+            self._raise_if_final(error)
             self._rest(wait_secs, caught_up=False)
+            # How long a 429 is waited out is the budget's word, and all feeds ask that.
+            if not isinstance(error, PageRefused) and getattr(error, "kind", "") != "rate_limited":
+                with self._answers.lock:
+                    self._part.failed(call, error, wait_secs)
 
-
-def _is_first(call: Call) -> bool:
-    """Whether the call opens its window: nothing is kept of that before it is answered."""
-    return call.gap is None and call.next_offset is None and not call.cursor.window_rows and not call.cursor.doubts
+    def _raise_if_final(self, error: Exception) -> None:
+        """``take`` raises what only a person can mend, where it has stayed so since the beginning."""
+        if isinstance(error, FatalError) and self._trouble.final(error) and not self._trouble.answered:
+            self._fatal = error
 
 
 def stream_of(account: Account, log_type: str) -> Stream:

@@ -2,23 +2,33 @@
 
 Place in the flow: between the Beam readers and the feeds. Readers come and go (Flink makes one per bundle, local runs one per
 pass), and a page must not be fetched twice for that. Contract: thread-safe; a feed lives until it is closed here, and whoever
-asks for it afterwards gets a new one.
+asks for it afterwards gets a new one. The feeds of one stream share what they fetch; that stays, empty, when they are closed.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transforms.duo.fetch.feed import PageFeed
+from transforms.duo.fetch.shared_answers import SharedAnswers
 from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.settings import Account, Reading
 
 _FEEDS: OnePerKey[tuple[Account, str, Reading, str], PageFeed] = per_process(
     "feeds", OnePerKey, close=lambda _: close_feeds(), stage=Stage.THREADS
 )
+_ANSWERS: OnePerKey[tuple[Account, str, Reading], SharedAnswers] = per_process("answers of Duo that feeds share", OnePerKey)
 
 
 def feed_of(account: Account, log_type: str, reading: Reading, destination: str) -> PageFeed:
     """The process's one feed of a stream for a destination, by its name. Destinations do not wait for each other."""
-    return _FEEDS.of((account, log_type, reading, destination), lambda: PageFeed(account, log_type, reading))
+
+    def make() -> PageFeed:
+        # Destinations of one log may begin at different days, and go on side by side from there.
+        answers = _ANSWERS.of((account, log_type, replace(reading, start_days=0.0)), SharedAnswers)
+        return PageFeed(account, log_type, reading, answers=answers)
+
+    return _FEEDS.of((account, log_type, reading, destination), make)
 
 
 def close_feed(account: Account, log_type: str, reading: Reading, destination: str) -> None:

@@ -6,7 +6,8 @@ with a backlog each would otherwise hold two full pages each, half a gigabyte, w
 Contract: thread-safe; knows nothing of feeds and calls nobody, so a feed may ask while it holds its own lock. What is counted:
 pages that are here and not handed to a reader (those that are handed out are bounded by who may run), and calls under way, as
 what they are expected to bring. A call that takes longer than ``call_secs`` is counted no more: a Duo account that hangs must
-not take room from the others. Whoever is refused waits in a row, and nobody overtakes.
+not take room from the others. Whoever is refused waits in a row, and nobody overtakes. Answers that are kept for other feeds of
+their stream (``shared_answers``) have room of their own, a quarter as much: nobody who waits depends on their being taken.
 
 The limit is off unless a local run sets it: there, and only there, somebody makes feeds give room that cannot deliver.
 """
@@ -22,6 +23,7 @@ from transforms.process.lifetime import per_process
 
 FULL_PAGE_BYTES = 1_500_000
 _CALL_SECS = 5.0
+_KEPT_SHARE = 0.25
 
 
 class Share:
@@ -57,6 +59,7 @@ class ReadAhead:
         self._call_secs = call_secs
         self._lock = threading.Lock()
         self._ready_bytes = 0
+        self._kept_bytes = 0
         self._calls: OrderedDict[Share, tuple[float, int]] = OrderedDict()  # the oldest first
         self._row: OrderedDict[Share, None] = OrderedDict()
 
@@ -101,6 +104,17 @@ class ReadAhead:
             if answered:
                 self._calls.pop(share, None)
             self._call_first()
+
+    def keep(self, more_bytes: int, *, at_once: bool = False) -> bool:
+        """Whether so much more may be kept for other feeds; it is counted then. ``at_once``: it is taken in a moment.
+
+        What is let go is counted off by a number below zero.
+        """
+        with self._lock:
+            if more_bytes > 0 and not at_once and self._kept_bytes + more_bytes > self.limit_bytes * _KEPT_SHARE:
+                return False
+            self._kept_bytes += more_bytes
+            return True
 
     def _calls_bytes(self, now: float) -> int:
         while self._calls:

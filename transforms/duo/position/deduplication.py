@@ -36,6 +36,7 @@ class Remembered:
 def not_seen(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
     """Rows that were not handed on before. Past the times that were read before, no row is looked at."""
     cursor = call.cursor
+    rows = _wanted(log_type, call, rows)
     if not cursor.seen:
         return rows
     # By time it goes on from the second before the last row's, so what may be known reaches to the end of the one behind that.
@@ -53,6 +54,17 @@ def not_seen(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
         if not is_in(cursor.seen.get(minute_of(time_ms), b""), digest_of(row, event_id, copies)):
             kept.append(row)
     return kept
+
+
+def _wanted(log_type: LogType, call: Call, rows: list[bytes]) -> list[bytes]:
+    """Rows without those before all that is remembered. A window holds some only where another position has opened it."""
+    from_ms, begin_ms = call.cursor.seen_from_ms, call.cursor.begin_ms
+    if from_ms is None or begin_ms is None or begin_ms >= from_ms:
+        return rows
+    if log_type.pages_by_time:
+        from_ms = from_ms // SECOND_MS * SECOND_MS
+    times_ms = ((row, log_type.row_key(row).time_ms) for row in rows)
+    return [row for row, time_ms in times_ms if time_ms is None or time_ms >= from_ms]
 
 
 def to_remember(log_type: LogType, call: Call, rows: list[bytes], reading: Reading) -> Remembered:

@@ -17,7 +17,8 @@ from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.records import Stream, Subscription
 from transforms.settings import USUAL_START, Reading, Start, Storage
-from transforms.state.checkpoints.local import CheckpointStore, StoreUnusable, store_at
+from transforms.state.checkpoints.local import CheckpointStore, StoreUnusable
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.seen import IMPORTED_IDS, packed, row_digest
 

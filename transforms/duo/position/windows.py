@@ -3,8 +3,8 @@
 Place in the flow: above the cursor, below ``paging``, which reads what a call brought; the feed asks here before each call.
 Contract: pure functions. Nothing here waits, calls or keeps anything, so that every rule can be tested with values.
 
-    next_call(cursor, now_ms, reading)  → Call: ask for this page · Wait: caught up, look again in so many seconds
-                                          · Finished: a backfill has reached its end
+    next_call(cursor, now_ms, reading, others)  → Call: ask for this page · Wait: caught up, look again in so many seconds
+                                                  · Finished: a backfill has reached its end
 
 Overlap. Duo can publish a row later than its neighbours, in a window that was already read. So a window reaches back behind the
 end of the last one, and rows that were handed on before are left out (``deduplication``):
@@ -17,6 +17,12 @@ end of the last one, and rows that were handed on before are left out (``dedupli
 
 A stream that is caught up has time for its gaps (``gaps``); a window that is due comes first, also between two pages of a gap.
 A backfill reads each of its gaps once more before it ends, ten minutes later: started again, it would not look at them.
+
+Several destinations. Each position of a stream is read on its own, and one answer serves all of them only where they open the
+same windows (``OtherPositions``). So whoever opens a window takes over one that begins where it stands and whose answers are at
+hand; else it ends where the furthest of the others is, or will be behind the window that it is in. From there on all of them
+stand at the same ends. How far such a window reaches back is the other one's choice, where that is enough: what is older than
+``seen_from_ms`` is not remembered here and was never wanted, so ``deduplication`` leaves it out.
 """
 
 from __future__ import annotations
@@ -32,6 +38,8 @@ DAY_MS = 86_400_000
 RETENTION_MS = 180 * DAY_MS - 10 * 60_000
 # So few rows are read again with every window: they share a page with the new ones.
 QUIET_ROWS = 500
+# Positions that begin anew together choose their beginnings so shortly one after the other.
+_BEGIN_TOGETHER_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,29 @@ class Call:
     def next_offset(self) -> str | None:
         """The page cursor to send."""
         return self.cursor.next_offset if self.gap is None else self.gap.next
+
+    @property
+    def opens_window(self) -> bool:
+        """Whether it is the first call of its window: nothing is kept of that before it is answered."""
+        return self.gap is None and self.next_offset is None and not self.cursor.window_rows and not self.cursor.doubts
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPositions:
+    """Where the other positions of the stream are, one for each of its other destinations.
+
+    Attributes:
+      openings: calls that opened a window and whose answers are at hand or on their way.
+      furthest_ms: the furthest end of a window that one of them has reached, or will reach with the window that it is in.
+      beginnings_ms: where those begin that have read nothing yet.
+    """
+
+    openings: tuple[Call, ...] = ()
+    furthest_ms: int | None = None
+    beginnings_ms: tuple[int, ...] = ()
+
+
+ALONE = OtherPositions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +131,25 @@ def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
     return max(0, now_ms - RETENTION_MS - cursor.position_ms) / DAY_MS
 
 
-def next_call(cursor: Cursor, now_ms: int, reading: Reading) -> Call | Wait | Finished:
+def next_call(cursor: Cursor, now_ms: int, reading: Reading, others: OtherPositions = ALONE) -> Call | Wait | Finished:
     """The page behind the cursor, or how long to wait until there may be one."""
     if cursor.maxtime_ms is None and reading.until_ms is not None:
         if (cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms) >= reading.until_ms:
             return _before_the_end(cursor, now_ms)
-        cursor = _open_window(cursor, reading.until_ms, reading)
+        cursor = _open_window(cursor, reading.until_ms, reading, others)
     if cursor.maxtime_ms is None:
         began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
         lag_ms = int(reading.lag_secs * 1000)
         # The last window's end was lag behind the moment when it was opened: its successor is due one interval later.
         due_ms = began_ms + lag_ms + int(reading.poll_interval_secs * 1000)
         maxtime_ms = now_ms - lag_ms
-        if now_ms < due_ms or maxtime_ms <= began_ms:
+        meeting_ms = None if others is ALONE else _meeting_ms(cursor, began_ms, maxtime_ms, others)
+        if meeting_ms is None and (now_ms < due_ms or maxtime_ms <= began_ms):
             gap = _due_gap(cursor, now_ms)
             if gap is not None:
                 return _call_of_gap(cursor, gap, now_ms)
             return Wait(max(due_ms - now_ms, began_ms + lag_ms + 1 - now_ms) / 1000)
-        cursor = _open_window(cursor, maxtime_ms, reading)
+        cursor = _open_window(cursor, maxtime_ms if meeting_ms is None else meeting_ms, reading, others)
     assert cursor.maxtime_ms is not None
     # While paging the times stay as they are. The exceptions: windows that Duo would refuse, because they are too old or empty.
     mintime_ms = min(max(cursor.mintime_ms, now_ms - RETENTION_MS), cursor.maxtime_ms - 1)
@@ -144,14 +176,45 @@ def _due_gap(cursor: Cursor, now_ms: int) -> Gap | None:
     return next((gap for gap in due if gap.next), due[0] if due else None)
 
 
-def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
+def _meeting_ms(cursor: Cursor, began_ms: int, latest_ms: int, others: OtherPositions) -> int | None:
+    """Where the window ends, so that it can be shared, or meets the others; None where this position is the furthest.
+
+    It does not wait for the poll interval: the furthest has waited for that.
+    """
+    shared = _same_opening(cursor, others)
+    if shared is not None and began_ms < shared.maxtime_ms <= latest_ms:
+        return shared.maxtime_ms
+    furthest_ms = others.furthest_ms
+    return furthest_ms if furthest_ms is not None and began_ms < furthest_ms <= latest_ms else None
+
+
+def _same_opening(cursor: Cursor, others: OtherPositions) -> Call | None:
+    """The call that opened another position's window at the same place; the newest of several."""
+    for call in reversed(others.openings):
+        if cursor.end_ms is not None and call.cursor.end_ms == cursor.end_ms:
+            return call
+        if cursor.end_ms is None and call.cursor.end_ms is None and _begins_with(cursor, call.cursor.mintime_ms):
+            return call
+    return None
+
+
+def _begins_with(cursor: Cursor, begin_ms: int) -> bool:
+    return 0 <= cursor.mintime_ms - begin_ms <= _BEGIN_TOGETHER_MS
+
+
+def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading, others: OtherPositions) -> Cursor:
     mintime_ms, known_from_ms, deep = cursor.mintime_ms, cursor.seen_from_ms, False
     if cursor.end_ms is None:
         known_from_ms = mintime_ms if known_from_ms is None else known_from_ms
+        # Of several that begin together the earliest beginning counts, also where another one is the first to call.
+        mintime_ms = min((ms for ms in others.beginnings_ms if _begins_with(cursor, ms)), default=mintime_ms)
     else:
         depth_ms, deep = _depth(cursor, cursor.end_ms, maxtime_ms, reading)
         known_from_ms = cursor.end_ms if known_from_ms is None else known_from_ms
         mintime_ms = min(cursor.end_ms, max(cursor.end_ms - depth_ms, known_from_ms))
+    shared = None if others is ALONE else _same_opening(cursor, others)
+    if shared is not None and shared.maxtime_ms == maxtime_ms:
+        mintime_ms, deep = _reach_of_shared(cursor, shared.cursor, mintime_ms, known_from_ms, deep=deep, reading=reading)
     return replace(
         cursor,
         mintime_ms=mintime_ms,
@@ -162,6 +225,27 @@ def _open_window(cursor: Cursor, maxtime_ms: int, reading: Reading) -> Cursor:
         window_rows=0,
         window_total=None,
     )
+
+
+def _reach_of_shared(
+    cursor: Cursor, shared: Cursor, mintime_ms: int, known_from_ms: int, *, deep: bool, reading: Reading
+) -> tuple[int, bool]:
+    """Where a window begins that another position has opened at the same place, and whether that finds rows published late.
+
+    ``mintime_ms`` and ``deep`` are what this position would do alone. The look back of the other one counts where it reaches
+    as far as this one's must. Where it does not, this one's is put off until the other one looks back, too: then each does so
+    by its own needs, once, and both have looked back at the same end. Put off for too long, it is not shared.
+    """
+    if cursor.end_ms is None:
+        return shared.mintime_ms, False
+    assert shared.maxtime_ms is not None
+    needed_ms = min(cursor.end_ms, max(_sweep_from_ms(cursor, cursor.end_ms, reading), known_from_ms))
+    if shared.mintime_ms <= needed_ms:
+        return shared.mintime_ms, reading.overlap_secs > 0
+    put_off_too_long = shared.maxtime_ms - cursor.swept_ms >= reach_ms_of(reading)
+    if deep and (shared.deep or put_off_too_long):
+        return mintime_ms, True
+    return shared.mintime_ms, False
 
 
 def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tuple[int, bool]:

@@ -10,6 +10,9 @@ answer does not say. Starting at one call a minute would make the second page of
 limit is higher, and one refused call costs nothing but itself. So calls go out at full speed until the first 429, and a server
 that never says 429 is never slowed. From the first 429 on, the documented limits are where learning starts.
 
+A reader that has fallen behind another one of its stream (``behind``) calls only while nobody who is current wants to, but for
+one call in ``_CURRENT_CALLS``: where the current ones use all that Duo allows, it must not stand still.
+
 Waiting after a 429: as long as Duo asks, with jitter. Where it does not ask, while nothing is known and from the third refusal
 in a row on, until the next of ``STEPS_SECS`` after the last answered call: waits that grow by a third to 240 s. Then they begin
 again: a lock-out ends in the long waits, while a copy that is crowded out by another one needs tries.
@@ -30,6 +33,9 @@ from transforms.duo.rate_limit.rate_estimator import RateEstimator
 # Just behind 50 (1.2 s), 30, 15, 10, 6, 4, 3, 2 and 1 calls a minute; the last ones are 240 s apart.
 LONGEST_WAIT_SECS = 240.0
 STEPS_SECS = (1.22, 2.03, 4.0, 6.1, 10.2, 15.2, 20.3, 30.4, 40.5, 60.8, 90.0, 120.0, 180.0, 240.0, 480.0)
+# A current caller that was told to wait is expected back so shortly after its time; until then none that is behind may call.
+_EXPECTED_SECS = 1.0
+_CURRENT_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class RateBudget:
         self._row = 0  # refusals in a row
         self._row_from = 0.0  # where the waits of the row are counted from
         self._version = 0
+        self._expected_until = -math.inf  # a current caller wants to call by then
+        self._passed_over: int | None = None  # calls of current callers since one that is behind was refused for their sake
 
     @property
     def interval_secs(self) -> float:
@@ -87,12 +95,16 @@ class RateBudget:
         with self._lock:
             self._least_pause_secs = max(self._least_pause_secs, pause_secs)
 
-    def reserve(self) -> float:
-        """Seconds to wait before asking again; 0 means call now, and this call is counted."""
+    def reserve(self, *, behind: bool = False) -> float:
+        """Seconds to wait before asking again; 0 means call now, and this call is counted.
+
+        ``behind``: what is asked for was read for another destination before, and comes behind everything that is current.
+        """
         with self._lock:
             now = self._now()
-            if self._next_at > now:
-                return self._next_at - now
+            wait_secs = self._give_way(now) if behind else self._let_pass(now)
+            if wait_secs > 0:
+                return wait_secs
             self._called_at = now
             self._next_at = now + self._pause()
             return 0.0
@@ -152,6 +164,29 @@ class RateBudget:
                 self._next_at = self._now() + pace.wait_secs
 
     # --- inside (the caller holds the lock) --------------------------------------------------------------------------
+
+    def _give_way(self, now: float) -> float:
+        """How long a caller that is behind waits: for the budget, and for a current caller that is about to come back."""
+        wait_secs = max(self._next_at, self._expected_until) - now
+        if wait_secs > 0:
+            self._passed_over = self._passed_over or 0
+            return wait_secs
+        self._passed_over = None
+        return 0.0
+
+    def _let_pass(self, now: float) -> float:
+        """How long a current caller waits: for the budget, and now and then for one call of a caller that is behind."""
+        if self._next_at > now:
+            self._expected_until = self._next_at + _EXPECTED_SECS
+            return self._next_at - now
+        self._expected_until = -math.inf
+        if self._passed_over is None:
+            return 0.0
+        self._passed_over += 1
+        if self._passed_over <= _CURRENT_CALLS:
+            return 0.0
+        self._passed_over = None
+        return 2 * _EXPECTED_SECS
 
     def _gap(self) -> float:
         """Time between the present call and the last one that was answered."""

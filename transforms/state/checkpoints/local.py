@@ -36,7 +36,6 @@ from pathlib import Path
 from transforms.errors import FatalError
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
-from transforms.process.lifetime import OnePerKey, per_process
 from transforms.records import Subscription
 from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
 from transforms.state.cursor import Cursor, CursorUnreadable
@@ -302,20 +301,3 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
 def _file_safe(name: str) -> str:
     """A name as part of a file name: distinct names stay distinct, because what is replaced is spelt out."""
     return re.sub(r"[^A-Za-z0-9_-]", lambda match: f"%{ord(match.group()):X}", name)
-
-
-_STORES: OnePerKey[str, CheckpointStore] = per_process("checkpoint stores", OnePerKey)
-
-
-def store_at(directory: str) -> CheckpointStore:
-    """The process's one store for a directory; for an URL, one of a Beam file system (``checkpoints.remote``)."""
-    return _STORES.of(directory, lambda: _made(directory))
-
-
-def _made(directory: str) -> CheckpointStore:
-    if "://" not in directory:
-        return CheckpointStore(directory)
-    # Here, because it needs Beam, which ``status`` of a local directory does not.
-    from transforms.state.checkpoints.remote import RemoteCheckpointStore
-
-    return RemoteCheckpointStore(directory)

@@ -1,6 +1,6 @@
 """Checkpoints on another file system (``gs://…``, ``s3://…``, ``hdfs://…``), through Beam's FileSystems.
 
-Place in the flow: ``checkpoints.local.store_at`` gives this one for a directory that is an URL. Runners whose workers come and
+Place in the flow: ``checkpoints.stores.store_at`` gives this one for a directory that is an URL. Runners whose workers come and
 go need it: what is written to a worker's disk goes away with the worker.
 
 Contract, where it differs from the local one:

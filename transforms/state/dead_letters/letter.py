@@ -1,6 +1,6 @@
 """A dead letter: what is kept of an event that can never be delivered as it is, and its bytes in a file and between two steps.
 
-Place in the flow: formats and the sink make letters, ``transforms.state.dead_letters.local`` writes them, the replay reads
+Place in the flow: formats and the sink make letters, ``transforms.state.dead_letters.write`` writes them, the replay reads
 them.
 
 Contract: whatever Duo or an error said, a letter can be written and read again: text that is no Unicode stands in it as an
@@ -21,6 +21,9 @@ from transforms.coders import DuoEvent, Stream
 from transforms.errors import Undeliverable
 from transforms.settings import Destination
 from transforms.state.dead_letters.avro_files import read_whole_blocks
+
+DEAD = "dead"
+"""The tag of the output that dead letters leave a step by."""
 
 SCHEMA_VERSION = 1
 _NULLABLE = ["null", "string"]

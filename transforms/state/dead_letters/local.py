@@ -1,85 +1,32 @@
-"""Events that can never be delivered as they are: how they come into the files in which they wait.
+"""Dead letters in a directory of this machine: the files that this process writes there.
 
-Place in the flow: whoever finds an event undeliverable (formats, destinations) emits a ``DeadLetter``; ``WriteDeadLetters``
-writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it for the replay. What a letter is, is said in
-``transforms.state.dead_letters.letter``, whose names are here, too.
+Place in the flow: ``transforms.state.dead_letters.write`` gives one ``DeadLetterFiles`` for each directory.
 
-Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced): an event is delivered or
-kept, never lost. The letters of what a format cannot write are written before anything else of their batch is sent; where they
-cannot be, their bundle waits there, as it does for a destination that is away, and nothing is sent twice. Those of what a
-destination refused are written when all else is delivered. The bundle fails only at the end of a shutdown's grace period or, on
-streaming runners, after the destination's delivery timeout; its stream is then held until the directory can be written.
-
-Files are readable only by their owner. Every process writes files of its own, so a file that kill -9 cut short is never
-appended to; it stays readable up to its last whole block. A letter may be there twice after a crash, or where a file was moved
-away or a disk failed before the letter was synced. The log and the metrics count by reason and show no event.
+Contract: what was synced is durable, and what was not is remembered until it is. Files are readable only by their owner. Every
+process writes files of its own, so a file that kill -9 cut short is never appended to; it stays readable up to its last whole
+block. A letter may be there twice after a crash, or where a file was moved away or a disk failed before the letter was synced.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import apache_beam as beam
 import msgspec
-from apache_beam.metrics import Metrics
 
-from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
-from transforms.errors import DuoLogSyncError, RetryLater, Stopping
-from transforms.process.files import make_private_directory, open_new, why_not_writable
-from transforms.process.lifetime import OnePerKey, Stage, per_process
-from transforms.process.shutdown import FAILURES
+from transforms.errors import RetryLater
+from transforms.process.files import make_private_directory, open_new
 from transforms.process.until_done import Insistence
-from transforms.records import Stream, Subscription
-from transforms.settings import Destination
 from transforms.state.dead_letters.avro_files import AppendedAvro, today
-from transforms.state.dead_letters.letter import (
-    SCHEMA,
-    DeadLetter,
-    DeadLetterBatch,
-    DeadLetterCoder,
-    about,
-    dead_letter,
-    failed_again,
-    read_dead_letters,
-)
-
-__all__ = [
-    "DEAD",
-    "MAYBE_UNREAD",
-    "SCHEMA",
-    "DeadLetter",
-    "DeadLetterBatch",
-    "DeadLetterCoder",
-    "DeadLetterFiles",
-    "StreamName",
-    "Unread",
-    "WriteDeadLetters",
-    "dead_letter",
-    "failed_again",
-    "file_safe_stream",
-    "files_in",
-    "keep_unread",
-    "read_dead_letters",
-    "report",
-    "trouble_with_dead_letters",
-]  # fmt: skip
-
-_LOGGER = logging.getLogger("duologsync.dead_letters")
-
-DEAD = "dead"
-"""The tag of the output that dead letters leave a step by."""
-
-MAYBE_UNREAD = "maybe_unread"
+from transforms.state.dead_letters.letter import SCHEMA, DeadLetter
 
 _ROTATE_BYTES = 64 * 1024 * 1024
 _UNSYNCED_LETTERS = 1000  # letters, and bytes of events, that are remembered until they are synced
@@ -235,132 +182,3 @@ def _records(letters: list[DeadLetter]) -> list[dict[str, Any]]:
 def file_safe_stream(stream: StreamName) -> str:
     """Account and log type as part of a file's name."""
     return ".".join(_NOT_IN_NAMES.sub("_", part)[:_LONGEST_IN_NAMES] for part in stream)
-
-
-_FILES: OnePerKey[str, DeadLetterFiles] = per_process(
-    "dead letter files", OnePerKey, close=lambda _: _close_files(), stage=Stage.FILES
-)
-
-
-def _close_files() -> None:
-    for files in _FILES.all():
-        files.close()
-
-
-def files_in(directory: str) -> DeadLetterFiles:
-    """The one ``DeadLetterFiles`` of a directory in this process; for an URL, one of ``dead_letters.remote``."""
-    return _FILES.of(directory, lambda: _made(directory))
-
-
-def _made(directory: str) -> DeadLetterFiles:
-    if "://" not in directory:
-        return DeadLetterFiles(directory)
-    from transforms.state.dead_letters.remote import RemoteDeadLetterFiles  # it imports this module
-
-    return RemoteDeadLetterFiles(directory)
-
-
-def trouble_with_dead_letters(directory: str) -> OSError | None:
-    """What would keep letters from being written, as far as can be seen without writing one; nothing is known of an URL."""
-    return None if "://" in directory else why_not_writable(Path(directory))
-
-
-class Unread(Protocol):
-    """Messages of one stream that a destination may never have read, as ``registry`` hands them over."""
-
-    @property
-    def destination(self) -> Destination: ...
-
-    @property
-    def stream(self) -> Stream: ...
-
-    @property
-    def messages(self) -> list[bytes]: ...
-
-
-def keep_unread(directory: str, unread: Iterable[Unread]) -> None:
-    """Keeps messages of which it will never be known whether they were read. Raises RetryLater where that cannot be."""
-    letters = [
-        DeadLetter(
-            **about(some.stream, some.destination),
-            reason=MAYBE_UNREAD,
-            detail="Acknowledged by the receiver's system, but its connection was lost and it may not have been read.",
-            message=message,
-        )
-        for some in unread
-        for message in some.messages
-    ]
-    if letters:
-        files_in(directory).write(letters)
-        report(Counter({MAYBE_UNREAD: len(letters)}), directory)
-
-
-class WriteDeadLetters(beam.DoFn):
-    """DeadLetter → Avro files in a directory. No output.
-
-    Args:
-      timeout_secs: for how long a bundle may wait until the directory can be written; None for as long as it takes.
-    """
-
-    def __init__(self, directory: str, timeout_secs: float | None = None) -> None:
-        super().__init__()
-        self._directory = directory
-        self._timeout_secs = timeout_secs
-        self._clear()
-
-    def _clear(self) -> None:
-        self._held: list[DeadLetter] = []
-        self._subscriptions: dict[StreamName, Subscription] = {}
-        self._reasons: Counter[str] = Counter()
-
-    def start_bundle(self) -> None:
-        self._clear()
-
-    def process(self, letter: DeadLetter) -> None:
-        self._held.append(letter)
-        self._subscriptions.setdefault((letter.account, letter.log_type), Subscription(letter.stream, letter.destination))
-        self._reasons[letter.reason] += 1
-        files = files_in(self._directory)
-        if files.at_once or len(self._held) >= _UNSYNCED_LETTERS:
-            self._insist(lambda: files.write(self._held, sync=False))
-            self._held = []
-
-    def finish_bundle(self) -> None:
-        if not self._subscriptions:
-            return
-        files = files_in(self._directory)
-        if self._held:
-            self._insist(lambda: files.write(self._held, sync=False))
-            self._held = []
-        self._insist(lambda: files.sync(self._subscriptions))
-        for subscription in self._subscriptions.values():
-            CIRCUIT_BREAKERS.delivered(subscription, self._title)
-        report(self._reasons, self._directory)
-        self._clear()
-
-    @property
-    def _title(self) -> str:
-        return f"dead letters in {self._directory}"
-
-    def _insist(self, attempt: Callable[[], None]) -> None:
-        files = files_in(self._directory)
-        before = files.insistence.failed
-        try:
-            files.insistence.until_done(attempt, self._timeout_secs)
-        except DuoLogSyncError as error:
-            for subscription in self._subscriptions.values():
-                FAILURES.record(subscription, error)
-                if not isinstance(error, Stopping):
-                    CIRCUIT_BREAKERS.hold(subscription, self._title, files.try_out)
-            raise
-        finally:
-            if failed := files.insistence.failed - before:
-                Metrics.counter("duologsync", "dead_letter_writes_failed").inc(failed)
-
-
-def report(reasons: Counter[str], directory: str) -> None:
-    """One ERROR line and the metrics."""
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    _LOGGER.error("%d events could not be delivered and are kept in %s: %s.", reasons.total(), directory, counts)
-    for reason, count in reasons.items():
-        Metrics.counter("duologsync", f"dead_letters_{reason}").inc(count)

@@ -1,6 +1,6 @@
 """Dead letters on another file system (``gs://…``, ``s3://…``, ``hdfs://…``), through Beam's FileSystems.
 
-Place in the flow: ``dead_letters.local.files_in`` gives this one for a directory that is an URL. Contract, where it differs
+Place in the flow: ``dead_letters.write.files_in`` gives this one for a directory that is an URL. Contract, where it differs
 from the local one: each flush is an Avro file of its own; a name is never used twice.
 """
 
@@ -13,7 +13,8 @@ import fastavro
 import msgspec
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.state.dead_letters.local import SCHEMA, DeadLetter, DeadLetterFiles, StreamName, file_safe_stream
+from transforms.state.dead_letters.letter import SCHEMA, DeadLetter
+from transforms.state.dead_letters.local import DeadLetterFiles, StreamName, file_safe_stream
 from transforms.state.remote_files import make_directory, retry_later
 
 
