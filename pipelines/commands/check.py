@@ -151,16 +151,13 @@ def _last_hour(maxtime_ms: int) -> Call:
 def _check_destination(destination: Destination) -> Finding:
     what = f"{destination.name} ({destination.transport} {destination.host}:{destination.port})"
     sender = TRANSPORTS[destination.transport](destination)
-    test_connection = getattr(sender, "test_connection", None)
     try:
-        if test_connection is not None:
-            test_connection()
+        sender.test_connection()
     except DuoLogSyncError as error:
         return Finding(False, what, str(error), exit_codes.DELIVERY)
     finally:
         sender.close(0.0)
-    connected = "connects" if test_connection is not None else "cannot be tried: the transport has no answer"
-    return Finding(True, what, connected)
+    return Finding(True, what, "connects")
 
 
 def _check_directories(storage: Storage) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
+from tests.destinations import toy
+from transforms.destinations import TRANSPORTS
 from transforms.formats import FORMATS
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.stores import store_at
@@ -248,6 +250,26 @@ class TestReplay:
         assert receiver.wait_for(1, 10)
         (left,) = (tmp_path / "dead").glob("*.avro")
         assert [letter.raw for letter in read_dead_letters(left)] == [big.raw]
+
+    def test_what_the_destination_rejects_again_stays_a_dead_letter_and_the_others_are_delivered(
+        self, config, tmp_path, monkeypatch, capsys
+    ):
+        siem = toy.Siem(lambda message: b"t-2" in message)
+        monkeypatch.setitem(TRANSPORTS, "tcp", siem.make)
+        letters = [msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-%d" % n)) for n in range(1, 4)]
+        self.keep(tmp_path, *letters)
+
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert siem.delivered == [letters[0].raw, letters[2].raw]
+        assert "1 undeliverable again, 2 delivered" in capsys.readouterr().out
+        (left,) = (tmp_path / "dead").glob("*.avro")
+        (again,) = read_dead_letters(left)
+        assert (again.raw, again.reason, again.detail) == (letters[1].raw, "refused", "The toy does not like it.")
+        files_in(str(tmp_path / "dead")).close()
+        siem.refuses = lambda _message: False
+        assert run("replay", config) == exit_codes.OK
+        assert siem.delivered[2:] == [letters[1].raw]
+        assert "undeliverable" not in capsys.readouterr().out
 
     def test_a_file_whose_letters_a_receiver_was_not_seen_to_read_is_sent_again(self, config, receiver, tmp_path, monkeypatch):
         monkeypatch.setattr(replay, "_CLOSE_SECS", 0.3)

@@ -125,8 +125,8 @@ def test_new_bundles_do_not_wait_while_a_goodbye_is_watched(meet):
 def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet):
     peer, sender = meet(read_all, tuning=QUICK)
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     assert not receipt.read
     looked_after(sender, lambda: receipt.read)
     assert peer.received == [b"one"]
@@ -135,8 +135,8 @@ def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet)
 def test_a_receipt_says_nothing_while_the_receiver_hangs(meet):
     _, sender = meet(hang_then_reset(5), tuning=QUICK)
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     for _ in range(20):
         time.sleep(0.02)
         sender.check()
@@ -213,8 +213,8 @@ def test_what_a_receiver_that_never_ends_connections_was_sent_is_kept_and_what_f
     kept, receipts = [], []
     for number in range(20):
         sender.begin(STREAM)
-        sender.send(b"%d" % number)
-        receipts.append(sender.confirm())
+        sender.send([b"%d" % number])
+        receipts.append(sender.confirm().receipt)
         time.sleep(0.06)
         sender.check()
         kept += [message for _, those in sender.given_up() for message in those]
@@ -231,8 +231,8 @@ def test_a_receiver_that_ends_connections_itself_is_not_said_goodbye_to_again_af
     sender = tcp.make(destination(peer.port), QUICK)
     sender._health.goodbyes_refused = QUICK.goodbyes_refused
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     sender._tuning = sender._unread.endings._tuning = replace(QUICK, goodbye_watch_secs=0.1)
     eventually(lambda: peer.received == [b"one"])
     peer.connections[0].shutdown(socket.SHUT_WR)
@@ -310,7 +310,7 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(
     peer = Peer()
     there = destination(peer.port)
     lease = pool.begin(there, STREAM)
-    lease.send(b"one")
+    lease.send([b"one"])
     lease.confirm()
     pool.done(there, lease)
     unread = lease.sender._unread

@@ -12,6 +12,7 @@ from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.destinations import idle_checker
 from transforms.destinations.circuit_breaker import CircuitBreakers
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.process.threads import each_in_threads
 from transforms.records import Stream, Subscription
@@ -98,7 +99,7 @@ def test_work_for_many_threads_is_done_by_those_that_can_be_had(refused, most_re
 def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_stream_stays_held(refused, monkeypatch):
     monkeypatch.setattr("transforms.destinations.circuit_breaker._PROBE_EVERY_SECS", 0.0)
     refused.update({"look at": 2})
-    holds, looked = CircuitBreakers(first_secs=0.0), threading.Event()
+    holds, looked = CircuitBreakers(RetryPolicy(0.0, 0.0)), threading.Event()
     holds.hold(TO_SIEM, "siem", looked.set)
 
     assert holds.held(TO_SIEM)

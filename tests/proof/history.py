@@ -277,6 +277,11 @@ class History:
         self.hosts[name].set_pace(pace)
         self._later(secs, lambda: self.hosts[name].set_pace("all"))
 
+    def refuse(self, name: str, one_in: int, secs: float) -> None:
+        self.outcome.counts["SIEM refuses some"] += 1
+        self.hosts[name].refuses_one_in = one_in
+        self._later(secs, lambda: setattr(self.hosts[name], "refuses_one_in", 0))
+
     def hang_and_reset(self, name: str, times: int, every_secs: float) -> None:
         """Accepts, does not read, and is reset so many times, all the while."""
         self._pace(name, "none", times * every_secs + 1)

@@ -37,14 +37,14 @@ from tests.proof.connection import connector
 from tests.proof.disk import Disk
 from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
+from tests.proof.rejecting import RejectingSender
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import circuit_breaker
-from transforms.destinations.retry import Tuning
+from transforms.destinations import Sender, circuit_breaker
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
@@ -78,7 +78,8 @@ class _FusedStage(stream_runner.StreamRunner):
     def _run_pass(self) -> None:
         try:
             self._pass()
-            self._failures, self.fatal = 0, None
+            self._backoff.succeeded()
+            self.fatal = None
         except Exception as error:
             self._handle_failure(FAILURES.take(self.subscription) or error)
 
@@ -128,8 +129,8 @@ class _FusedStage(stream_runner.StreamRunner):
             more = pages < PAGES_PER_BUNDLE and reader.advance()
         formatting, sending, letters = steps
         formatting.finish_bundle()
-        for refused in sending.finish_bundle():
-            letters.process(refused.value.value)
+        for rejected in sending.finish_bundle():
+            letters.process(rejected.value.value)
         letters.finish_bundle()
 
 
@@ -210,8 +211,9 @@ class Stage:
                 lifetime.reset(close=False)
         lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
-    def _sender(self, destination: Destination) -> StreamSender:
-        return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
+    def _sender(self, destination: Destination) -> Sender:
+        host = self.hosts[destination.name]
+        return RejectingSender(host, destination, connector(self.simulation, host, self._alive), self.tuning)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.destinations.health import Health
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.replay_buffer import Block
+from transforms.destinations.stream.tuning import Tuning
 from transforms.destinations.stream.unread import BlockReceipt, Unread
 from transforms.records import Stream, Subscription
 from transforms.settings import Destination, Format

@@ -26,12 +26,13 @@ from dataclasses import dataclass, field
 
 from transforms.errors import FatalError
 from transforms.process.lifetime import per_process
+from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 from transforms.records import Subscription
 
 _LOGGER = logging.getLogger("duologsync.destinations")
-_FIRST_SECS = 2.0
-_LONGEST_SECS = 300.0
+# A bundle that is read on too soon fails again, and no checkpoint fits in between.
+_RETRY = RetryPolicy(first_secs=2.0, longest_secs=300.0, least_secs=1.0)
 _PROBE_EVERY_SECS = 5.0
 _FIRST_LOOK_SECS = 0.5
 
@@ -44,7 +45,7 @@ class _OpenBreaker:
     """Something that a subscription waits for: its destination, or the directory of its dead letters.
 
     Attributes:
-      failures: bundles that it did not take since it last took one.
+      backoff: of bundles that it did not take since it last took one.
       not_before: monotonic time of the next probe.
       released: it could be connected to: the next bundle may try.
       told: the log says that it is waited for.
@@ -53,7 +54,7 @@ class _OpenBreaker:
     """
 
     probe: Probe
-    failures: int = 0
+    backoff: Backoff
     not_before: float = 0.0
     probing: bool = False
     released: bool = False
@@ -65,9 +66,8 @@ class _OpenBreaker:
 class CircuitBreakers:
     """Which subscriptions are held, and for what."""
 
-    def __init__(self, first_secs: float = _FIRST_SECS, longest_secs: float = _LONGEST_SECS) -> None:
-        self._first_secs = first_secs
-        self._longest_secs = longest_secs
+    def __init__(self, policy: RetryPolicy = _RETRY) -> None:
+        self._policy = policy
         self._lock = threading.Lock()
         self._holds: dict[Subscription, dict[str, _OpenBreaker]] = {}
         self._connected: set[str] = set()  # destinations that this process has connected to
@@ -76,12 +76,10 @@ class CircuitBreakers:
     def hold(self, subscription: Subscription, what: str, probe: Probe) -> None:
         """A bundle was not taken: hold its like until the destination, or what else it is, can be used."""
         with self._lock:
-            hold = self._holds.setdefault(subscription, {}).setdefault(what, _OpenBreaker(probe))
+            hold = self._holds.setdefault(subscription, {}).setdefault(what, self._open(probe))
             hold.probe = probe
-            wait_secs = min(self._first_secs * 2.0 ** min(hold.failures, 16), self._longest_secs)
-            hold.failures += 1
             hold.released = False
-            hold.not_before = time.monotonic() + wait_secs
+            hold.not_before = time.monotonic() + hold.backoff.failed()
             hold.told = False
 
     def delivered(self, subscription: Subscription, what: str) -> None:
@@ -113,13 +111,16 @@ class CircuitBreakers:
                     self._start_look(subscription, what, hold)
             return bool(waiting)
 
+    def _open(self, probe: Probe, *, told: bool = False) -> _OpenBreaker:
+        return _OpenBreaker(probe, Backoff(self._policy), told=told)
+
     def _look_first(self, subscription: Subscription, probe: Probe) -> None:
         destination = subscription.destination
         with self._lock:
             self._asked.add(subscription)
             if destination in self._connected or destination in self._holds.get(subscription, {}):
                 return
-            hold = self._holds.setdefault(subscription, {})[destination] = _OpenBreaker(probe, told=True)
+            hold = self._holds.setdefault(subscription, {})[destination] = self._open(probe, told=True)
             self._start_look(subscription, destination, hold)
         hold.looked.wait(_FIRST_LOOK_SECS)
 

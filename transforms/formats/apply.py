@@ -94,7 +94,7 @@ class FormatEvents(beam.DoFn):
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
         self._dropped[error.reason] += 1
-        return dead_letter(event, self._destination, error)
+        return dead_letter(event, self._destination, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__

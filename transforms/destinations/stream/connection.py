@@ -1,6 +1,6 @@
 """One connection to a SIEM: opening it, and what the delivery may ask of it.
 
-Place in the flow: ``tcp`` and ``tls`` make connections, ``stream_delivery`` uses them.
+Place in the flow: ``tcp`` and ``tls`` make connections, ``delivery`` uses them.
 
 Contract: a connection never blocks except in ``wait_writable``; whoever opens one calls ``watch`` often while waiting, which
 raises when it is time to give up. Plain and TLS connections differ only in how they write, look and end.

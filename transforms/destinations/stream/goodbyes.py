@@ -1,6 +1,6 @@
 """Connections that are ending, each with the blocks that it carried and that the SIEM may not have read.
 
-Place in the flow: ``stream_delivery`` hands a connection over when it says goodbye to it, or when the receiver did; it asks for
+Place in the flow: ``delivery`` hands a connection over when it says goodbye to it, or when the receiver did; it asks for
 the outcome before each bundle and between bundles.
 
 Why a goodbye: syslog over TCP knows no acknowledgement, and what a kernel acknowledged is not read. But a receiver that answers
@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection
 from transforms.destinations.stream.replay_buffer import Block
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
 
 
 class Outcome(Enum):

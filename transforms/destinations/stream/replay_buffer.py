@@ -1,6 +1,6 @@
 """The last confirmed blocks of a connection, kept because the SIEM may not have read them.
 
-Place in the flow: ``stream_delivery`` puts what it confirmed here, and writes it again where the connection ends by a reset.
+Place in the flow: ``delivery`` puts what it confirmed here, and writes it again where the connection ends by a reset.
 
 Contract: holds whole blocks, and never less than ``limit_bytes`` of the newest ones while that many were confirmed. What is
 older has been read: the peer's kernel holds no more than that unread. The limit follows what the kernel was seen to take.

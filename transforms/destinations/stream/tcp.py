@@ -1,13 +1,13 @@
 """Plain TCP.
 
-Place in the flow: one of the transports; everything but connecting is in ``stream_delivery``, where "delivered" is explained.
+Place in the flow: one of the transports; everything but connecting is in ``delivery``, where "delivered" is explained.
 """
 
 from __future__ import annotations
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection, PlainConnection, Watch, open_socket
 from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.tuning import Tuning
 from transforms.settings import Destination
 
 

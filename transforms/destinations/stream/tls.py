@@ -1,6 +1,6 @@
 """TLS 1.2 and 1.3 over TCP. Chain and name are always verified; there is no switch.
 
-Place in the flow: one of the transports; delivery is in ``stream_delivery``, the meaning of failures in ``tls_causes``.
+Place in the flow: one of the transports; delivery is in ``delivery``, the meaning of failures in ``tls_causes``.
 
 Contract: secrets (a key's password) are resolved when a connection is made and kept nowhere. Failures that only a person can
 mend raise ``BadDestination``; the delivery decides whether the program stops for it (only before anything was ever delivered).
@@ -16,7 +16,6 @@ import select
 import ssl
 import time
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream import socket_probe, tls_causes
 from transforms.destinations.stream.connection import (
     Connection,
@@ -29,6 +28,7 @@ from transforms.destinations.stream.connection import (
 )
 from transforms.destinations.stream.delivery import StreamSender
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
 from transforms.errors import BadDestination, RetryLater
 from transforms.process import descriptors
 from transforms.settings import Destination, Tls

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from transforms.destinations.health import Health
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection
 from transforms.destinations.stream.goodbyes import Endings, Outcome
 from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer, parted_by_chances
+from transforms.destinations.stream.tuning import Tuning
 from transforms.records import Stream
 from transforms.state.receipts import Receipt
 
