@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
 from tests.destinations import toy
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import KINDS
 from transforms.formats import FORMATS
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.stores import store_at
@@ -95,7 +96,7 @@ def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simul
 
 
 def test_validate_tells_where_a_destination_begins_that_has_no_checkpoint_yet(config, capsys, tmp_path):
-    later = "  - {name: later, transport: udp, host: 127.0.0.1, port: 9, format: cef}\n"
+    later = "  - {name: later, kind: udp, host: 127.0.0.1, port: 9, format: cef}\n"
     routes = [
         {"log_types": "auth", "destinations": "siem"},
         {"log_types": "auth", "destinations": "later", "from": "checkpoint of siem"},
@@ -255,7 +256,7 @@ class TestReplay:
         self, config, tmp_path, monkeypatch, capsys
     ):
         siem = toy.Siem(lambda message: b"t-2" in message)
-        monkeypatch.setitem(TRANSPORTS, "tcp", siem.make)
+        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=siem.make))
         letters = [msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-%d" % n)) for n in range(1, 4)]
         self.keep(tmp_path, *letters)
 
@@ -362,18 +363,18 @@ class TestReplay:
     def test_whatever_a_format_trips_over_is_a_letter_again(self, config, receiver, tmp_path, monkeypatch):
         other = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
         self.keep(tmp_path, self.LETTER, other)
-        make = FORMATS["json"]
+        kind = FORMATS["json"]
 
         class Trips:
             def __init__(self, options):
-                self._real = make(options)
+                self._real = kind.make(options)
 
             def format(self, event):
                 if b"t-1" in event.raw:
                     raise OverflowError("date value out of range")
                 return self._real.format(event)
 
-        monkeypatch.setitem(FORMATS, "json", Trips)
+        monkeypatch.setitem(FORMATS, "json", replace(kind, make=Trips))
         assert run("replay", config) == exit_codes.DELIVERY
         assert receiver.wait_for(1, 10)
         (left,) = (tmp_path / "dead").glob("*.avro")
@@ -384,8 +385,8 @@ class TestReplay:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
             siem.bind(("127.0.0.1", 0))
             siem.settimeout(10)
-            place = f"transport: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
-            config.write_text(re.sub(r"transport: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
+            place = f"kind: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
+            config.write_text(re.sub(r"kind: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
             self.keep(tmp_path, self.LETTER)
             assert run("replay", config) == exit_codes.OK
             assert siem.recv(65_536) == self.LETTER.raw

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from pipelines.graph import source_of
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.position.windows import DAY_MS, beginning
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.clock import SYSTEM_CLOCK
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Start, Storage
@@ -14,7 +16,7 @@ from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 
 ACCOUNT = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"))
-ONE, OTHER = (Destination(name, "tcp", "127.0.0.1", 1, Format("json")) for name in ("one", "other"))
+ONE, OTHER = (Destination(name, TcpSettings("127.0.0.1", 1), Format(JsonOptions())) for name in ("one", "other"))
 NOW_MS = 1_795_000_000_000
 
 

@@ -5,13 +5,15 @@ import pytest
 from apache_beam.io.unbounded_source import ReadFromUnboundedSource
 
 from transforms.coders import DuoPageCoder
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Reading, Storage
 
 ACCOUNT = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"))
-SIEM = Destination("siem", "tcp", "127.0.0.1", 1, Format("json"))
+SIEM = Destination("siem", TcpSettings("127.0.0.1", 1), Format(JsonOptions()))
 
 
 def source(passes=None, account=ACCOUNT):

@@ -15,10 +15,12 @@ from apache_beam.utils.timestamp import Timestamp
 
 from tests.conftest import now_ms
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo import source as source_module
 from transforms.duo.read import _ReadSources
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.records import Stream, Subscription
@@ -103,7 +105,7 @@ def test_a_pickled_source_names_no_class_of_ours():
 
 # --- a source that comes back ------------------------------------------------------------------------------------------
 
-SIEM = Destination("siem", "tcp", "127.0.0.1", 1, Format("json"))
+SIEM = Destination("siem", TcpSettings("127.0.0.1", 1), Format(JsonOptions()))
 
 
 def read_by(restored, *present, mark=None):

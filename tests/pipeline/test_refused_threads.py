@@ -12,6 +12,8 @@ from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.destinations import idle_checker
 from transforms.destinations.circuit_breaker import CircuitBreakers
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.process.threads import each_in_threads
@@ -45,7 +47,7 @@ def siem():
 
 
 def job_for(account, siem, tmp_path):
-    destination = Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json"))
+    destination = Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions()))
     storage = Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead"))
     return Job((account,), (destination,), (Route(("auth", "activity"), ("siem",)),), storage, FAST)
 

@@ -8,6 +8,8 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream, Subscription
 from transforms.settings import Destination, Format, Job, Route, Start, Storage
 from transforms.state.checkpoints.local import CheckpointStore
@@ -26,7 +28,7 @@ def far():
 
 
 def to(receiver, name):
-    return Destination(name, "tcp", "127.0.0.1", receiver.port, Format("json"))
+    return Destination(name, TcpSettings("127.0.0.1", receiver.port), Format(JsonOptions()))
 
 
 @pytest.fixture

@@ -31,8 +31,11 @@ from tests.proof.program import GRACE_SECS, Stage
 from tests.proof.siem import Host
 from tests.proof.simulation import Simulation
 from transforms.coders import DuoEvent, Stream
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
 from transforms.state.dead_letters.letter import read_dead_letters
@@ -198,7 +201,7 @@ class History:
 
     @cached_property
     def _formatters(self) -> dict[str, object]:
-        return {d.name: FORMATS[d.format.name](d.format) for d in self.job.destinations}
+        return {d.name: make_formatter(d.format) for d in self.job.destinations}
 
     def _count(self) -> None:
         counts = self.outcome.counts
@@ -363,11 +366,11 @@ _API_HOST = "api-proof.example.com"
 
 def _job(plan: Plan, folder: Path) -> Job:
     account = Account("acme", _API_HOST, "DIPROOF0000000000000", SecretRef("env", "PROOF_SKEY"))
-    formats = {"json-siem": Format("json"), "cef-siem": Format("cef")}
+    formats = {"json-siem": Format(JsonOptions()), "cef-siem": Format(CefOptions())}
     return Job(
         accounts=(account,),
         destinations=tuple(
-            Destination(name, "tcp", f"{name}.example.com", 6514, form, max_message_bytes=MOST_BYTES)
+            Destination(name, TcpSettings(f"{name}.example.com", 6514), form, max_message_bytes=MOST_BYTES)
             for name, form in formats.items()
         ),
         routes=(Route(plan.log_types, HOSTS),),

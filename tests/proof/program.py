@@ -42,8 +42,9 @@ from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import Sender, circuit_breaker
+from transforms.destinations import Kind, Sender, circuit_breaker
 from transforms.destinations.sink import SendToDestination
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
@@ -196,7 +197,7 @@ class Stage:
             put(os, "getpid", lambda: 4000 + self._launches)
             for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
-            patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
+            patches.enter_context(mock.patch.dict(destinations.KINDS, tcp=Kind(TcpSettings, self._sender)))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
             patches.enter_context(mock.patch.dict(LOG_TYPES, small))
             patches.enter_context(mock.patch.dict(os.environ, {"PROOF_SKEY": "0" * 40}))
@@ -211,7 +212,7 @@ class Stage:
                 lifetime.reset(close=False)
         lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
-    def _sender(self, destination: Destination) -> Sender:
+    def _sender(self, destination: Destination[TcpSettings]) -> Sender:
         host = self.hosts[destination.name]
         return RejectingSender(host, destination, connector(self.simulation, host, self._alive), self.tuning)
 

@@ -25,8 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from transforms import destinations
-from transforms.destinations import Confirmation, Sender
+from transforms.destinations import Confirmation, Sender, make_sender
 from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.threads import each_in_threads
@@ -53,7 +52,7 @@ Keep = Callable[[list[UnreadMessages]], None]
 class _Entry:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
-        self.sender: Sender = destinations.TRANSPORTS[destination.transport](destination)
+        self.sender: Sender = make_sender(destination)
         self.lock = threading.Lock()  # held while the sender is at work
         self.lease: Lease | None = None
         self.last: Stream | None = None

@@ -6,13 +6,13 @@ by a local run at its start.
 
 from __future__ import annotations
 
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import make_sender
 from transforms.settings import Destination
 
 
 def connect_once(destination: Destination) -> None:
     """Connects and closes again. May take seconds. Raises FatalError or RetryLater with the cause."""
-    sender = TRANSPORTS[destination.transport](destination)
+    sender = make_sender(destination)
     try:
         sender.test_connection()
     finally:

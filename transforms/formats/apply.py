@@ -22,7 +22,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed
+from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.records import FormattedPage
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
@@ -45,7 +45,7 @@ class FormatEvents(beam.DoFn):
         self._dropped: Counter[str] = Counter()
 
     def setup(self) -> None:
-        self._formatter = FORMATS[self._destination.format.name](self._destination.format)
+        self._formatter = make_formatter(self._destination.format)
 
     def start_bundle(self) -> None:
         self._dropped.clear()
