@@ -28,6 +28,7 @@ from typing import NamedTuple
 from transforms.destinations import Confirmation, Sender, make_sender
 from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
+from transforms.process.log_once import LogOnce
 from transforms.process.threads import each_in_threads
 from transforms.records import Stream
 from transforms.settings import Destination
@@ -57,7 +58,7 @@ class _Entry:
         self.lease: Lease | None = None
         self.last: Stream | None = None
         self.looked_at = 0.0  # monotonic; when it was last used or looked after
-        self.trouble = ""  # why what it has given up could not be kept
+        self.trouble = LogOnce()  # why what it has given up could not be kept
 
 
 class Lease:
@@ -185,11 +186,10 @@ def keep_given_up(keep: Keep) -> None:
                 if given_up:
                     keep(given_up)
                     entry.sender.given_up_is_kept()
-                entry.trouble = ""
+                entry.trouble.over()
             except RetryLater as error:
-                if str(error) != entry.trouble:
+                if entry.trouble.due(str(error)) is not None:
                     _LOGGER.error("%s", error)
-                entry.trouble = str(error)
             finally:
                 entry.lock.release()
 

@@ -23,6 +23,7 @@ from apache_beam.metrics import Metrics
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch
 from transforms.errors import Undeliverable
 from transforms.formats import Formatter, format_failed, make_formatter
+from transforms.process.log_once import LogOncePerKey
 from transforms.records import FormattedPage
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
@@ -41,11 +42,12 @@ class FormatEvents(beam.DoFn):
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
         self._formatter: Formatter | None = None
-        self._told: set[str] = set()
+        self._bugs: LogOncePerKey[str] | None = None  # by place
         self._dropped: Counter[str] = Counter()
 
     def setup(self) -> None:
         self._formatter = make_formatter(self._destination.format)
+        self._bugs = LogOncePerKey(most=_PLACES_TOLD)
 
     def start_bundle(self) -> None:
         self._dropped.clear()
@@ -99,8 +101,8 @@ class FormatEvents(beam.DoFn):
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__
         place = "".join(traceback.format_tb(error.__traceback__)[-3:])
-        if place not in self._told and len(self._told) < _PLACES_TOLD:
-            self._told.add(place)
+        assert self._bugs is not None
+        if self._bugs.due(place) is not None:
             _LOGGER.error(
                 "%s: an event could not be written as %s, for a reason that nobody expected (%s). It is a dead letter; the "
                 "stream goes on.\n%s",
