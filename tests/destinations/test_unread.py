@@ -412,7 +412,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
     for message in (b"one", b"two"):
         sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
     sink.finish_bundle()
-    (entry,) = pool._FREE[there]
+    (entry,) = pool._POOL.free[there]
     entry.sender._unread._read_within_secs = 0.01
     kept = []
 
