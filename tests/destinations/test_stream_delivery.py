@@ -101,7 +101,9 @@ def test_a_reset_after_n_bytes_loses_nothing(count):
 def test_a_close_after_n_bytes_loses_nothing(count):
     peer = Peer(close_after(count), read_all)
     sender = tcp.make(destination(peer.port), FAST)
-    assert_all_read(peer, deliver_bundles(sender))
+    sent = deliver_bundles(sender)
+    # On a busy machine it may close only after the last bundle was confirmed, which a sender notices when it looks.
+    eventually(lambda: sender.check() is None and not peer.lost(sent))
 
 
 def test_many_resets_in_a_row_lose_nothing():

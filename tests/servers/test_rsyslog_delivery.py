@@ -81,6 +81,7 @@ class Rsyslog:
     def end(self, how: int = signal.SIGTERM) -> None:
         if self.process is not None:
             os.kill(self.process.pid, how)
+            os.kill(self.process.pid, signal.SIGCONT)  # where it was halted, it obeys only now
             self.process.wait(15)
             self.process = None
 
@@ -177,6 +178,24 @@ def test_a_crash_loses_nothing_that_rsyslog_had_not_read(make, kind):
     assert sender.unread() == []
     eventually(lambda: not set(range(sent)) - complete(server))
     assert sender.reconnects == 3
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_a_shutdown_loses_nothing_that_rsyslog_had_not_read(make, kind):
+    """Over TLS it then reads one record, drops it, and ends the connection as if it had read all."""
+    server, sender = make(kind, framing="octet")
+    sent = 0
+    for _ in range(3):
+        deliver(sender, messages(20, start=sent))
+        sent += 20
+        eventually(lambda sent=sent: not set(range(sent)) - complete(server))
+        server.halt()
+        deliver(sender, messages(10, start=sent))  # one record of TLS
+        sent += 10
+        server.end()
+        server.start()
+    sender.check()
+    eventually(lambda: not set(range(sent)) - complete(server))
 
 
 def complete(server: Rsyslog) -> set[int]:

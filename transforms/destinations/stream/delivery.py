@@ -10,14 +10,16 @@ Acknowledged by the kernel is not read by the SIEM: what lies in the peer's rece
 word. So what was confirmed stays in a replay buffer until it must have been read:
 - as many later bytes were acknowledged on the same connection as the peer's kernel can hold unread, or
 - the connection ended in good order. Each is ended when it is quiet or old, because nothing else shows it (``goodbyes``).
-After a reset or a silence it is written again, before anything new. A ``Receipt`` says of a bundle when it has come to that;
+After a reset or a silence it is written again, before anything new; over TLS also after a receiver's own goodbye, where it was
+confirmed just before (``replay_buffer.parted_by_doubt`` says why). A ``Receipt`` says of a bundle when it has come to that;
 the checkpoint's safe position follows it, so that what is in the buffer is sent again also where this process dies.
 
 What stays unknowable, and is not promised:
 - A SIEM that read bytes and crashed before it stored them. Only a protocol with acknowledgements of its own can tell.
 - A load balancer or proxy in between acknowledges and ends in its own name; that says nothing about the SIEM behind it.
 - A receiver whose kernel sends a FIN although bytes were unread and no reset for ``goodbye_watch_secs``, or that buffers more
-  than ``replay_cap_bytes`` unread.
+  than ``replay_cap_bytes`` unread. Over TLS also one that reads nothing for ``goodbye_doubt_secs``, then ends the connection
+  itself and throws away what was left.
 - Repeats: after a lost connection, up to the buffer and the bundle once more. Where a delivery timeout ends the wait for a
   stalled receiver, the blocks already on their way arrive and are read again from the checkpoint too.
 """

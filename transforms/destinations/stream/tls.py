@@ -149,6 +149,8 @@ def _wait_for_trust(connection: TlsConnection, wrapped: ssl.SSLSocket, secs: flo
 class TlsConnection(PlainConnection):
     """A connection over a TLS socket. What the kernel says about acknowledgement is as true of encrypted bytes."""
 
+    tells_unread = False  # a TLS library that ends its side may read what is left, and nobody gets it
+
     def __init__(self, sock: ssl.SSLSocket, destination: Destination) -> None:
         super().__init__(sock)
         self._tls = sock
