@@ -18,7 +18,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
 from pipelines.printable import say
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import make_sender
 from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
@@ -149,8 +149,8 @@ def _last_hour(maxtime_ms: int) -> Call:
 
 
 def _check_destination(destination: Destination) -> Finding:
-    what = f"{destination.name} ({destination.transport} {destination.host}:{destination.port})"
-    sender = TRANSPORTS[destination.transport](destination)
+    what = f"{destination.name} ({destination.kind} {destination.place})"
+    sender = make_sender(destination)
     try:
         sender.test_connection()
     except DuoLogSyncError as error:

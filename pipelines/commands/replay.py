@@ -19,9 +19,9 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.coders import DuoEvent
-from transforms.destinations import TRANSPORTS, Sender
+from transforms.destinations import Sender, make_sender
 from transforms.errors import DuoLogSyncError, Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed
+from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.letter import DeadLetter, failed_again, read_dead_letters
 from transforms.state.dead_letters.write import files_in, trouble_with_dead_letters
@@ -170,8 +170,8 @@ class _Replay:
 
     def _begin(self, destination: Destination) -> Sender:
         if destination.name not in self._senders:
-            self._senders[destination.name] = TRANSPORTS[destination.transport](destination)
-            self._formatters[destination.name] = FORMATS[destination.format.name](destination.format)
+            self._senders[destination.name] = make_sender(destination)
+            self._formatters[destination.name] = make_formatter(destination.format)
         sender = self._senders[destination.name]
         sender.begin()
         return sender

@@ -8,18 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from transforms.destinations import Confirmation
+from transforms.destinations import KINDS, Confirmation
 from transforms.destinations.stream.tuning import Tuning
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
 from transforms.settings import Destination, Format
 
 FAST = Tuning(connecting=RetryPolicy(0.02, 0.1, immediate_first=True), block_bytes=4096, mend_secs=2.0)
 
 
-def destination(port: int, transport: str = "tcp", **changes) -> Destination:
-    changes.setdefault("name", f"siem-{port}")
-    changes.setdefault("host", "127.0.0.1")
-    return Destination(transport=transport, port=port, format=Format("json"), **changes)
+def destination(port: int, kind: str = "tcp", host: str = "127.0.0.1", **changes) -> Destination:
+    common = {key: changes.pop(key) for key in ("name", "max_message_bytes", "delivery_timeout_secs") if key in changes}
+    common.setdefault("name", f"siem-{port}")
+    return Destination(settings=KINDS[kind].settings(host, port, **changes), format=Format(JsonOptions()), **common)
 
 
 def messages(count: int, start: int = 0, size: int = 200) -> list[bytes]:

@@ -9,7 +9,7 @@ import trustme
 from tests.destinations import test_tls, toy
 from tests.destinations.peers import Peer, destination, eventually, messages
 from tests.destinations.test_udp import Receiver
-from transforms.destinations import TRANSPORTS, Sender
+from transforms.destinations import KINDS, Sender, make_sender
 from transforms.records import Stream
 from transforms.settings import Destination, Tls
 
@@ -34,7 +34,7 @@ class Kind:
 
 def _tcp(_folder) -> Kind:
     peer = Peer()
-    return Kind(destination(peer.port), lambda: peer.received, TRANSPORTS["tcp"], peer.stop_listening)
+    return Kind(destination(peer.port), lambda: peer.received, make_sender, peer.stop_listening)
 
 
 def _tls(folder) -> Kind:
@@ -42,20 +42,20 @@ def _tls(folder) -> Kind:
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     peer = test_tls.server(authority.issue_cert("127.0.0.1"))
     there = destination(peer.port, "tls", tls=Tls(ca_file=str(folder / "ca.pem")))
-    return Kind(there, lambda: peer.received, TRANSPORTS["tls"], peer.stop_listening)
+    return Kind(there, lambda: peer.received, make_sender, peer.stop_listening)
 
 
 def _udp(_folder) -> Kind:
     receiver = Receiver()
-    return Kind(destination(receiver.port, "udp"), lambda: receiver.received, TRANSPORTS["udp"], receiver.close)
+    return Kind(destination(receiver.port, "udp"), lambda: receiver.received, make_sender, receiver.close)
 
 
-KINDS = {"tcp": _tcp, "tls": _tls, "udp": _udp}
+RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp}
 
 
-@pytest.fixture(params=sorted(KINDS))
+@pytest.fixture(params=sorted(RECEIVERS))
 def kind(request, tmp_path):
-    made = KINDS[request.param](tmp_path)
+    made = RECEIVERS[request.param](tmp_path)
     yield made
     for sender in made.senders:
         sender.close(0.5)
@@ -68,7 +68,7 @@ def arrived(kind: Kind, expected: list[bytes]) -> None:
 
 
 def test_every_kind_of_the_registry_is_held_to_this_contract():
-    assert set(KINDS) == set(TRANSPORTS)
+    assert set(RECEIVERS) == set(KINDS)
 
 
 def test_a_batch_arrives_whole_and_in_order(kind):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
+from tests.destinations.test_tls import Authority, server
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
 from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
@@ -19,6 +20,7 @@ from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer
 from transforms.errors import DeliveryTimeout
 from transforms.process.shutdown import FAILURES
+from transforms.records import Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Tls
 from transforms.state.dead_letters.letter import DEAD, DeadLetter
@@ -118,7 +120,9 @@ def test_a_bundle_that_failed_keeps_its_sender_until_its_stream_leaves():
     failed = pool.begin(destination(3), one).sender
     assert pool.begin(destination(3), two).sender is not failed
     assert pool.begin(destination(3), one).sender is failed
-    pool.leave(one)
+    pool.leave(destination(4), one)
+    assert pool.begin(destination(3), one).sender is failed
+    pool.leave(destination(3), one)
     assert pool.begin(destination(3), Stream("acme", "three")).sender is failed
 
 
@@ -139,11 +143,11 @@ def test_check_leaves_a_sender_within_a_bundle_alone():
     lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
     pool.check_all()
-    pool.check(STREAM)
+    pool.check(destination(4), STREAM)
     assert calls == []
     pool.done(destination(4), lease)
     pool.check_all()
-    pool.check(Stream("other", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
     assert calls == [1]
 
 
@@ -173,11 +177,11 @@ def test_an_idle_sender_whose_stream_waits_elsewhere_is_looked_after_by_others(m
     lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
     pool.done(destination(4), lease)
-    pool.check(Stream("other", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
     assert calls == []
     now[0] += 11
-    pool.check(Stream("other", "auth"))
-    pool.check(Stream("another", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
+    pool.check(destination(4), Stream("another", "auth"))
     assert calls == [1]
 
 
@@ -229,17 +233,18 @@ def test_a_failed_bundle_is_forgotten_and_the_next_one_begins_anew():
     sink = SendToDestination(destination(peer.port, delivery_timeout_secs=0.3))
     with pytest.raises(DeliveryTimeout):
         run(sink, [(event(), b"x" * 1000)] * 8000)
-    assert isinstance(FAILURES.take(STREAM), DeliveryTimeout)
+    assert isinstance(FAILURES.take(Subscription(STREAM, destination(peer.port).name)), DeliveryTimeout)
     peer.connections[0].close()
     run(sink, [(event(), b"fresh")])
     eventually(lambda: peer.received == [b"fresh"])
 
 
-def test_a_pickled_sink_holds_no_secret(monkeypatch):
+def test_a_pickled_sink_holds_no_secret(monkeypatch, tmp_path):
     monkeypatch.setenv("KEY_PASSWORD", "correct horse battery")
-    peer = Peer()
-    tls = Tls(client_key_password=SecretRef("env", "KEY_PASSWORD"))
-    sink = SendToDestination(destination(peer.port, tls=tls))
+    authority = Authority(tmp_path)
+    peer = server(authority.issue("127.0.0.1"), clients=authority.ca)
+    tls = Tls(authority.ca_file, *authority.client_files(password="correct horse battery"), SecretRef("env", "KEY_PASSWORD"))
+    sink = SendToDestination(destination(peer.port, "tls", tls=tls))
     frozen = pickle.dumps(sink)
     assert b"correct horse" not in frozen
     thawed = pickle.loads(frozen)

@@ -8,10 +8,14 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.commands.check import check_job
+from pipelines.config.incumbent import CHILD_KEY
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.children import list_children
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
@@ -36,7 +40,7 @@ def parent(account):
 def job(parent, siem, tmp_path):
     return Job(
         accounts=(parent,),
-        destinations=(Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json", envelope=True)),),
+        destinations=(Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions(envelope=True))),),
         routes=(Route(("auth",), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
         reading=QUICK,
@@ -253,8 +257,8 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
             job,
             destinations=(
                 *job.destinations,
-                Destination("cef", "tcp", "127.0.0.1", cef.port, Format("cef")),
-                Destination("dls", "tcp", "127.0.0.1", incumbent.port, Format("json", account_key="child_account_id")),
+                Destination("cef", TcpSettings("127.0.0.1", cef.port), Format(CefOptions())),
+                Destination("dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_KEY))),
             ),
             routes=(Route(LOG_TYPES, ("siem", "cef", "dls")),),
         )
@@ -281,10 +285,13 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
 
 
 def test_a_checkpoint_stays_a_childs_own_wherever_duo_serves_it_and_nobody_elses(tmp_path):
-    from transforms.coders import Stream
+    from transforms.records import Stream, Subscription
 
-    at_home = Stream("main/DA1", "auth", "api-1.duosecurity.com", "DA1")
+    def to_siem(host, child):
+        return Subscription(Stream("main/DA1", "auth", host, child), "siem")
+
+    at_home = to_siem("api-1.duosecurity.com", "DA1")
     CheckpointStore(tmp_path).commit(at_home, Cursor(1, 2, seq=7))
 
-    assert CheckpointStore(tmp_path).load(Stream("main/DA1", "auth", "api-2.duosecurity.com", "DA1")).seq == 7
-    assert CheckpointStore(tmp_path).load(Stream("main/DA1", "auth", "api-1.duosecurity.com", "DA2")) is None
+    assert CheckpointStore(tmp_path).load(to_siem("api-2.duosecurity.com", "DA1")).seq == 7
+    assert CheckpointStore(tmp_path).load(to_siem("api-1.duosecurity.com", "DA2")) is None

@@ -11,7 +11,9 @@ import pytest
 from apache_beam.coders import Coder
 
 from pipelines.graph import build
+from transforms.destinations.stream.settings import TlsSettings
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, Passes
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, Job, Proxy, Reading, Route, Storage, Tls
 from transforms.state.cursor import Cursor
@@ -31,7 +33,7 @@ def job(account, secrets_in_use, tmp_path):
     account = replace(account, proxy=Proxy("127.0.0.1", 3128, "sync", SecretRef("env", "PROXY_PASSWORD")))
     return Job(
         accounts=(account,),
-        destinations=(Destination("siem", "tls", "127.0.0.1", 6514, Format("json"), tls=tls),),
+        destinations=(Destination("siem", TlsSettings("127.0.0.1", 6514, tls=tls), Format(JsonOptions())),),
         routes=(Route(("auth", "activity"), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
         reading=Reading(),
@@ -61,13 +63,13 @@ def test_the_job_that_a_runner_gets_holds_references_only(job, secrets_in_use, p
     # The references are found, so a secret beside them would be.
     assert str(job.accounts[0].skey.locator).encode() in seen
     assert b"PROXY_PASSWORD" in seen
-    assert job.destinations[0].tls.client_key_password.locator.encode() in seen
+    assert job.destinations[0].settings.tls.client_key_password.locator.encode() in seen
     for secret in secrets_in_use:
         assert secret.encode() not in seen
 
 
 def test_the_mark_that_a_runner_keeps_holds_the_cursor_only(job, secrets_in_use):
-    source = DuoLogSource("auth", job.accounts, job.reading, job.storage)
+    source = DuoLogSource("auth", job.accounts[0], "siem", job.reading, job.storage)
     coder: Coder = source.get_checkpoint_mark_coder()
     encoded = coder.encode(DuoCheckpointMark(Cursor(1_700_000_000_000, seq=7), source, 5))
 

@@ -9,6 +9,10 @@ from tests.conftest import FAST, now_ms
 from tests.destinations import toy
 from tests.pipeline.test_local_run import RunningJob
 from transforms import destinations
+from transforms.destinations import Kind
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.destinations.udp.settings import UdpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.dead_letters.letter import read_dead_letters
@@ -21,7 +25,7 @@ EVENTS = 2_500
 def siem(monkeypatch):
     """It refuses every seventh message, whatever that is."""
     siem = toy.Siem(lambda message: sum(message) % 7 == 0)
-    monkeypatch.setitem(destinations.TRANSPORTS, "tcp", siem.make)
+    monkeypatch.setitem(destinations.KINDS, "tcp", Kind(TcpSettings, siem.make))
     return siem
 
 
@@ -29,7 +33,7 @@ def siem(monkeypatch):
 def job(account, siem, tmp_path):
     yield Job(
         accounts=(account,),
-        destinations=(Destination("siem", "tcp", "siem.example.com", 6514, Format("json")),),
+        destinations=(Destination("siem", TcpSettings("siem.example.com", 6514), Format(JsonOptions())),),
         routes=(Route(("auth",), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
         reading=FAST,
@@ -95,8 +99,8 @@ def test_a_siem_that_rejects_everything_holds_nobody_up(job, siem, simulator, tm
 
 def test_what_one_destination_rejects_another_one_gets(job, siem, simulator, tmp_path, monkeypatch, eventually):
     other = toy.Siem(lambda _message: False)
-    monkeypatch.setitem(destinations.TRANSPORTS, "udp", other.make)
-    both = (*job.destinations, replace(job.destinations[0], name="other", transport="udp"))
+    monkeypatch.setitem(destinations.KINDS, "udp", Kind(UdpSettings, other.make))
+    both = (*job.destinations, replace(job.destinations[0], name="other", settings=UdpSettings("siem.example.com", 514)))
     simulator.add_backlog("auth", 300, now_ms() - 3_600_000, now_ms() - 1_000)
     with RunningJob(replace(job, destinations=both, routes=(Route(("auth",), ("siem", "other")),))):
         eventually(lambda: len(other.delivered) == 300, "all of it at the other")

@@ -92,16 +92,18 @@ def test_what_a_destination_rejects_is_kept_once_and_holds_nothing_up(tmp_path, 
         assert not any(repeated(siem).values())
 
 
-def test_a_destination_that_takes_nothing_leaves_other_log_types_running(tmp_path, prism):
+def test_a_destination_that_takes_nothing_leaves_all_else_running(tmp_path, prism):
     with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as stuck:
         stuck.stall()
         duo.add_backlog({"auth": 30_000, "activity": 6_000})
-        routes = [{"log_types": ["auth"], "destinations": ["stuck"]}, {"log_types": ["activity"], "destinations": ["siem"]}]
+        both = ["auth", "activity"]
+        routes = [{"log_types": ["auth"], "destinations": ["stuck"]}, {"log_types": both, "destinations": ["siem"]}]
         config = write_config(tmp_path, duo, [tcp(siem.port), tcp(stuck.port, "stuck")], routes=routes)
         with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
-            wait_for_all(duo, siem, ["activity"], program)
+            wait_for_all(duo, siem, both, program)
             duo.simulator.add("activity", 100)
-            wait_for_all(duo, siem, ["activity"], program)
+            duo.simulator.add("auth", 100)
+            wait_for_all(duo, siem, both, program)
             stuck.resume()
             wait_for_all(duo, stuck, ["auth"], program)
             assert program.end() == exit_codes.OK

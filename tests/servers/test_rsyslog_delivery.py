@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.destinations.peers import deliver, destination, eventually
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import make_sender
 from transforms.settings import Tls
 
 pytestmark = pytest.mark.servers
@@ -111,7 +111,7 @@ def make(tmp_path):
             client = ca.issue_cert("duologsync@example.org")
             client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
             changes["tls"] = Tls(ca_file=str(tmp_path / "ca.pem"), client_cert_file=str(tmp_path / "client.pem"))
-        return server, TRANSPORTS[kind](destination(port, kind, **changes))
+        return server, make_sender(destination(port, kind, **changes))
 
     yield start
     for server in made:
@@ -216,7 +216,7 @@ def test_a_client_certificate_that_rsyslog_does_not_know_delivers_nothing_and_cl
     server, _ = make("tls")
     trustme.CA().issue_cert("stranger@example.org").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
     tls = Tls(ca_file=str(tmp_path / "ca.pem"), client_cert_file=str(tmp_path / "stranger.pem"))
-    sender = TRANSPORTS["tls"](destination(server.port, "tls", name="stranger", tls=tls, delivery_timeout_secs=2.0))
+    sender = make_sender(destination(server.port, "tls", name="stranger", tls=tls, delivery_timeout_secs=2.0))
     with pytest.raises((BadDestination, DeliveryTimeout)):
         deliver(sender, messages(10))
     assert server.received() == []

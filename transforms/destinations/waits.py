@@ -29,11 +29,18 @@ class OutOfTime(Exception):
 class Waits:
     """The waits of one sender."""
 
-    def __init__(self, destination: Destination, policy: RetryPolicy, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        policy: RetryPolicy,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        connect_secs: float = float("inf"),
+    ) -> None:
         self._clock = clock
         self._name = destination.name
         self._limit_secs = destination.delivery_timeout_secs
-        self._connect_secs = destination.connect_timeout_secs
+        self._connect_secs = connect_secs
         self._backoff = Backoff(policy)  # of failures since the last confirmed delivery
         self._next_attempt_at = 0.0
         self._waiting_since: float | None = None

@@ -37,6 +37,7 @@ from transforms.destinations.sender import Confirmation, Rejection, oversize
 from transforms.destinations.stream.connection import Connection, ConnectionLost, Watch
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block
+from transforms.destinations.stream.settings import StreamSettings
 from transforms.destinations.stream.tuning import Tuning
 from transforms.destinations.stream.unread import BlockReceipt, Unread, by_owner
 from transforms.destinations.waits import OutOfTime, Waits
@@ -62,17 +63,21 @@ class StreamSender:
     """
 
     def __init__(
-        self, destination: Destination, connect: Connect, tuning: Tuning | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        destination: Destination[StreamSettings],
+        connect: Connect,
+        tuning: Tuning | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._destination = destination
         self._connect = connect
         self._tuning = tuning or Tuning()
         self._clock = clock
-        self._framing = FRAMINGS[destination.framing]
+        self._framing = FRAMINGS[destination.settings.framing or "lf"]
         self._max_bytes = destination.max_message_bytes
         self._block_bytes = self._tuning.block_bytes
         self._health = health_of(destination)
-        self._waits = Waits(destination, self._tuning.connecting, clock)
+        self._waits = Waits(destination, self._tuning.connecting, clock, connect_secs=destination.settings.connect_timeout_secs)
         self._connection: Connection | None = None
         self._opened_at = 0.0
         self._used_at = 0.0

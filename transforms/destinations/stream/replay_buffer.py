@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from transforms.coders import Stream
+from transforms.records import Stream
 
 _SURVIVALS_NEEDED = 2
 _DOUBTS_AT_MOST = 2

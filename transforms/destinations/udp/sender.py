@@ -1,6 +1,6 @@
 """UDP: one message per datagram, nothing around it.
 
-Place in the flow: one of the transports.
+Place in the flow: one of the kinds.
 
 UDP promises nothing: a datagram that is dropped on the way, or because the receiver's buffer is full, is gone without a trace.
 What can be known is used: the socket is connected, so that a refusal ("nobody listens", an ICMP message) comes back as an error
@@ -28,6 +28,7 @@ from transforms.destinations.sender import Confirmation, Rejection, oversize
 from transforms.destinations.stream import socket_probe
 from transforms.destinations.stream.connection import poll
 from transforms.destinations.udp.pace import pace_of
+from transforms.destinations.udp.settings import UdpSettings
 from transforms.destinations.waits import CONNECTING, Waits
 from transforms.errors import RetryLater
 from transforms.process.retry import RetryPolicy
@@ -59,7 +60,7 @@ class _Datagram:
     message: bytes
 
 
-def make(destination: Destination, tuning: Tuning | None = None) -> UdpSender:
+def make(destination: Destination[UdpSettings], tuning: Tuning | None = None) -> UdpSender:
     """A sender that resolves the host when the first message is sent."""
     return UdpSender(destination, tuning or Tuning())
 
@@ -72,7 +73,7 @@ class UdpSender:
       resent: datagrams that were sent once more.
     """
 
-    def __init__(self, destination: Destination, tuning: Tuning) -> None:
+    def __init__(self, destination: Destination[UdpSettings], tuning: Tuning) -> None:
         self._destination = destination
         self._tuning = tuning
         self._health = health_of(destination)
@@ -176,7 +177,8 @@ class UdpSender:
 
     def _open(self) -> None:
         destination = self._destination
-        family, _, _, _, address = socket.getaddrinfo(destination.host, destination.port, type=socket.SOCK_DGRAM)[0]
+        there = destination.settings
+        family, _, _, _, address = socket.getaddrinfo(there.host, there.port, type=socket.SOCK_DGRAM)[0]
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
