@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Discriminator, Field, Tag, create_model
@@ -54,7 +55,7 @@ class TaggedSection(DeclaredSection):
     tag_key: ClassVar[str]
     lead_keys: ClassVar[tuple[str, ...]]
     tag: ClassVar[str] = _UNKNOWN
-    own_keys: ClassVar[dict[str, Doc]] = {}
+    own_keys: ClassVar[Mapping[str, Doc]] = MappingProxyType({})
     siblings: ClassVar[tuple[type[TaggedSection], ...]] = ()
 
     @classmethod

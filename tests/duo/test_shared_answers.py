@@ -1,6 +1,7 @@
 """Several feeds of one stream, one for each destination: a page is fetched once for all that keep up, nobody waits for long."""
 
 import json
+import logging
 import random
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tests.duo.test_feed_steps import ACCOUNT, HOUR, JumpingClock, MemoryDuo
 from transforms.duo.fetch import shared_answers
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.fetch.feed_registry import close_feeds, feed_of
+from transforms.duo.fetch.read_ahead import ReadAhead
 from transforms.duo.fetch.shared_answers import SharedAnswers
 from transforms.duo.position import windows
 from transforms.duo.position.windows import DAY_MS, first_cursor
@@ -242,6 +244,26 @@ class TestFallingBehind:
         catch_up(world)
         assert away.handed == here.handed == world.events()
 
+    def test_a_page_that_is_older_than_the_first_page_of_its_window_is_fetched_again(self, monkeypatch):
+        """Else what Duo has published late in between would be counted in the first page, and missing for ever."""
+        monkeypatch.setattr(shared_answers, "_MOST_PAGES", 3)
+        world = World(page_limit=10)
+        world.publish(60, ago_ms=5 * MINUTE, apart_ms=1_000)
+        here = world.add()
+        late = world.add()
+        late.away = True
+        here.feed.work_once()
+        world.destinations.remove(late)
+        world.run(10)
+        world.destinations.append(late)
+        assert sum(here.handed.values()) == 60
+        world.publish(1, ago_ms=5 * MINUTE - 45_500)
+        late.away = False
+        world.run(10)
+
+        assert late.handed == world.events()
+        assert late.feed.counts["missing"] == late.feed.counts["asked_again"] == 0
+
     def test_after_meeting_polls_are_made_once_for_all_again(self):
         world = World(page_limit=10)
         here, away = world.add(), world.add()
@@ -327,6 +349,22 @@ class TestFallingBehind:
                 destination.work(0.0)
             assert world.answers._kept_bytes <= 3_000
             assert len(world.answers._kept) <= 16
+
+    def test_where_room_is_limited_a_quarter_as_much_is_kept_for_others(self, monkeypatch):
+        room = ReadAhead(limit_bytes=20_000)
+        monkeypatch.setattr(shared_answers, "READ_AHEAD", room)
+        world = World(page_limit=10)
+        world.publish(1_000, ago_ms=20 * HOUR * 1000)
+        here, away = world.add(), world.add()
+        away.away = True
+        while here.work(0.0) == 0.0:
+            away.work(0.0)
+            assert room._kept_bytes == world.answers._kept_bytes <= 5_000
+        away.away = False
+        catch_up(world)
+
+        assert here.handed == away.handed == world.events()
+        assert room._kept_bytes == 0
 
     def test_a_destination_that_nobody_asks_for_is_forgotten_and_what_was_kept_for_it_is_let_go(self):
         world = World(page_limit=10)
@@ -468,7 +506,8 @@ class TestOneCallForAll:
         assert first.handed == second.handed == world.events()
 
     @pytest.mark.parametrize("error", [RetryLater("503", kind="server_error"), StreamUnavailable("403", kind="forbidden")])
-    def test_trouble_does_not_cost_more_calls_than_one_destination_makes(self, error):
+    def test_trouble_does_not_cost_more_calls_than_one_destination_makes(self, error, caplog):
+        caplog.set_level(logging.INFO)
         random.seed(1)
         counts = []
         for count in (1, 2):
@@ -483,6 +522,8 @@ class TestOneCallForAll:
             world.publish(3)
             world.run(2_000)
             assert [destination.handed for destination in world.destinations] == [world.events()] * count
+            assert caplog.text.count("(failure 1 in a row)") == caplog.text.count("is readable again") == 1
+            caplog.clear()
 
         assert counts[1] <= counts[0] * 1.2 + 1
 
@@ -616,6 +657,7 @@ def live_through(world: World, arrivals, stalls, joins: list[int], slow: float) 
     catch_up(world)
 
     assert [destination.handed for destination in world.destinations] == [world.events()] * len(joins)
+    assert not any(destination.feed.counts["missing"] for destination in world.destinations)
     calls, pages = world.duo.calls, world.destinations[0].feed.counts["pages"]
     catch_up(world)
     assert world.duo.calls - calls == world.destinations[0].feed.counts["pages"] - pages
