@@ -242,6 +242,26 @@ class TestFallingBehind:
         catch_up(world)
         assert away.handed == here.handed == world.events()
 
+    def test_a_page_that_is_older_than_the_first_page_of_its_window_is_fetched_again(self, monkeypatch):
+        """Else what Duo has published late in between would be counted in the first page, and missing for ever."""
+        monkeypatch.setattr(shared_answers, "_MOST_PAGES", 3)
+        world = World(page_limit=10)
+        world.publish(60, ago_ms=5 * MINUTE, apart_ms=1_000)
+        here = world.add()
+        late = world.add()
+        late.away = True
+        here.feed.work_once()
+        world.destinations.remove(late)
+        world.run(10)
+        world.destinations.append(late)
+        assert sum(here.handed.values()) == 60
+        world.publish(1, ago_ms=5 * MINUTE - 45_500)
+        late.away = False
+        world.run(10)
+
+        assert late.handed == world.events()
+        assert late.feed.counts["missing"] == late.feed.counts["asked_again"] == 0
+
     def test_after_meeting_polls_are_made_once_for_all_again(self):
         world = World(page_limit=10)
         here, away = world.add(), world.add()
@@ -616,6 +636,7 @@ def live_through(world: World, arrivals, stalls, joins: list[int], slow: float) 
     catch_up(world)
 
     assert [destination.handed for destination in world.destinations] == [world.events()] * len(joins)
+    assert not any(destination.feed.counts["missing"] for destination in world.destinations)
     calls, pages = world.duo.calls, world.destinations[0].feed.counts["pages"]
     catch_up(world)
     assert world.duo.calls - calls == world.destinations[0].feed.counts["pages"] - pages

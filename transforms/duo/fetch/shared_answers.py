@@ -11,6 +11,8 @@ Contract:
   * An answer is kept for each feed of the stream that has neither taken it nor passed it, so long as it is among the newest
     ones of the stream (``_MOST_PAGES``, ``_MOST_BYTES``) and within the room that the process has for it (``read_ahead``). A
     feed takes an answer once. Rows are shared, not copied.
+  * A feed takes no page that was fetched before the first page of its window was. What Duo publishes late between the two would
+    be counted by that one and missing in this one.
   * A feed that has fallen behind further than that calls for itself, behind everything that is current (``is_behind``).
   * No feed waits for another one's reader. A feed that leaves (it is closed, or nobody asks it for anything) is forgotten.
   * Thread-safe. ``lock`` is held from the look to the decision, so that two feeds do not make the same call; it may be taken
@@ -62,6 +64,7 @@ class Failure:
 class _Kept:
     answer: Answer
     call: Call
+    number: int
     size_bytes: int
     wanted_by: set[Participant]
 
@@ -86,6 +89,7 @@ class Participant:
         self.wake = wake
         self.cursor: Cursor | None = None
         self.call: Call | None = None
+        self.opened_with = 0  # the number of the answer with which its window began; 0 where that was another process's
         self.waits_for: _Key | None = None
         self.waits_since_secs = 0.0
 
@@ -146,6 +150,7 @@ class SharedAnswers:
         self._clock = clock
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()  # the oldest first
         self._kept_bytes = 0
+        self._answers = 0
         self._trouble: _Trouble | None = None
 
     def join(self, wake: Callable[[], None]) -> Participant:
@@ -182,7 +187,7 @@ class SharedAnswers:
         if key is None or len(self.participants) == 1:
             return None
         kept = self._kept.get(key)
-        if kept is not None and own in kept.wanted_by:
+        if kept is not None and own in kept.wanted_by and (call.opens_window or kept.number >= own.opened_with):
             return kept.answer
         if any(other.call is not None and _key_of(other.call) == key for other in self.participants if other is not own):
             return self._wait(own, key)
@@ -212,6 +217,9 @@ class SharedAnswers:
         """An answer is kept for those that may want it."""
         if self._trouble is not None and self._trouble.place == _place_of(call):
             self._trouble = None
+        self._answers += 1
+        if call.opens_window:
+            own.opened_with = self._answers
         key = _key_of(call)
         wanted_by = {other for other in self.participants if other is not own and not _has_passed(other, call)}
         if key is None or not wanted_by:
@@ -223,7 +231,7 @@ class SharedAnswers:
             if not wanted_by:
                 return
             READ_AHEAD.keep(size_bytes, at_once=True)
-        self._kept[key] = _Kept(answer, call, size_bytes, wanted_by)
+        self._kept[key] = _Kept(answer, call, self._answers, size_bytes, wanted_by)
         self._kept_bytes += size_bytes
         while len(self._kept) > 1 and (len(self._kept) > _MOST_PAGES or self._kept_bytes > _MOST_BYTES):
             self._drop(next(iter(self._kept)))
@@ -231,6 +239,8 @@ class SharedAnswers:
     def take(self, own: Participant, call: Call) -> None:
         """See ``Participant``. What was kept of the same window before it is passed with it."""
         taken = _key_of(call)
+        if call.opens_window and taken is not None:
+            own.opened_with = self._kept[taken].number
         for key, kept in list(self._kept.items()):
             if kept.call.maxtime_ms == call.maxtime_ms:
                 self._not_for(own, key)
