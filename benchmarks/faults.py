@@ -21,6 +21,8 @@ from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator
 from pipelines.local.supervisor import run_local
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
@@ -94,7 +96,7 @@ def _job(folder: Path, duo: DuoSimulator, siem: SiemReceiver, ca_file: str) -> J
     account = Account("main", "localhost", _IKEY, SecretRef("file", str(folder / "skey")), port=duo.port, ca_file=ca_file)
     return Job(
         accounts=(account,),
-        destinations=(Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json")),),
+        destinations=(Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions())),),
         routes=(Route(("auth", "telephony"), ("siem",)),),
         storage=Storage(str(folder / "checkpoints"), str(folder / "dead-letters")),
         reading=Reading(start_days=1, poll_interval_secs=1, lag_secs=0, request_timeout_secs=3),

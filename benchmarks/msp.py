@@ -49,7 +49,7 @@ accounts:
 reading: {{start_days: 8, poll_interval_secs: {poll_secs}, lag_secs: 1}}
 destinations:
   - name: siem
-    transport: tcp
+    kind: tcp
     host: localhost
     port: {siem_port}
     format: json

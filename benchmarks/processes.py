@@ -42,7 +42,7 @@ accounts:
 reading: {{start_days: 8, poll_interval_secs: 1, lag_secs: 1}}
 destinations:
   - name: siem
-    transport: {transport}
+    kind: {transport}
     host: localhost
     port: {siem_port}
     format: {format}

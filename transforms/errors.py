@@ -6,7 +6,7 @@
     │   │                    reads it again from the checkpoint
     │   └── BundleReplaced   the runner has given this bundle up and begun another one of the same stream: leave it
     ├── StreamUnavailable    this stream only: suspend it and try rarely (403, 404, missing edition)
-    ├── Undeliverable        this event only: to the dead letters with its reason, and go on
+    ├── Undeliverable        this event only cannot be written: to the dead letters with its reason, and go on
     ├── FatalError             stop: only a person can mend it, and going on would not help
     │   ├── BadCredentials   Duo refused the keys
     │   └── BadDestination   a destination that can never be reached as configured (wrong CA, wrong name, plain text)
@@ -59,10 +59,10 @@ class StreamUnavailable(DuoLogSyncError):
 
 
 class Undeliverable(DuoLogSyncError):
-    """One event can never be delivered as it is.
+    """A format can never write one event. What a destination rejects is no error: see ``transforms.destinations.sender``.
 
     Attributes:
-      reason: a short stable word for counters and the dead letter (``oversize``, ``not_json``, …).
+      reason: a short stable word for counters and the dead letter (``not_json``, …).
     """
 
     def __init__(self, message: str, *, reason: str) -> None:

@@ -6,9 +6,16 @@ compare by value, pickle small, and hold references to secrets, never secrets. U
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple
 
+from typing_extensions import TypeVar
+
+from transforms.config_keys import Broken, Declared, Doc, FilePath, Host
 from transforms.secrets import SecretRef
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,69 +103,120 @@ class SyslogHeader:
     app_name: str = "duologsync"
 
 
+class FormatOptions(Declared):
+    """What can be chosen of one format: the base of a frozen dataclass in the format's module, whose fields are its keys.
+
+    Attributes:
+      name: what the format is called in the configuration file.
+      summary: what it is, in a few words behind its name.
+      default_header: the style of the syslog header where the file says nothing; empty for none.
+    """
+
+    __slots__ = ()
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    default_header: ClassVar[str] = ""
+
+    def completed(self, *, of_msp: bool) -> FormatOptions:  # noqa: ARG002 - for formats to which it makes a difference
+        """With what the file leaves open decided; ``of_msp``: events of an MSP's children are among those that are written."""
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How an event is written.
-
-    Attributes:
-      name: a key of ``transforms.formats.FORMATS``.
-      header: the syslog header, or None for bare messages.
-      envelope: json only: wrap the row as ``{"log_type":…,"account":…,"event":ROW}``.
-      account_key: json without envelope only: a key that the rows of an MSP's children get at their end, with the account id.
-      profile: cef only: ``standard``, or ``dls`` which keeps the vendor, product, class ids and custom-string order of
-        Duo Log Sync, for SIEM rules that were written against it.
+    """How an event is written: one of ``transforms.formats.FORMATS``, what was chosen of it, and the syslog header before each
+    message, None for bare messages.
     """
 
-    name: str
+    options: FormatOptions
     header: SyslogHeader | None = None
-    envelope: bool = False
-    profile: str = "standard"
-    account_key: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.options.name
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """TLS of one destination. Verification of chain and name is always on.
+class Tls(Declared):
+    """Certificates of one destination. The server's certificate and name are always verified."""
+
+    ca_file: Annotated[
+        FilePath | None,
+        Doc("CA file (PEM) of the SIEM; without it, the system's CAs.", example="/etc/duologsync/siem-ca.pem"),
+    ] = None
+    client_cert_file: Annotated[
+        FilePath | None,
+        Doc("Our certificate (PEM), where the SIEM asks for one.", example="/etc/duologsync/client.pem"),
+    ] = None
+    client_key_file: Annotated[
+        FilePath | None,
+        Doc("Its key (PEM), where it is not in the certificate's file.", example="/etc/duologsync/client.key"),
+    ] = None
+    client_key_password: Annotated[
+        SecretRef | None, Doc("Password of that key: env:NAME or file:PATH.", example="env:CLIENT_KEY_PASSWORD")
+    ] = None
+    server_name: Annotated[
+        Host | None, Doc("Name in the SIEM's certificate, where it is not the host's.", example="siem.example.com")
+    ] = None
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, Any]) -> Iterator[Broken]:
+        for key in ("client_key_file", "client_key_password"):
+            if key in given and "client_cert_file" not in given:
+                yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
+
+
+class KindSettings(Declared):
+    """What has to be known of one destination of a kind: the base of a frozen dataclass beside the kind's sender, whose fields
+    are the kind's keys in the configuration file.
 
     Attributes:
-      ca_file: PEM bundle that the server's chain must lead to; None means the system's trust store.
-      client_cert_file, client_key_file, client_key_password: mutual TLS; the key may be in the certificate's file.
-      server_name: the name to ask for and to check, where it is not the host's.
+      kind: what the kind is called in the configuration file.
+      promises_delivery: whether *delivered* means more than *sent*.
     """
 
-    ca_file: str | None = None
-    client_cert_file: str | None = None
-    client_key_file: str | None = None
-    client_key_password: SecretRef | None = None
-    server_name: str | None = None
+    __slots__ = ()
+    kind: ClassVar[str]
+    promises_delivery: ClassVar[bool] = True
+
+    @property
+    def place(self) -> str:
+        """Where it connects to or writes to, as logs and tables show it."""
+        raise NotImplementedError
+
+    def completed(self, written: Format) -> KindSettings:  # noqa: ARG002 - for kinds to which it makes a difference
+        """With what the file leaves open decided, for events that are written so."""
+        return self
+
+
+S_co = TypeVar("S_co", bound=KindSettings, covariant=True, default=KindSettings)
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """A named SIEM endpoint: transport, format and options.
+class Destination(Generic[S_co]):
+    """A named SIEM endpoint.
 
     Attributes:
       name: unique; part of step labels, so renaming it is a new destination.
-      transport: a key of ``transforms.destinations.TRANSPORTS``.
-      framing: ``lf`` (newline) or ``octet`` (RFC 6587 octet counting); TCP and TLS only.
+      settings: those of its kind, one of ``transforms.destinations.KINDS``.
       max_message_bytes: longer messages are dead letters, never cut; None means no limit of ours.
-      connect_timeout_secs: for one attempt to connect, the TLS handshake included.
       delivery_timeout_secs: after this long without delivery the bundle fails and is read again; None means wait for ever
         (the local default: a blocked destination holds only its own streams).
-      max_events_per_sec: UDP only: the pace at which this process sends, see ``transforms.destinations.udp.pace``.
     """
 
     name: str
-    transport: str
-    host: str
-    port: int
+    settings: S_co
     format: Format
-    framing: str = "lf"
-    tls: Tls | None = None
     max_message_bytes: int | None = None
-    connect_timeout_secs: float = 10.0
     delivery_timeout_secs: float | None = None
-    max_events_per_sec: float = 2000.0
+
+    @property
+    def kind(self) -> str:
+        return self.settings.kind
+
+    @property
+    def place(self) -> str:
+        return self.settings.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +271,28 @@ class Job:
             name for route in self.routes if log_type in route.log_types and route.takes(account) for name in route.destinations
         }
         return tuple(d for d in self.destinations if d.name in wanted)
+
+    def secrets(self) -> Iterator[UsedSecret]:
+        """Every secret that the job refers to, whoever needs it: each ``SecretRef`` in it, so that no list can forget one."""
+        return (UsedSecret(key, reference) for key, reference in parts_of(self, SecretRef))
+
+
+class UsedSecret(NamedTuple):
+    """A reference to a secret, and the key of the configuration file that gives it."""
+
+    key: tuple[str | int, ...]
+    reference: SecretRef
+
+
+def parts_of(value: object, kind: type[T], key: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], T]]:
+    """Every part of a type in settings, however deep, with its key as our own configuration file has it."""
+    if isinstance(value, kind):
+        yield key, value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from parts_of(item, kind, (*key, index))
+    elif is_dataclass(value):
+        for each in fields(value):
+            # The keys of a kind stand beside those that all kinds have.
+            flat = isinstance(value, (Destination, Format)) and each.name in ("settings", "options")
+            yield from parts_of(getattr(value, each.name), kind, key if flat else (*key, each.name))

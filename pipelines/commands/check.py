@@ -18,7 +18,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
 from pipelines.printable import say
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import make_sender
 from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
@@ -149,18 +149,15 @@ def _last_hour(maxtime_ms: int) -> Call:
 
 
 def _check_destination(destination: Destination) -> Finding:
-    what = f"{destination.name} ({destination.transport} {destination.host}:{destination.port})"
-    sender = TRANSPORTS[destination.transport](destination)
-    test_connection = getattr(sender, "test_connection", None)
+    what = f"{destination.name} ({destination.kind} {destination.place})"
+    sender = make_sender(destination)
     try:
-        if test_connection is not None:
-            test_connection()
+        sender.test_connection()
     except DuoLogSyncError as error:
         return Finding(False, what, str(error), exit_codes.DELIVERY)
     finally:
         sender.close(0.0)
-    connected = "connects" if test_connection is not None else "cannot be tried: the transport has no answer"
-    return Finding(True, what, connected)
+    return Finding(True, what, "connects")
 
 
 def _check_directories(storage: Storage) -> Iterator[Finding]:

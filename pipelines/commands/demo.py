@@ -24,6 +24,7 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.receiver.recognise import recognise
 from pipelines.demo.show import Screen, summary
 from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
+from transforms.formats import FORMATS
 
 _IKEY = "DISIMULATOR000000000"
 _HOUR_MS = 3_600_000
@@ -42,7 +43,7 @@ accounts:
 reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 1}}
 destinations:
   - name: siem
-    transport: tcp
+    kind: tcp
     host: 127.0.0.1
     port: {siem_port}
     format: {format}
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
     parser.add_argument("--rate", type=float, default=20.0, help="new events per second, over all log types (20)")
     parser.add_argument("--backlog", type=int, default=20_000, help="events that are there at the start (20000)")
-    parser.add_argument("--format", choices=("json", "cef"), default="json", help="how events are written (json)")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="json", help="how events are written (json)")
     parser.add_argument("--seconds", type=float, help="end by itself after so long; without it, at Ctrl-C")
 
 

@@ -11,22 +11,24 @@ from __future__ import annotations
 import argparse
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.coders import DuoEvent
-from transforms.destinations import TRANSPORTS, Sender
+from transforms.destinations import Sender, make_sender
 from transforms.errors import DuoLogSyncError, Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed
+from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.letter import DeadLetter, failed_again, read_dead_letters
 from transforms.state.dead_letters.write import files_in, trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.commands")
 _CLOSE_SECS = 10.0
+_BATCH_LETTERS = 500
 _TAKEN = ".replaying"
 _AGAIN = "undeliverable again"
 _HOMELESS = "without a destination"
@@ -132,20 +134,30 @@ class _Replay:
     def _send(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
         """Sends and confirms; the letters that are undeliverable once more."""
         again: list[DeadLetter] = []
-        begun: dict[str, Sender] = {}
+        by_destination: dict[Destination, list[DeadLetter]] = {}
         for letter in letters:
             destination = self._destination(letter)
             assert destination is not None
-            sender = begun.get(destination.name) or self._begin(destination)
-            begun[destination.name] = sender
-            try:
-                sender.send(letter.message or self._formatted(letter, destination))
-            except Undeliverable as error:
-                self.counts[_AGAIN] += 1
-                again.append(failed_again(letter, destination, error))
-        for sender in begun.values():
-            sender.confirm()
+            by_destination.setdefault(destination, []).append(letter)
+        for destination, those in by_destination.items():
+            again += self._send_to(destination, those)
+        if again:
+            self.counts[_AGAIN] += len(again)
         return again
+
+    def _send_to(self, destination: Destination, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        sender, sent, again = self._begin(destination), [], []
+        for batch in _batches(letters):
+            messages = []
+            for letter in batch:
+                try:
+                    messages.append(letter.message or self._formatted(letter, destination))
+                    sent.append(letter)
+                except Undeliverable as error:
+                    again.append(failed_again(letter, destination, error.reason, str(error)))
+            sender.send(messages)
+        rejected = sender.confirm().rejected
+        return again + [failed_again(sent[each.index], destination, each.reason, each.detail) for each in rejected]
 
     def _formatted(self, letter: DeadLetter, destination: Destination) -> bytes:
         """The event as a message. Raises Undeliverable, whatever the format trips over."""
@@ -158,11 +170,17 @@ class _Replay:
 
     def _begin(self, destination: Destination) -> Sender:
         if destination.name not in self._senders:
-            self._senders[destination.name] = TRANSPORTS[destination.transport](destination)
-            self._formatters[destination.name] = FORMATS[destination.format.name](destination.format)
+            self._senders[destination.name] = make_sender(destination)
+            self._formatters[destination.name] = make_formatter(destination.format)
         sender = self._senders[destination.name]
         sender.begin()
         return sender
 
     def _destination(self, letter: DeadLetter) -> Destination | None:
         return self._destinations.get(self._to or letter.destination)
+
+
+def _batches(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
+    left = iter(letters)
+    while batch := list(islice(left, _BATCH_LETTERS)):
+        yield batch

@@ -26,8 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
             targets = ", ".join(
-                f"{d.name} ({d.transport} {d.host}:{d.port}, {d.format.name})"
-                for d in job.destinations_of(account.name, log_type)
+                f"{d.name} ({d.kind} {d.place}, {d.format.name})" for d in job.destinations_of(account.name, log_type)
             )
             who = f"{account.name}, every child account" if account.is_msp else account.name
             say(f"  {log_type:<14} of {who:<24} → {targets}")

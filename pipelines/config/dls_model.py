@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipelines.config.fields import ApiHost, Broken, FilePath, Host, Ikey, OneOrMany, Port, Section, Skey, Text
+from pipelines.config.fields import ApiHost, FilePath, Host, Ikey, OneOrMany, Section, Skey
+from transforms.config_keys import Broken, Port, Text
 
 Endpoint = Literal["auth", "telephony", "trustmonitor", "activity", "adminaction"]
 MIN_TIMEOUT_SECS = 120

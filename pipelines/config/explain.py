@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pipelines.config.fields import Section
-from pipelines.config.problems import Findings, KeyPath, shown
+from pipelines.config.problems import Findings, KeyPath, listed, shown
+from pipelines.config.sections import TaggedSection, chosen, sections_in
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Section)
 
 # Keys that another layout or an older version has, and what is written instead.
 RENAMED = {
@@ -31,7 +32,8 @@ RENAMED = {
     "secret_key": "skey",
     "integration_key": "ikey",
     "is_msp": "msp",
-    "protocol": "transport",
+    "protocol": "kind",
+    "transport": "kind",
     "servers": "destinations",
     "account": "accounts",
     "cert_filepath": "ca_file",
@@ -47,12 +49,13 @@ class _Case(NamedTuple):
     path: KeyPath
     value: Any
     field: FieldInfo | None
-    parent: type[BaseModel]
+    parent: type[Section]
     error: ErrorDetails
 
 
 def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> Model | None:
     """The model with ``data`` in it; None where it, or a step before, has added a problem to ``findings``."""
+    data = _without_harmless(model, data, (), findings)
     _tell_broken_rules(model, data, (), findings)
     try:
         made = model.model_validate(data)
@@ -64,20 +67,49 @@ def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> M
     return None if findings.problems else made
 
 
-def _tell_broken_rules(model: type[BaseModel], data: Any, path: KeyPath, findings: Findings) -> None:
+def _places(model: type[Section], data: Any) -> Iterator[tuple[str, tuple[type[Section], ...]]]:
+    """The keys in the data of a section that hold sections, each with those that can stand there."""
+    for key, field in model.model_fields.items():
+        inner = sections_in(field.annotation)
+        if inner and key in data:
+            yield key, inner
+
+
+def _tell_broken_rules(model: type[Section], data: Any, path: KeyPath, findings: Findings) -> None:
     """Walks the plain data along the model, and adds each rule between keys that is broken."""
-    if isinstance(data, list):
-        for index, item in enumerate(data):
-            _tell_broken_rules(model, item, (*path, index), findings)
     if not isinstance(data, dict):
         return
-    if issubclass(model, Section):
-        for key, what, fix in model.broken_rules(data):
-            findings.problem((*path, key), what, fix)
-    for key, field in model.model_fields.items():
-        inner = model_in(field.annotation)
-        if inner and key in data:
-            _tell_broken_rules(inner, data[key], (*path, key), findings)
+    for key, what, fix in model.broken_rules(data):
+        findings.problem((*path, key), what, fix)
+    for key, inner in _places(model, data):
+        if isinstance(data[key], list):
+            for index, item in enumerate(data[key]):
+                _tell_broken_rules(chosen(inner, item), item, (*path, key, index), findings)
+        else:
+            _tell_broken_rules(chosen(inner, data[key]), data[key], (*path, key), findings)
+
+
+def _without_harmless(model: type[Section], data: Any, path: KeyPath, findings: Findings) -> Any:
+    """The data without keys of other kinds that change nothing of this one; each is worth a notice."""
+    if not isinstance(data, dict):
+        return data
+    kept = dict(data)
+    if issubclass(model, TaggedSection):
+        for key in data:
+            owners = model.owners_of(key) if isinstance(key, str) else []
+            if owners and all(owner.own_keys[key].harmless for owner in owners):
+                what, fix = model.foreign(key) or ("", "")
+                findings.notice((*path, key), what, fix)
+                del kept[key]
+    for key, inner in _places(model, kept):
+        given = kept[key]
+        if isinstance(given, list):
+            kept[key] = [
+                _without_harmless(chosen(inner, item), item, (*path, key, index), findings) for index, item in enumerate(given)
+            ]
+        else:
+            kept[key] = _without_harmless(chosen(inner, given), given, (*path, key), findings)
+    return kept
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -91,12 +123,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def listed(words: Iterable[str]) -> str:
-    """``a, b or c``."""
-    *most, last = list(words)
-    return f"{', '.join(most)} or {last}" if most else last
-
-
 def unknown_name(word: str, known: Iterable[str], thing: str) -> tuple[str, str]:
     """What is said about a name that refers to nothing, and the fix."""
     names = list(known)
@@ -107,9 +133,9 @@ def unknown_name(word: str, known: Iterable[str], thing: str) -> tuple[str, str]
     return what, f"Use {listed(names)}." if names else f"Add a {thing} of that name."
 
 
-def _explain(model: type[BaseModel], error: ErrorDetails, findings: Findings, told: set[str]) -> None:
-    path = tuple(error["loc"])
-    case = _Case(path, error["input"], *_field_at(model, path), error)
+def _explain(model: type[Section], error: ErrorDetails, findings: Findings, told: set[str]) -> None:
+    path, field, parent = _at(model, error["loc"])
+    case = _Case(path, error["input"], field, parent, error)
     what, fix = _WORDS.get(error["type"], _other)(case)
     if error["type"] == "missing":
         if path in findings.places:
@@ -126,25 +152,24 @@ def _add(findings: Findings, path: KeyPath, words: tuple[str, str], told: set[st
         findings.problems.pop()
 
 
-def _field_at(model: type[BaseModel], path: KeyPath) -> tuple[FieldInfo | None, type[BaseModel]]:
-    """The field that a path leads to, and the model that has it."""
+def _at(model: type[Section], loc: tuple[str | int, ...]) -> tuple[KeyPath, FieldInfo | None, type[Section]]:
+    """Where in the file pydantic means, the field there, and the section that has it. Between the key of a section that is one
+    of several and the keys in it, pydantic puts the word that chose it.
+    """
+    path: list[str | int] = []
     field: FieldInfo | None = None
     parent = model
-    current: type[BaseModel] | None = model
-    for part in path:
-        if isinstance(part, int):
+    inside: tuple[type[Section], ...] = (model,)
+    for part in loc:
+        if isinstance(part, str) and len(inside) > 1:
+            inside = tuple(s for s in inside if issubclass(s, TaggedSection) and s.tag == part)
             continue
-        parent = current or parent
-        field = parent.model_fields.get(part)
-        current = model_in(field.annotation) if field else None
-    return field, parent
-
-
-def model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that a type is made of: itself, or what a list or an optional holds."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := model_in(arg))), None)
+        path.append(part)
+        if isinstance(part, str):
+            parent = inside[0] if inside else parent
+            field = parent.model_fields.get(part) if inside else None
+            inside = sections_in(field.annotation) if field else ()
+    return tuple(path), field, parent
 
 
 def _bounds(field: FieldInfo | None) -> tuple[Any, Any]:
@@ -168,6 +193,9 @@ def _missing(case: _Case) -> tuple[str, str]:
 
 
 def _extra(case: _Case) -> tuple[str, str]:
+    foreign = case.parent.foreign(str(case.path[-1])) if issubclass(case.parent, TaggedSection) else None
+    if foreign is not None:
+        return foreign
     known = list(case.parent.model_fields)
     word = str(case.path[-1])
     guess = nearest(word, known)

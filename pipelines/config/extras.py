@@ -8,18 +8,17 @@ Contract: nothing of Beam or of a cloud is loaded, and no network is used: it is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from pydantic import SecretStr
+
+from pipelines.config.fields import Section
 from pipelines.config.own import texts
 from pipelines.config.problems import Findings
+from pipelines.config.sections import sections_in, types_in
 
-_SECRETS = (
-    ("accounts", "*", "skey"),
-    ("accounts", "*", "proxy", "password"),
-    ("destinations", "*", "tls", "client_key_password"),
-    ("account", "skey"),
-)
 _DIRECTORIES = (
     ("storage", "checkpoint_dir"),
     ("storage", "dead_letter_dir"),
@@ -35,9 +34,9 @@ _FILE_SYSTEMS = {
 }
 
 
-def check_installed(data: dict[str, Any], findings: Findings) -> None:
+def check_installed(model: type[Section], data: dict[str, Any], findings: Findings) -> None:
     """Adds a problem for each secret and directory that is kept where no installed library can read. Takes any data."""
-    for pattern in _SECRETS:
+    for pattern in dict.fromkeys(_secrets_in(model)):
         for path, text in texts(data, *pattern):
             if text.strip().startswith("gcp:") and not _is_installed(_GOOGLES_CLIENT):
                 findings.problem(path, "Google's client for secrets in Secret Manager is not installed", _GCP)
@@ -47,6 +46,16 @@ def check_installed(data: dict[str, Any], findings: Findings) -> None:
             library, fix = _FILE_SYSTEMS.get(scheme, ("", ""))
             if separator and library and not _is_installed(library):
                 findings.problem(path, f"what reads and writes {scheme}:// is not installed", fix)
+
+
+def _secrets_in(model: type[Section]) -> Iterator[tuple[str, ...]]:
+    """The keys of a model that hold secrets, as patterns for ``texts``."""
+    for key, field in model.model_fields.items():
+        if SecretStr in types_in(field.annotation):
+            yield (key,)
+        rest = ("*",) if list in types_in(field.annotation) else ()
+        for inner in sections_in(field.annotation):
+            yield from ((key, *rest, *pattern) for pattern in _secrets_in(inner))
 
 
 def _is_installed(library: str) -> bool:

@@ -9,18 +9,16 @@ that could be one, into its words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from transforms.config_keys import Broken, Wrong, wrong_host, wrong_path
 from transforms.secrets import GCP_SECRET_VERSION
 
-MAX_UDP_BYTES = 65_507
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IKEY_CHARS = 20
 SKEY_CHARS = 40
@@ -39,14 +37,6 @@ class Section(BaseModel):
         yield from ()
 
 
-class Broken(NamedTuple):
-    """A rule between keys that is broken: the key that it is told at, what is wrong, and the fix."""
-
-    key: str
-    what: str
-    fix: str
-
-
 def problem(what: str, fix: str) -> PydanticCustomError:
     """What a check of one value raises."""
     return PydanticCustomError("config", "{what}. {fix}", {"what": what, "fix": fix})
@@ -58,23 +48,20 @@ def _check_name(value: str) -> str:
     return value
 
 
-def _check_host(value: str) -> str:
-    if "://" in value or "/" in value:
-        raise problem(
-            "this is an address of a page, not a host", "Write only the host name, without https:// and without a path."
-        )
-    if value.startswith("["):
-        raise problem("this is an IPv6 address in brackets", "Write it without brackets.")
-    if value.count(":") == 1:
-        raise problem("a port is part of the host", "Write only the host name here, and the port under its own key.")
-    labels = [] if ":" in value else value.rstrip(".").split(".")
-    if not _HOST.fullmatch(value) or not all(0 < len(label) < 64 for label in labels):
-        raise problem("this is not a host name or an IP address", "Use letters, digits, dots and dashes.")
-    return value
+def checked(find: Callable[[str], Wrong | None]) -> AfterValidator:
+    """A check of ``transforms.config_keys`` for a field of a model."""
+
+    def check(value: str) -> str:
+        wrong = find(value)
+        if wrong is not None:
+            raise problem(*wrong)
+        return value
+
+    return AfterValidator(check)
 
 
 def _check_api_host(value: str) -> str:
-    host = _check_host(value).lower()
+    host = value.lower()
     if host.startswith("admin-") and host.endswith((".duosecurity.com", ".duofederal.com")):
         raise problem(
             "this is the address of the Duo Admin Panel", "Use the API hostname of the application: it begins with api-."
@@ -126,12 +113,6 @@ def wrong_skey(chars: int) -> tuple[str, str]:
     return what, f"A secret key has {SKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
 
 
-def _check_not_nul(value: str) -> str:
-    if "\0" in value or not value.isprintable():
-        raise problem("the path holds a character that no path has", "Write it again.")
-    return value
-
-
 def _check_header_text(value: str) -> str:
     if re.search(r"[^!-~]", value):
         raise problem("this holds a character that a syslog header cannot have", "Use ASCII without blanks.")
@@ -142,13 +123,11 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": f"^{_NAME.pattern}$"}), AfterValidator(_check_name)]
-Host = Annotated[str, Field(min_length=1), AfterValidator(_check_host)]
-ApiHost = Annotated[str, Field(min_length=1), AfterValidator(_check_api_host)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, Field(min_length=1), checked(wrong_host)]
+ApiHost = Annotated[Host, AfterValidator(_check_api_host)]
 HeaderText = Annotated[str, AfterValidator(_check_header_text)]
-FilePath = Annotated[str, Field(min_length=1), AfterValidator(_check_not_nul)]
+FilePath = Annotated[str, Field(min_length=1), checked(wrong_path)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
 Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
 Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.config.certificates import wrong_with_ca, wrong_with_client_cert, wrong_with_client_key
 from pipelines.config.fields import SKEY_CHARS, wrong_skey
 from pipelines.config.problems import Findings, KeyPath
 from transforms.secrets import SecretRef, SecretUnavailable
-from transforms.settings import Job, Tls
+from transforms.settings import Job, Tls, parts_of
 
 Translate = Callable[[KeyPath], KeyPath]
 _ALLOW = "Let the user that runs duologsync write to it, or name another."
@@ -26,28 +26,17 @@ _ALLOW = "Let the user that runs duologsync write to it, or name another."
 def inspect(job: Job, findings: Findings, translate: Translate) -> None:
     """Adds what is wrong with the files of a Job."""
     look = _Look(findings, translate)
-    for path, secret in _secrets(job):
+    for path, secret in job.secrets():
         look.at_secret(path, secret)
     for index, account in enumerate(job.accounts):
         if account.ca_file:
             look.at_words(("accounts", index, "ca_file"), wrong_with_ca(account.ca_file))
-    for index, destination in enumerate(job.destinations):
-        if destination.tls:
-            look.at_tls(("destinations", index, "tls"), destination.tls)
+    for path, tls in parts_of(job, Tls):
+        look.at_tls(path, tls)
     look.at_directory(("storage", "checkpoint_dir"), job.storage.checkpoint_dir)
     look.at_directory(("storage", "dead_letter_dir"), job.storage.dead_letter_dir, needed=False)
     if job.log_file:
         look.at_log_file(("log_file",), Path(job.log_file))
-
-
-def _secrets(job: Job) -> Iterator[tuple[KeyPath, SecretRef]]:
-    for index, account in enumerate(job.accounts):
-        yield ("accounts", index, "skey"), account.skey
-        if account.proxy and account.proxy.password:
-            yield ("accounts", index, "proxy", "password"), account.proxy.password
-    for index, destination in enumerate(job.destinations):
-        if destination.tls and destination.tls.client_key_password:
-            yield ("destinations", index, "tls", "client_key_password"), destination.tls.client_key_password
 
 
 class _Look:

@@ -14,12 +14,27 @@ from pipelines.config.dls_model import MIN_TIMEOUT_SECS, ApiSection, DlsFile, Ma
 from pipelines.config.own import check_known, check_unique, notice_unused, texts
 from pipelines.config.problems import Findings, KeyPath
 from pipelines.config.references import Surroundings
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+from transforms.destinations.stream.settings import TcpSettings, TlsSettings
+from transforms.destinations.udp.settings import UdpSettings
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    KindSettings,
+    Proxy,
+    Reading,
+    Route,
+    Storage,
+    SyslogHeader,
+    Tls,
+)
 
 ACCOUNT_NAME = "main"
 DEFAULT_DIR = "/tmp"  # noqa: S108 - Duo Log Sync's default, which we recognise in order to avoid it
 DEFAULT_LOG_FILE = f"{DEFAULT_DIR}/duologsync.log"
-_TRANSPORTS = {"TCP": "tcp", "TCPSSL": "tls", "UDP": "udp"}
 _SETTINGS: KeyPath = ("dls_settings",)
 CHILD_KEY = "child_account_id"
 _MAPPINGS: KeyPath = ("account", "endpoint_server_mappings")
@@ -87,18 +102,18 @@ def _destination(section: ServerSection, index: int, file: DlsFile, around: Surr
         fix = "Use TCPSSL, or remove it."
         findings.notice(("servers", index, "cert_filepath"), f"a certificate is not used with {section.protocol}", fix)
     if file.dls_settings.log_format == "CEF":
-        written = Format("cef", header=SyslogHeader("rfc3164"), profile="dls")
+        written = Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))
     else:
-        written = Format("json", account_key=CHILD_KEY if file.account.is_msp else None)
-    return Destination(
-        name=section.id,
-        transport=_TRANSPORTS[section.protocol],
-        host=section.hostname,
-        port=section.port,
-        format=written,
-        framing="lf",
-        tls=Tls(ca_file=around.path(section.cert_filepath)) if tls else None,
-    )
+        written = Format(JsonOptions(account_key=CHILD_KEY if file.account.is_msp else None))
+    return Destination(section.id, _settings(section, around), written)
+
+
+def _settings(section: ServerSection, around: Surroundings) -> KindSettings:
+    if section.protocol == "UDP":
+        return UdpSettings(section.hostname, section.port)
+    if section.protocol == "TCP":
+        return TcpSettings(section.hostname, section.port, "lf")
+    return TlsSettings(section.hostname, section.port, "lf", tls=Tls(ca_file=around.path(section.cert_filepath)))
 
 
 def _route(section: MappingSection, index: int, findings: Findings) -> Route:

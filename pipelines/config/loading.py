@@ -58,7 +58,7 @@ def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> L
     dialect = None if data is None else _dialect(data, findings)
     job = None if data is None or dialect is None else _JOBS[dialect](data, path, findings)
     if data is not None and look_at_files and runs_here:
-        extras.check_installed(data, findings)
+        extras.check_installed(DlsFile if dialect == "duologsync-1.0.0" else OwnFile, data, findings)
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))
     if look_at_files:

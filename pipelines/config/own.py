@@ -18,13 +18,14 @@ from pipelines.config.own_model import (
     ProxySection,
     RouteSection,
     StorageSection,
-    TlsSection,
 )
 from pipelines.config.problems import Findings, KeyPath, shown
 from pipelines.config.references import Surroundings
+from pipelines.config.sections import secret_of, settings_of
+from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
-from transforms.secrets import SecretRef
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+from transforms.formats import FORMATS
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -144,13 +145,11 @@ def _notice_old_logs(job: Job, findings: Findings) -> None:
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
-    skey = around.secret(section.skey, (*key, "skey"), findings)
-    _notice_literal(skey, (*key, "skey"), findings)
     return Account(
         name=section.name,
         api_host=section.api_host,
         ikey=section.ikey,
-        skey=skey,
+        skey=secret_of(section.skey, (*key, "skey"), around, findings),
         is_msp=section.msp,
         block_list=tuple(section.block_list),
         allow_list=tuple(section.allow_list),
@@ -161,8 +160,7 @@ def _account(section: AccountSection, key: KeyPath, around: Surroundings, findin
 
 
 def _proxy(section: ProxySection, key: KeyPath, around: Surroundings, findings: Findings) -> Proxy:
-    password = around.secret(section.password, (*key, "password"), findings) if section.password else None
-    _notice_literal(password, (*key, "password"), findings)
+    password = secret_of(section.password, (*key, "password"), around, findings) if section.password else None
     return Proxy(section.host, section.port, section.user, password)
 
 
@@ -174,56 +172,27 @@ def _takes_children(route: Route, account: Account) -> bool:
 def _destination(
     section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool
 ) -> Destination:
-    written = _format(section.format, of_msp=of_msp)
-    if section.transport != "udp" and "max_events_per_sec" in section.model_fields_set:
-        what = f"max_events_per_sec is for udp; {section.transport} itself goes as fast as the receiver reads"
-        findings.notice((*key, "max_events_per_sec"), what, "Remove it.")
-    octet = section.transport == "tls" and written.header is not None and written.header.style == "rfc5424"
-    tls = _tls(section.tls, (*key, "tls"), around, findings) if section.tls else Tls()
+    written = _format(section.format, (*key, "format"), around, findings, of_msp=of_msp)
+    settings = settings_of(KINDS[section.kind].settings, section, key, around, findings)
     return Destination(
         name=section.name,
-        transport=section.transport,
-        host=section.host,
-        port=section.port,
+        settings=settings.completed(written),
         format=written,
-        framing=section.framing or ("octet" if octet else "lf"),
-        tls=tls if section.transport == "tls" else None,
         max_message_bytes=section.max_message_bytes,
-        connect_timeout_secs=section.connect_timeout_secs,
         delivery_timeout_secs=section.delivery_timeout_secs,
-        max_events_per_sec=section.max_events_per_sec,
     )
 
 
-def _format(section: FormatSection, *, of_msp: bool) -> Format:
+def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool) -> Format:
+    options = settings_of(FORMATS[section.name].options, section, key, around, findings)
     header = section.header
     if header is None:
-        made = SyslogHeader("rfc3164") if section.name == "cef" else None
+        made = SyslogHeader(options.default_header) if options.default_header else None
     elif header.style == "none":
         made = None
     else:
         made = SyslogHeader(header.style, header.facility, header.hostname, header.app_name)
-    # A child's row does not say whose it is. One shape for all events of a destination: its parser has to know it.
-    envelope = of_msp and section.name == "json" if section.envelope is None else section.envelope
-    return Format(section.name, made, envelope, section.profile)
-
-
-def _tls(section: TlsSection, key: KeyPath, around: Surroundings, findings: Findings) -> Tls:
-    password_key = (*key, "client_key_password")
-    password = around.secret(section.client_key_password, password_key, findings) if section.client_key_password else None
-    _notice_literal(password, password_key, findings)
-    return Tls(
-        ca_file=around.path(section.ca_file) if section.ca_file else None,
-        client_cert_file=around.path(section.client_cert_file) if section.client_cert_file else None,
-        client_key_file=around.path(section.client_key_file) if section.client_key_file else None,
-        client_key_password=password,
-        server_name=section.server_name,
-    )
-
-
-def _notice_literal(secret: SecretRef | None, key: KeyPath, findings: Findings) -> None:
-    if secret and secret.scheme == "config":
-        findings.notice(key, "the secret itself is written here", "Better write env:NAME or file:PATH.")
+    return Format(options.completed(of_msp=of_msp), made)
 
 
 def _routes(sections: list[RouteSection] | None, destinations: tuple[str, ...]) -> tuple[Route, ...]:

@@ -1,7 +1,8 @@
 """The shape of our own configuration file (``version: 2``): keys, types, bounds, defaults, and a description of each.
 
-Place in the flow: plain dicts from ``reading`` are validated against ``OwnFile``; ``own`` turns it into a Job. The JSON Schema
-and the sample file are generated from here, so a description is what users read: one or two plain sentences.
+Place in the flow: plain dicts from ``reading`` are validated against ``OwnFile``; ``own`` turns it into a Job. What a kind of
+destination or a format has of its own stands with it, see ``sections``. The JSON Schema and the sample file are generated from
+here, so a description is what users read: one or two plain sentences.
 
 Contract: a section's default is what a user gets who leaves the key out; units are in the names.
 """
@@ -9,34 +10,34 @@ Contract: a section's default is what a user gets who leaves the key out; units 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from pipelines.config.fields import (
-    MAX_UDP_BYTES,
     ApiHost,
-    Broken,
     FilePath,
     HeaderText,
     Host,
     Ikey,
     Name,
     OneOrMany,
-    Port,
     Secret,
     Section,
     Skey,
-    Text,
 )
+from pipelines.config.problems import listed
+from pipelines.config.sections import TaggedSection, tagged
+from transforms.config_keys import Broken, Port, Text
+from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
+from transforms.formats import FORMATS
 
 if TYPE_CHECKING:
     LogType = str
 else:
     LogType = Literal[tuple(LOG_TYPES)]
 _OLD_LOGS = " and ".join(name for name in LOG_TYPES if name not in DEFAULT_LOG_TYPES)
-FormatName = Literal["json", "cef"]
 HeaderStyle = Literal["rfc5424", "rfc3164", "none"]
 
 
@@ -147,91 +148,61 @@ def _format_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class FormatSection(Section):
+def _default_headers() -> str:
+    styles = {name: kind.options.default_header or "none" for name, kind in FORMATS.items()}
+    return " and ".join(f"{name} {'gets ' * (index == 0)}{style}" for index, (name, style) in enumerate(styles.items()))
+
+
+class FormatSection(TaggedSection):
     """How an event is written."""
 
-    name: FormatName = Field(description="json (the event as Duo sent it) or cef.", examples=["json"])
-    envelope: bool | None = Field(
-        None,
-        description="json only: put log type and account around the event. Without it, that is done where events of an MSP's "
-        "children go to the destination, because Duo's own events do not say whose they are.",
-        examples=[False],
-    )
+    tag_key: ClassVar[str] = "name"
+    lead_keys: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
     header: Annotated[HeaderSection, BeforeValidator(_style, json_schema_input_type=HeaderStyle | HeaderSection)] | None = (
         Field(
             None,
             description="Syslog header: rfc5424, rfc3164 or none; or a mapping with style, facility, hostname, app_name. "
-            "Without it, cef gets rfc3164 and json none.",
+            f"Without it, {_default_headers()}.",
             examples=["rfc5424"],
         )
     )
-    profile: Literal["standard", "dls"] = Field(
-        "standard",
-        description="cef only: dls keeps class ids and custom strings as Duo Log Sync wrote them, for existing SIEM rules.",
+
+
+if TYPE_CHECKING:
+    FormatName = str
+    AnyFormat = FormatSection
+else:
+    FormatName = Literal[tuple(FORMATS)]
+    AnyFormat = tagged(
+        FormatSection,
+        {name: kind.options for name, kind in FORMATS.items()},
+        f"{listed(f'{name} ({kind.options.summary})' for name, kind in FORMATS.items())}.",
+        "json",
     )
 
-    @classmethod
-    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
-        if given.get("envelope") is True and given.get("name") != "json":
-            yield Broken("envelope", "only json has an envelope", "Remove it, or use name: json.")
-        if given.get("profile") == "dls" and given.get("name") != "cef":
-            yield Broken("profile", "only cef has profiles", "Remove it, or use name: cef.")
+
+def _promises() -> str:
+    without = [name for name, kind in KINDS.items() if not kind.settings.promises_delivery]
+    return f" Of {' and '.join(without)} nothing is promised: what is lost on the way is lost." if without else ""
 
 
-class TlsSection(Section):
-    """Certificates of one destination. The server's certificate and name are always verified."""
-
-    ca_file: FilePath | None = Field(
-        None, description="CA file (PEM) of the SIEM; without it, the system's CAs.", examples=["/etc/duologsync/siem-ca.pem"]
-    )
-    client_cert_file: FilePath | None = Field(
-        None, description="Our certificate (PEM), where the SIEM asks for one.", examples=["/etc/duologsync/client.pem"]
-    )
-    client_key_file: FilePath | None = Field(
-        None, description="Its key (PEM), where it is not in the certificate's file.", examples=["/etc/duologsync/client.key"]
-    )
-    client_key_password: Secret | None = Field(
-        None, description="Password of that key: env:NAME or file:PATH.", examples=["env:CLIENT_KEY_PASSWORD"]
-    )
-    server_name: Host | None = Field(
-        None, description="Name in the SIEM's certificate, where it is not the host's.", examples=["siem.example.com"]
-    )
-
-    @classmethod
-    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
-        for key in ("client_key_file", "client_key_password"):
-            if key in given and "client_cert_file" not in given:
-                yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
-
-
-class DestinationSection(Section):
+class DestinationSection(TaggedSection):
     """One SIEM endpoint."""
 
+    tag_key: ClassVar[str] = "kind"
+    lead_keys: ClassVar[tuple[str, ...]] = ("name", "kind")
     name: Name = Field(description="Your name for the destination; routes use it.", examples=["splunk"])
-    transport: Literal["tcp", "tls", "udp"] = Field(
-        description="tcp, tls or udp. UDP promises nothing: what is lost on the way is lost.", examples=["tls"]
+    kind: str
+    format: Annotated[AnyFormat, BeforeValidator(_format_name, json_schema_input_type=FormatName | AnyFormat)] = Field(
+        description=f"{', '.join(FORMATS)}, or a mapping with more choices.", examples=["json"]
     )
-    host: Host = Field(description="Host name or address of the SIEM.", examples=["siem.example.com"])
-    port: Port = Field(description="Port that the SIEM listens on.", examples=[6514])
-    format: Annotated[FormatSection, BeforeValidator(_format_name, json_schema_input_type=FormatName | FormatSection)] = Field(
-        description="json, cef, or a mapping with more choices.", examples=["json"]
-    )
-    framing: Literal["lf", "octet"] | None = Field(
-        None,
-        description="What separates messages: lf (a line each) or octet (a count before each, RFC 6587). "
-        "Without it, octet for tls with an rfc5424 header, lf for all else.",
-        examples=["lf"],
-    )
-    tls: TlsSection | None = Field(None, description="Certificates; only with transport: tls.")
     max_message_bytes: int | None = Field(
         None,
         ge=480,
         le=100_000_000,
         description="The SIEM's own limit. A longer message is kept as a dead letter, never cut.",
         examples=[65536],
-    )
-    connect_timeout_secs: float = Field(
-        10.0, ge=0.1, le=600, description="Longest time to connect once, with the TLS handshake."
     )
     delivery_timeout_secs: float | None = Field(
         None,
@@ -240,23 +211,17 @@ class DestinationSection(Section):
         description="Give up a batch after this long and read it again later; without it, wait.",
         examples=[300],
     )
-    max_events_per_sec: float = Field(
-        2000.0,
-        ge=1,
-        le=1_000_000,
-        description="udp only: the pace, all logs together. A receiver drops without a word what its buffer has no room for; "
-        "raise this where that was enlarged. A long event counts once for each 1,480 bytes.",
-    )
 
-    @classmethod
-    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
-        transport, longest = given.get("transport"), given.get("max_message_bytes")
-        if "tls" in given and transport in ("tcp", "udp"):
-            yield Broken("tls", "certificates are for TLS, and the transport is not", "Use transport: tls, or remove them.")
-        if transport == "udp" and "framing" in given:
-            yield Broken("framing", "UDP has no framing: each message is a datagram", "Remove it.")
-        if transport == "udp" and isinstance(longest, int) and longest > MAX_UDP_BYTES:
-            yield Broken("max_message_bytes", "no UDP datagram is that long", f"Use at most {MAX_UDP_BYTES}.")
+
+if TYPE_CHECKING:
+    AnyDestination = DestinationSection
+else:
+    AnyDestination = tagged(
+        DestinationSection,
+        {name: kind.settings for name, kind in KINDS.items()},
+        f"{listed(KINDS)}.{_promises()}",
+        "tls",
+    )
 
 
 class RouteSection(Section):
@@ -303,7 +268,7 @@ class OwnFile(Section):
     reading: ReadingSection = Field(
         default_factory=lambda: ReadingSection.model_validate({}), description="How Duo's logs are read."
     )
-    destinations: list[DestinationSection] = Field(min_length=1, description="The SIEMs to write to.")
+    destinations: list[AnyDestination] = Field(min_length=1, description="The SIEMs to write to.")
     routes: list[RouteSection] | None = Field(
         None,
         min_length=1,

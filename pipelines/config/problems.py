@@ -135,3 +135,9 @@ def shown(value: object) -> str:
         return "the value"
     text = str(value)
     return text if text.isprintable() and 0 < len(text) <= _MAX_SHOWN else "the value"
+
+
+def listed(words: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *most, last = list(words)
+    return f"{', '.join(most)} or {last}" if most else last

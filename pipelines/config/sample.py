@@ -14,15 +14,17 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines.config.explain import model_in
+from pipelines.config.fields import Section
 from pipelines.config.own_model import FormatSection, HeaderSection, OwnFile
+from pipelines.config.problems import listed
+from pipelines.config.sections import TaggedSection, sections_in
 
 _WIDTH = 100
 _SHORTHANDS = (FormatSection, HeaderSection)  # a word stands for them; their keys are listed below the word
+_FIRST = "tls"  # the kind of destination that is shown with all its keys
 _HEAD = """\
 # Configuration of Duo Log Sync on Apache Beam.
 #
@@ -38,31 +40,48 @@ def sample_yaml() -> str:
     return "\n".join([_HEAD, *_section(OwnFile, "", optional=False)]).rstrip("\n")
 
 
-def _section(model: type[BaseModel], indent: str, *, optional: bool) -> Iterator[str]:
+def _section(model: type[Section], indent: str, *, optional: bool) -> Iterator[str]:
     """The keys of a section. Inside an optional section every line is a comment."""
-    for key, field in model.model_fields.items():
+    for key, field in _fields(model):
         yield from _described(field, indent)
         yield from _key(key, field, indent, optional=optional or not (field.is_required() or _is_shown(field)))
         if not indent:
             yield ""
 
 
+def _fields(model: type[Section]) -> list[tuple[str, FieldInfo]]:
+    """In the order of the model; of a section that is one of several, what must be given and what is its own come first."""
+    fields = list(model.model_fields.items())
+    if not issubclass(model, TaggedSection):
+        return fields
+
+    def rank(item: tuple[str, FieldInfo]) -> tuple[bool, bool, bool]:
+        key, field = item
+        return key not in model.lead_keys, not field.is_required(), key not in model.own_keys
+
+    return sorted(fields, key=rank)
+
+
 def _key(key: str, field: FieldInfo, indent: str, *, optional: bool) -> Iterator[str]:
-    inner = model_in(field.annotation)
+    inner = [section for section in sections_in(field.annotation) if not section.__name__.startswith("Unknown")]
     mark = "# " if optional else ""
-    if inner is None or inner in _SHORTHANDS:
+    if not inner or issubclass(inner[0], _SHORTHANDS):
         yield f"{indent}{mark}{key}: {_flow(_value(field))}"
         if inner:
             yield from _choices(inner, indent)
         return
     yield f"{indent}{mark}{key}:"
-    if _is_list(field.annotation):
-        yield from _item(inner, indent + "  ", optional=optional)
-    else:
-        yield from _section(inner, indent + "  ", optional=optional)
+    if not _is_list(field.annotation):
+        yield from _section(inner[0], indent + "  ", optional=optional)
+        return
+    first = next((s for s in inner if issubclass(s, TaggedSection) and s.tag == _FIRST), inner[0])
+    yield from _item(first, indent + "  ", optional=optional)
+    for other in inner:
+        if other is not first and issubclass(other, TaggedSection):
+            yield from _other_item(other, first, indent + "  ")
 
 
-def _item(model: type[BaseModel], indent: str, *, optional: bool) -> Iterator[str]:
+def _item(model: type[Section], indent: str, *, optional: bool) -> Iterator[str]:
     """One item of a list: its first key follows the dash."""
     lines = list(_section(model, indent + "  ", optional=optional))
     first = next(i for i, line in enumerate(lines) if ":" in line and not _is_prose(line))
@@ -73,13 +92,29 @@ def _item(model: type[BaseModel], indent: str, *, optional: bool) -> Iterator[st
     yield from lines[first + 1 :]
 
 
-def _choices(model: type[BaseModel], indent: str) -> Iterator[str]:
+def _other_item(model: type[TaggedSection], first: type[Section], indent: str) -> Iterator[str]:
+    """An item of another kind, as a comment: what must be given, and what the first one has not shown."""
+    yield ""
+    yield from _wrapped(f"{model.tag_key}: {model.tag}. {model.__doc__}", f"{indent}## ")
+    for index, (key, field) in enumerate(_fields(model)):
+        if key not in first.model_fields:
+            yield from _described(field, f"{indent}  ")
+            yield from _key(key, field, f"{indent}  ", optional=True)
+        elif field.is_required():
+            value = model.tag if key == model.lead_keys[0] else _value(field)
+            yield f"{indent}{'  # ' if index else '# - '}{key}: {_flow(value)}"
+
+
+def _choices(models: list[type[Section]], indent: str) -> Iterator[str]:
     """What a mapping can hold where one word is enough most of the time."""
     yield f"{indent}#   or a mapping with:"
-    for key, field in model.model_fields.items():
+    fields = {key: field for model in models for key, field in _fields(model)}
+    owners = {key: [m.tag for m in models if issubclass(m, TaggedSection) and key in m.own_keys] for key in fields}
+    for key, field in fields.items():
+        only = f"{listed(owners[key])} only. " if owners[key] else ""
         default = _default(field)
         shown = "" if default is None else f" Default: {_flow(default)}."
-        yield from _wrapped(f"{key}: {field.description}{shown}", f"{indent}#     ")
+        yield from _wrapped(f"{key}: {only}{field.description}{shown}", f"{indent}#     ")
 
 
 def _described(field: FieldInfo, indent: str) -> Iterator[str]:

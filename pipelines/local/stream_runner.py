@@ -12,7 +12,6 @@ rarely; all else is tried again with back-off. Nothing that was not delivered is
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from functools import partial
@@ -28,6 +27,7 @@ from transforms.errors import FatalError, RetryLater, Stopping
 from transforms.process import threads
 from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
+from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Account, Job
 from transforms.state.checkpoints.stores import store_at
@@ -37,7 +37,7 @@ from transforms.state.receipts import RECEIPTS
 _LOGGER = logging.getLogger("duologsync.local")
 _IDLE_TICK_SECS = 1.0
 _SUSPENDED_SECS = 300.0
-_LONGEST_BACKOFF_SECS = 60.0
+_RETRY = RetryPolicy(first_secs=1.0, longest_secs=60.0)
 _REPORT_SECS = 3600.0
 
 
@@ -55,7 +55,7 @@ class StreamRunner:
         self._log_type = log_type
         self._store_trouble = LogOnce()
         self._caught_up = LogOnce()
-        self._failures = 0
+        self._backoff = Backoff(_RETRY)
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
         self._finishing = False
@@ -96,7 +96,7 @@ class StreamRunner:
             self.cut_short = True
         finally:
             # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
-            self.cut_short |= self._failures > 0
+            self.cut_short |= self._backoff.failures > 0
             self._report()
             if self._finishing:
                 self._let_go()
@@ -162,7 +162,8 @@ class StreamRunner:
     def _run_pass(self) -> None:
         try:
             run_plan(self._plan_of_pass())
-            self._failures, self.fatal = 0, None
+            self._backoff.succeeded()
+            self.fatal = None
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.stream) or error)
 
@@ -176,8 +177,7 @@ class StreamRunner:
         """Back-off before the next pass, which begins again behind the last delivered bundle."""
         if isinstance(error, (FatalError, Stopping)):
             raise error
-        self._failures += 1
-        wait_secs = min(2.0 ** min(self._failures - 1, 6), _LONGEST_BACKOFF_SECS) * random.uniform(0.5, 1.0)
+        wait_secs = self._backoff.failed()
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
             self.stream, wait_secs, _last_line(error),

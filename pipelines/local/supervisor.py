@@ -20,7 +20,7 @@ from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
-from transforms.destinations import TRANSPORTS, pool
+from transforms.destinations import make_sender, pool
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed import stream_of
 from transforms.duo.fetch.feed_registry import close_feeds
@@ -155,7 +155,7 @@ class _Supervisor:
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
-        sender = TRANSPORTS[destination.transport](destination)
+        sender = make_sender(destination)
         try:
             sender.test_connection()
         except RetryLater:

@@ -8,9 +8,8 @@ some would be accepted, bill its workers and fail on them; state on a worker's d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from transforms.secrets import SecretRef
 from transforms.settings import Job
 
 _CODE_FLAGS = (
@@ -22,9 +21,9 @@ _CODE_FLAGS = (
 )
 
 
-def wrong_on_dataflow(job: Job, references: Iterable[SecretRef], flags: Sequence[str]) -> list[str]:
+def wrong_on_dataflow(job: Job, flags: Sequence[str]) -> list[str]:
     """What is wrong, each with its fix."""
-    return [*_state(job), *_secrets(references), *_code(flags)]
+    return [*_state(job), *_secrets(job), *_code(flags)]
 
 
 def _state(job: Job) -> Iterator[str]:
@@ -33,8 +32,8 @@ def _state(job: Job) -> Iterator[str]:
             yield f"storage.{key}: {directory} would be on a worker's disk, which goes away with the worker. Write gs://BUCKET/…."
 
 
-def _secrets(references: Iterable[SecretRef]) -> Iterator[str]:
-    for reference in dict.fromkeys(references):
+def _secrets(job: Job) -> Iterator[str]:
+    for reference in dict.fromkeys(secret.reference for secret in job.secrets()):
         if reference.scheme != "gcp":
             # A secret that is written into the file is known by its place in it, so the reference can be shown.
             yield f"{reference}: workers cannot read it. Write gcp:projects/PROJECT/secrets/NAME/versions/NUMBER."

@@ -15,7 +15,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +35,6 @@ from transforms.duo.fetch.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
 from transforms.process.allocator import give_memory_back
 from transforms.process.shutdown import FAILURES, STOP
-from transforms.secrets import SecretRef
 from transforms.settings import Account, Job
 
 _LOGGER = logging.getLogger("duologsync.runners")
@@ -90,7 +88,7 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
     if runner in _LOCAL_RUNNERS:
         return run_local(job, grace_secs=grace_secs)
     if runner == _DATAFLOW:
-        wrong = wrong_on_dataflow(job, _references(job), flags)
+        wrong = wrong_on_dataflow(job, flags)
         for each in wrong:
             _LOGGER.error("%s", each)
         if wrong:
@@ -181,22 +179,12 @@ def _with_children(job: Job) -> Job:
 
 
 def _tell_what_workers_need(job: Job) -> None:
-    references = sorted({str(reference) for reference in _references(job)})
+    references = sorted({str(secret.reference) for secret in job.secrets()})
     _LOGGER.info(
         "Workers read their secrets themselves: %s. Their checkpoints go to %s; unless all workers share it, it is only where "
         "a launch without a savepoint may begin, the runner's own checkpoint is the truth.",
         ", ".join(references), job.storage.checkpoint_dir,
     )  # fmt: skip
-
-
-def _references(job: Job) -> Iterator[SecretRef]:
-    for account in job.accounts:
-        yield account.skey
-        if account.proxy is not None and account.proxy.password is not None:
-            yield account.proxy.password
-    for destination in job.destinations:
-        if destination.tls is not None and destination.tls.client_key_password is not None:
-            yield destination.tls.client_key_password
 
 
 # --- running -------------------------------------------------------------------------------------------------------------

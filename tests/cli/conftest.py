@@ -27,7 +27,7 @@ accounts:
   - {{api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "file:{key_file}"}}
 reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
 destinations:
-  - {{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}
+  - {{name: siem, kind: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}
 storage: {{checkpoint_dir: {tmp_path}/checkpoints, dead_letter_dir: {tmp_path}/dead}}
 """
     )

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -15,7 +16,9 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
+from tests.destinations import toy
 from transforms.coders import Stream
+from transforms.destinations import KINDS
 from transforms.formats import FORMATS
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
@@ -220,6 +223,26 @@ class TestReplay:
         (left,) = (tmp_path / "dead").glob("*.avro")
         assert [letter.raw for letter in read_dead_letters(left)] == [big.raw]
 
+    def test_what_the_destination_rejects_again_stays_a_dead_letter_and_the_others_are_delivered(
+        self, config, tmp_path, monkeypatch, capsys
+    ):
+        siem = toy.Siem(lambda message: b"t-2" in message)
+        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=siem.make))
+        letters = [msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-%d" % n)) for n in range(1, 4)]
+        self.keep(tmp_path, *letters)
+
+        assert run("replay", config) == exit_codes.DELIVERY
+        assert siem.delivered == [letters[0].raw, letters[2].raw]
+        assert "1 undeliverable again, 2 delivered" in capsys.readouterr().out
+        (left,) = (tmp_path / "dead").glob("*.avro")
+        (again,) = read_dead_letters(left)
+        assert (again.raw, again.reason, again.detail) == (letters[1].raw, "refused", "The toy does not like it.")
+        files_in(str(tmp_path / "dead")).close()
+        siem.refuses = lambda _message: False
+        assert run("replay", config) == exit_codes.OK
+        assert siem.delivered[2:] == [letters[1].raw]
+        assert "undeliverable" not in capsys.readouterr().out
+
     def test_a_file_whose_letters_a_receiver_was_not_seen_to_read_is_sent_again(self, config, receiver, tmp_path, monkeypatch):
         monkeypatch.setattr(replay, "_CLOSE_SECS", 0.3)
         self.keep(tmp_path, self.LETTER)
@@ -311,18 +334,18 @@ class TestReplay:
     def test_whatever_a_format_trips_over_is_a_letter_again(self, config, receiver, tmp_path, monkeypatch):
         other = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
         self.keep(tmp_path, self.LETTER, other)
-        make = FORMATS["json"]
+        kind = FORMATS["json"]
 
         class Trips:
             def __init__(self, options):
-                self._real = make(options)
+                self._real = kind.make(options)
 
             def format(self, event):
                 if b"t-1" in event.raw:
                     raise OverflowError("date value out of range")
                 return self._real.format(event)
 
-        monkeypatch.setitem(FORMATS, "json", Trips)
+        monkeypatch.setitem(FORMATS, "json", replace(kind, make=Trips))
         assert run("replay", config) == exit_codes.DELIVERY
         assert receiver.wait_for(1, 10)
         (left,) = (tmp_path / "dead").glob("*.avro")
@@ -333,8 +356,8 @@ class TestReplay:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
             siem.bind(("127.0.0.1", 0))
             siem.settimeout(10)
-            place = f"transport: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
-            config.write_text(re.sub(r"transport: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
+            place = f"kind: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
+            config.write_text(re.sub(r"kind: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
             self.keep(tmp_path, self.LETTER)
             assert run("replay", config) == exit_codes.OK
             assert siem.recv(65_536) == self.LETTER.raw

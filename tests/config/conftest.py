@@ -16,7 +16,7 @@ accounts:
     skey: env:DUO_SKEY
 destinations:
   - name: splunk
-    transport: tcp
+    kind: tcp
     host: siem.example.com
     port: 6514
     format: json

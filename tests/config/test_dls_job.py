@@ -4,6 +4,9 @@ import pytest
 
 from pipelines.config import load
 from tests.config.conftest import DLS, marked_line, replaced
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
 
@@ -76,7 +79,7 @@ def test_template_means_what_it_meant(write, tmp_path):
                 SecretRef("config", f"{tmp_path}/config.yml#account.skey"),
             ),
         ),
-        destinations=(Destination("main server", "tcp", "siem.example.com", 8888, Format("json")),),
+        destinations=(Destination("main server", TcpSettings("siem.example.com", 8888, framing="lf"), Format(JsonOptions())),),
         routes=(Route(("auth", "telephony"), ("main server",)),),
         storage=Storage(f"{tmp_path}/checkpoints", f"{tmp_path}/checkpoints/dead-letters", f"{tmp_path}/checkpoints"),
         reading=Reading(),
@@ -112,7 +115,7 @@ def test_defaults_are_the_incumbents(write, tmp_path):
     assert job.storage.import_dir == "/tmp"
     assert job.storage.checkpoint_dir.startswith(str(tmp_path))
     assert job.storage.resume
-    assert job.destinations[0].format == Format("json")
+    assert job.destinations[0].format == Format(JsonOptions())
     assert not job.accounts[0].is_msp
     assert job.accounts[0].proxy is None
 
@@ -125,14 +128,14 @@ def test_log_file_in_a_world_writable_directory_is_noticed(write):
 
 def test_cef_is_written_as_it_was(write):
     destination = job_of(write(replaced(DLS, "'JSON'", "'CEF'"))).destinations[0]
-    assert destination.format == Format("cef", SyslogHeader("rfc3164"), profile="dls")
-    assert destination.framing == "lf"
+    assert destination.format == Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))
+    assert destination.settings.framing == "lf"
 
 
 def test_tcpssl_verifies_with_the_file(write, tmp_path):
     text = replaced(replaced(DLS, "'TCP'", "'TCPSSL'"), "cert_filepath: ''", "cert_filepath: 'ca.pem'")
     destination = load(write(text), look_at_files=False).job.destinations[0]
-    assert (destination.transport, destination.tls) == ("tls", Tls(ca_file=f"{tmp_path}/ca.pem"))
+    assert (destination.kind, destination.settings.tls) == ("tls", Tls(ca_file=f"{tmp_path}/ca.pem"))
 
 
 def test_relative_paths_begin_in_the_working_directory(write, monkeypatch):
@@ -190,7 +193,7 @@ def test_msp_and_its_block_list(write):
     text = replaced(replaced(DLS, "is_msp: False", "is_msp: True"), "block_list: []", "block_list: [DA1]")
     path = write(replaced(text, "['auth', 'telephony']", "[trustmonitor]"))
     assert job_of(path).accounts[0].block_list == ("DA1",)
-    assert [d.format.account_key for d in job_of(path).destinations] == ["child_account_id"]
+    assert [d.format.options.account_key for d in job_of(path).destinations] == ["child_account_id"]
     assert [key for key, _ in notices_of(path)] == ["account.is_msp", "account.block_list"]
 
 

@@ -63,7 +63,7 @@ def files(tmp_path_factory):
 
 
 def own_with_tls(files, options):
-    return replaced(OWN, "transport: tcp", f"transport: tls\n    tls: {{{options}}} #!").replace("@", f"{files}/")
+    return replaced(OWN, "kind: tcp", f"kind: tls\n    tls: {{{options}}} #!").replace("@", f"{files}/")
 
 
 CA = {

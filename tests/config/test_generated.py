@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from pipelines.config import load
-from pipelines.config.own_model import DestinationSection, FormatName, LogType, OwnFile
+from pipelines.config.own_model import FormatName, LogType, OwnFile
 from pipelines.config.sample import sample_yaml
 from pipelines.config.schema import config_schema
-from transforms.destinations import TRANSPORTS
+from pipelines.config.sections import sections_in
+from transforms.destinations import KINDS
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.duo.log_types import LOG_TYPES
 from transforms.formats import FORMATS
@@ -43,7 +44,7 @@ def test_sample_is_valid_with_every_comment_removed(write):
     assert len(yaml.safe_load(text)) == len(OwnFile.model_fields)
     job = load(write(text), look_at_files=False).job
     assert job.accounts[0].proxy is not None
-    assert job.destinations[0].tls.server_name == "siem.example.com"
+    assert job.destinations[0].settings.tls.server_name == "siem.example.com"
 
 
 def test_every_key_is_described():
@@ -62,10 +63,10 @@ def test_every_key_is_described():
     [
         (words(LogType), LOG_TYPES),
         (words(FormatName), FORMATS),
-        (words(DestinationSection.model_fields["transport"].annotation), TRANSPORTS),
+        ({s.tag for s in sections_in(OwnFile.model_fields["destinations"].annotation)[0].siblings}, KINDS),
         ({"lf", "octet"}, FRAMINGS),
     ],
-    ids=["log types", "formats", "transports", "framings"],
+    ids=["log types", "formats", "kinds", "framings"],
 )
 def test_every_word_is_known_to_the_pipeline(accepted, registry):
     assert accepted == set(registry)

@@ -7,6 +7,10 @@ import pytest
 
 from pipelines.config import load
 from tests.config.conftest import OWN, replaced
+from transforms.destinations.stream.settings import TcpSettings, TlsSettings
+from transforms.destinations.udp.settings import UdpSettings
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
 
@@ -30,7 +34,7 @@ accounts:
 reading: {start_days: 1.5, poll_interval_secs: 30, page_pause_secs: 2, lag_secs: 60, request_timeout_secs: 10, relist_secs: 60}
 destinations:
   - name: tls
-    transport: tls
+    kind: tls
     host: 2001:db8::1
     port: 6514
     format: {name: cef, header: {style: rfc5424, facility: 4, hostname: collector, app_name: CEF}}
@@ -44,13 +48,13 @@ destinations:
     connect_timeout_secs: 5
     delivery_timeout_secs: 300
   - name: plain
-    transport: tcp
+    kind: tcp
     host: siem.example.com
     port: 514
     format: {name: json, envelope: true, header: none}
     framing: octet
   - name: old
-    transport: udp
+    kind: udp
     host: 192.0.2.1
     port: 514
     format: {name: cef, profile: dls}
@@ -84,24 +88,25 @@ def test_every_key_arrives(write, tmp_path):
         destinations=(
             Destination(
                 name="tls",
-                transport="tls",
-                host="2001:db8::1",
-                port=6514,
-                format=Format("cef", SyslogHeader("rfc5424", 4, "collector", "CEF")),
-                framing="octet",
-                tls=Tls(
-                    "/etc/ca.pem",
-                    f"{tmp_path}/client.pem",
-                    f"{tmp_path}/client.key",
-                    SecretRef("env", "KEY_PASSWORD"),
-                    "siem.example.com",
+                format=Format(CefOptions(), SyslogHeader("rfc5424", 4, "collector", "CEF")),
+                settings=TlsSettings(
+                    host="2001:db8::1",
+                    port=6514,
+                    framing="octet",
+                    tls=Tls(
+                        "/etc/ca.pem",
+                        f"{tmp_path}/client.pem",
+                        f"{tmp_path}/client.key",
+                        SecretRef("env", "KEY_PASSWORD"),
+                        "siem.example.com",
+                    ),
+                    connect_timeout_secs=5,
                 ),
                 max_message_bytes=8096,
-                connect_timeout_secs=5,
                 delivery_timeout_secs=300,
             ),
-            Destination("plain", "tcp", "siem.example.com", 514, Format("json", None, envelope=True), "octet"),
-            Destination("old", "udp", "192.0.2.1", 514, Format("cef", SyslogHeader("rfc3164"), profile="dls")),
+            Destination("plain", TcpSettings("siem.example.com", 514, "octet"), Format(JsonOptions(envelope=True))),
+            Destination("old", UdpSettings("192.0.2.1", 514), Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))),
         ),
         routes=(
             Route(("auth",), ("tls", "old"), ("parent/DA9", "own")),
@@ -124,12 +129,12 @@ def test_the_least_that_can_be_written(write, tmp_path):
     least = """\
 version: 2
 accounts: [{api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:DUO_SKEY}]
-destinations: [{name: siem, transport: tls, host: siem.example.com, port: 6514, format: json}]
+destinations: [{name: siem, kind: tls, host: siem.example.com, port: 6514, format: json}]
 """
     loaded = load(write(least))
     assert loaded.job == Job(
         accounts=(Account("main", "api-1.duosecurity.com", "DIXXXXXXXXXXXXXXXXXX", SecretRef("env", "DUO_SKEY")),),
-        destinations=(Destination("siem", "tls", "siem.example.com", 6514, Format("json"), tls=Tls()),),
+        destinations=(Destination("siem", TlsSettings("siem.example.com", 6514, "lf"), Format(JsonOptions(envelope=False))),),
         routes=(Route(("auth", "activity", "telephony", "trustmonitor"), ("siem",)),),
         storage=Storage(f"{tmp_path}/xdg/duologsync/checkpoints", f"{tmp_path}/xdg/duologsync/dead-letters"),
     )
@@ -246,11 +251,11 @@ accounts:
   - {name: msp, msp: true, api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:DUO_SKEY}
   - {name: own, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}
 destinations:
-  - {name: both, transport: tcp, host: siem.example.com, port: 1, format: json}
-  - {name: own, transport: tcp, host: siem.example.com, port: 2, format: json}
-  - {name: child, transport: tcp, host: siem.example.com, port: 3, format: json}
-  - {name: cef, transport: tcp, host: siem.example.com, port: 4, format: cef}
-  - {name: bare, transport: tcp, host: siem.example.com, port: 5, format: {name: json, envelope: false}}
+  - {name: both, kind: tcp, host: siem.example.com, port: 1, format: json}
+  - {name: own, kind: tcp, host: siem.example.com, port: 2, format: json}
+  - {name: child, kind: tcp, host: siem.example.com, port: 3, format: json}
+  - {name: cef, kind: tcp, host: siem.example.com, port: 4, format: cef}
+  - {name: bare, kind: tcp, host: siem.example.com, port: 5, format: {name: json, envelope: false}}
 routes:
   - {log_types: auth, destinations: [both, cef, bare]}
   - {log_types: auth, destinations: own, accounts: own}
@@ -260,16 +265,16 @@ routes:
 
 def test_json_says_whose_events_they_are_where_children_of_an_msp_are_among_them(write):
     job = load(write(TWO_PARENTS)).job
-    envelopes = {d.name: d.format.envelope for d in job.destinations}
+    envelopes = {d.name: getattr(d.format.options, "envelope", False) for d in job.destinations}
     assert envelopes == {"both": True, "own": False, "child": True, "cef": False, "bare": False}
 
 
 def test_the_pace_of_udp_can_be_chosen_and_is_noticed_where_it_has_no_effect(write):
-    slow = replaced(OWN, "transport: tcp", "transport: udp\n    max_events_per_sec: 500")
+    slow = replaced(OWN, "kind: tcp", "kind: udp\n    max_events_per_sec: 500")
     loaded = load(write(slow))
-    assert loaded.job.destinations[0].max_events_per_sec == 500
+    assert loaded.job.destinations[0].settings.max_events_per_sec == 500
     assert loaded.notices == ()
-    (notice,) = load(write(replaced(slow, "transport: udp", "transport: tcp"))).notices
+    (notice,) = load(write(replaced(slow, "kind: udp", "kind: tcp"))).notices
     assert notice.key == "destinations.0.max_events_per_sec"
     assert "is for udp" in notice.what
-    assert load(write(OWN)).job.destinations[0].max_events_per_sec == 2000
+    assert UdpSettings("siem.example.com", 514).max_events_per_sec == 2000

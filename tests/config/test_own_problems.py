@@ -19,8 +19,8 @@ CASES = {
     "port hexadecimal": ("port: 6514", "port: 0x10 #!", "destinations.0.port", "begins with 0", "decimal"),
     "port with underscores": ("port: 6514", "port: 6_514 #!", "destinations.0.port", "unusual", "plain digits"),
     "port empty": ("port: 6514", "port: #!", "destinations.0.port", "is empty", "Fill it in: Port that the SIEM listens on."),
-    "port missing": ("  - name: splunk\n    transport: tcp\n    host: siem.example.com\n    port: 6514",
-                     "  - name: splunk #!\n    transport: tcp\n    host: siem.example.com",
+    "port missing": ("  - name: splunk\n    kind: tcp\n    host: siem.example.com\n    port: 6514",
+                     "  - name: splunk #!\n    kind: tcp\n    host: siem.example.com",
                      "destinations.0.port", "is missing", "Add it. Port that the SIEM listens on."),
     "port true": ("port: 6514", "port: yes #!", "destinations.0.port", "is true or false", "digits"),
     "host with scheme": ("host: siem.example.com", "host: https://siem.example.com/x #!", "destinations.0.host", "not a host", "without https://"),
@@ -29,9 +29,9 @@ CASES = {
     "host in brackets": ("host: siem.example.com", "host: '[2001:db8::1]' #!", "destinations.0.host", "in brackets", "without brackets"),
     "host empty": ("host: siem.example.com", "host: '' #!", "destinations.0.host", "is empty", "Host name"),
     "host a list": ("host: siem.example.com", "host: [a] #!", "destinations.0.host", "is a list", "one text"),
-    "transport misspelt": ("transport: tcp", "transport: tpc #!", "destinations.0.transport", "tpc is not one of", "Did you mean tcp?"),
-    "transport as the incumbent": ("transport: tcp", "transport: TCPSSL #!", "destinations.0.transport", "TCPSSL", "Did you mean tls?"),
-    "transport unknown": ("transport: tcp", "transport: carrier-pigeon #!", "destinations.0.transport", "not one of", "Use tcp, tls or udp."),
+    "kind misspelt": ("kind: tcp", "kind: tpc #!", "destinations.0.kind", "tpc is not one of", "Did you mean tcp?"),
+    "kind as the incumbent": ("kind: tcp", "kind: TCPSSL #!", "destinations.0.kind", "TCPSSL", "Did you mean tls?"),
+    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls or udp."),
     "format misspelt": ("format: json", "format: jsom #!", "destinations.0.format", "jsom", "Did you mean json?"),
     "format a number": ("format: json", "format: 3 #!", "destinations.0.format", "must be a mapping", "keys below it"),
     "envelope of cef": ("format: json", "format: {name: cef, envelope: true} #!", "destinations.0.format.envelope", "only json", "name: json"),
@@ -41,14 +41,14 @@ CASES = {
                  "destinations.0.format.header.facility", "24 is out of range", "from 0 to 23"),
     "header with blanks": ("format: json", "format: {name: json, header: {style: rfc5424, app_name: a b}} #!",
                            "destinations.0.format.header.app_name", "cannot have", "ASCII"),
-    "framing of udp": ("transport: tcp", "transport: udp\n    framing: octet #!", "destinations.0.framing", "no framing", "Remove it."),
-    "long datagrams": ("transport: tcp", "transport: udp\n    max_message_bytes: 70000 #!", "destinations.0.max_message_bytes",
+    "framing of udp": ("kind: tcp", "kind: udp\n    framing: octet #!", "destinations.0.framing", "no framing", "Remove it."),
+    "long datagrams": ("kind: tcp", "kind: udp\n    max_message_bytes: 70000 #!", "destinations.0.max_message_bytes",
                        "no UDP datagram", "at most 65507"),
-    "tls of tcp": ("format: json", "format: json\n    tls: {} #!", "destinations.0.tls", "the transport is not", "transport: tls"),
-    "key without certificate": ("transport: tcp", "transport: tls\n    tls: {client_key_file: k.pem} #!",
+    "tls of tcp": ("format: json", "format: json\n    tls: {} #!", "destinations.0.tls", "the kind is not", "kind: tls"),
+    "key without certificate": ("kind: tcp", "kind: tls\n    tls: {client_key_file: k.pem} #!",
                                 "destinations.0.tls.client_key_file", "without a client certificate", "client_cert_file"),
     "unknown key": ("port: 6514", "port: 6514\n    prot: 1 #!", "destinations.0.prot", "not known", "Did you mean port?"),
-    "unknown key of nobody": ("port: 6514", "port: 6514\n    zzz: 1 #!", "destinations.0.zzz", "not known", "Use name, transport"),
+    "unknown key of nobody": ("port: 6514", "port: 6514\n    zzz: 1 #!", "destinations.0.zzz", "not known", "Use name, kind"),
     "unknown section": ("routes:", "rootes: [] #!\nroutes:", "rootes", "not known", "Did you mean routes?"),
     "ikey short": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: DIX #!", "accounts.0.ikey", "has 3 characters", "has 20"),
     "ikey of another kind": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: XXXXXXXXXXXXXXXXXXXX #!", "accounts.0.ikey", "begin with DI", "not the secret"),
@@ -110,7 +110,7 @@ def test_message_reads_as_documented(problems_of):
 
 
 def test_same_name_twice_names_the_first_line(problems_of):
-    second = "  - {name: splunk, transport: udp, host: 192.0.2.1, port: 514, format: cef} #!\nroutes:"
+    second = "  - {name: splunk, kind: udp, host: 192.0.2.1, port: 514, format: cef} #!\nroutes:"
     text = replaced(OWN, "routes:", second)
     (problem,) = problems_of(text)
     assert (problem.key, problem.line) == ("destinations.1.name", marked_line(text))
@@ -136,7 +136,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of):
     found = problems_of(text)
     assert [p.key for p in found] == [
         "accounts.0.ikey",
-        "destinations.0.transport",
+        "destinations.0.kind",
         "destinations.0.port",
         "routes.0.log_types.0",
         "routes.0.destinations.0",
@@ -201,6 +201,6 @@ def test_version_is_missing_and_the_rest_is_checked(problems_of):
 
 
 def test_unused_things_are_notices(write):
-    more = "  - {name: spare, transport: udp, host: 192.0.2.1, port: 514, format: cef}\nroutes:"
+    more = "  - {name: spare, kind: udp, host: 192.0.2.1, port: 514, format: cef}\nroutes:"
     notices = load(write(replaced(OWN, "routes:", more))).notices
     assert [(n.key, n.what) for n in notices] == [("destinations.1", "nothing is sent to this destination")]

@@ -111,7 +111,7 @@ def test_aliases_can_be_used_in_moderation(write):
 
 
 def test_surrogates_do_not_stop_the_message(write):
-    text = replaced(OWN, "transport: tcp", 'transport: "\\ud800"')
+    text = replaced(OWN, "kind: tcp", 'kind: "\\ud800"')
     with pytest.raises(ConfigProblems) as caught:
         load(write(text))
     str(caught.value).encode()

@@ -11,6 +11,8 @@ from pipelines import exit_codes
 from pipelines.launch_files.dataflow import flex_main
 from pipelines.launch_files.dataflow.flex_main import job_of, main, split
 from pipelines.runners import launch
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Format, Proxy, Storage, SyslogHeader
 
@@ -18,7 +20,7 @@ REQUIRED = {
     "api_host": "api-1a2b3c4d.duosecurity.com",
     "ikey": "DIXXXXXXXXXXXXXXXXXX",
     "skey_secret": "projects/acme-prod/secrets/duo_skey/versions/3",
-    "siem_transport": "tls",
+    "siem_kind": "tls",
     "siem_host": "siem.example.com",
     "siem_port": "6514",
     "siem_format": "cef",
@@ -44,13 +46,8 @@ def test_the_required_parameters_make_a_whole_job():
     (account,), (destination,), (route,) = job.accounts, job.destinations, job.routes
     assert (account.name, account.ikey) == ("main", "DIXXXXXXXXXXXXXXXXXX")
     assert account.skey == SecretRef("gcp", "projects/acme-prod/secrets/duo_skey/versions/3")
-    assert (destination.name, destination.transport, destination.host, destination.port) == (
-        "siem",
-        "tls",
-        "siem.example.com",
-        6514,
-    )
-    assert destination.format == Format("cef", SyslogHeader("rfc3164"))
+    assert (destination.name, destination.kind, destination.place) == ("siem", "tls", "siem.example.com:6514")
+    assert destination.format == Format(CefOptions(), SyslogHeader("rfc3164"))
     assert route.log_types == ("auth", "activity", "telephony", "trustmonitor")
     assert job.storage == Storage("gs://acme-state/duologsync/checkpoints", "gs://acme-state/duologsync/dead-letters")
 
@@ -75,9 +72,9 @@ def test_the_optional_parameters_set_what_their_names_say():
     reading = job.reading
     assert (reading.start_days, reading.poll_interval_secs, reading.page_pause_secs, reading.lag_secs) == (7, 60.5, 1, 90)
     assert reading.overlap_secs == 0
-    assert destination.format == Format("json", SyslogHeader("rfc5424"), envelope=True)
-    assert (destination.framing, destination.max_message_bytes, destination.delivery_timeout_secs) == ("lf", 8192, 30)
-    assert (destination.tls.server_name, destination.tls.ca_file) == ("other.example.com", "/etc/ca.pem")
+    assert destination.format == Format(JsonOptions(envelope=True), SyslogHeader("rfc5424"))
+    assert (destination.settings.framing, destination.max_message_bytes, destination.delivery_timeout_secs) == ("lf", 8192, 30)
+    assert (destination.settings.tls.server_name, destination.settings.tls.ca_file) == ("other.example.com", "/etc/ca.pem")
 
 
 def test_an_empty_value_is_as_none():

@@ -30,7 +30,7 @@ GOOD = {
     "page_pause_secs": ["0", "0.25", "60"],
     "lag_secs": ["0", "120"],
     "overlap_secs": ["0", "600"],
-    "siem_transport": ["tls", "tcp", "udp"],
+    "siem_kind": ["tls", "tcp", "udp"],
     "siem_host": ["siem.example.com", "10.1.2.3", "siem", "fd00::1"],
     "siem_port": ["1", "514", "6514", "65535"],
     "siem_format": ["json", "cef"],
@@ -70,7 +70,7 @@ BAD = {
     "page_pause_secs": ["-1", "10000", "a"],
     "lag_secs": ["-1", "a"],
     "overlap_secs": ["-1", "a"],
-    "siem_transport": ["TLS", "http", ""],
+    "siem_kind": ["TLS", "http", ""],
     "siem_host": ["", "siem.example.com/x", "https://siem", "a b"],
     "siem_port": ["0", "65536", "70000", "a", "-1", ""],
     "siem_format": ["xml", "JSON", ""],
@@ -251,14 +251,16 @@ def test_no_parameter_takes_a_secret():
 
 
 def leaves(model: type[BaseModel], before: str = "") -> dict[str, object]:
-    """Keys of a section and of those in it, dotted, with their defaults; a list of sections counts as its first."""
+    """Keys of a section and of those in it, dotted, with their defaults; a list of sections counts as its first, of
+    sections that can be chosen all."""
     found: dict[str, object] = {}
     for key, field in model.model_fields.items():
         sections = sections_in(field.annotation)
         path = f"{before}{key}"
         if sections:
             is_list = "list[" in str(field.annotation)
-            found.update(leaves(sections[0], f"{path}.0." if is_list else f"{path}."))
+            for section in sections:
+                found = leaves(section, f"{path}.0." if is_list else f"{path}.") | found
         else:
             found[path] = None if field.is_required() else field.get_default(call_default_factory=True)
     return found

@@ -12,7 +12,6 @@ from transforms.secrets import SecretRef
 from transforms.settings import Storage
 
 IMAGE = "--sdk_container_image=europe-west1-docker.pkg.dev/acme-prod/duo/duologsync:1.0.0"
-GCP = SecretRef("gcp", REQUIRED["skey_secret"])
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def job():
 
 
 def test_a_job_that_depends_on_nothing_of_this_machine_is_fine(job):
-    assert wrong_on_dataflow(job, [GCP], [IMAGE]) == []
+    assert wrong_on_dataflow(job, [IMAGE]) == []
 
 
 @pytest.mark.parametrize(
@@ -29,18 +28,20 @@ def test_a_job_that_depends_on_nothing_of_this_machine_is_fine(job):
     [SecretRef("env", "DUO_SKEY"), SecretRef("file", "/etc/skey"), SecretRef("config", "/etc/c.yml#accounts.0.skey")],
 )
 def test_a_secret_of_this_machine_is_refused(job, reference):
-    (wrong,) = wrong_on_dataflow(job, [GCP, reference, reference], [IMAGE])
+    account = job.accounts[0]
+    two = replace(job, accounts=(account, replace(account, skey=reference), replace(account, name="other", skey=reference)))
+    (wrong,) = wrong_on_dataflow(two, [IMAGE])
     assert str(reference) in wrong
     assert "gcp:projects/" in wrong
 
 
 def test_state_on_a_worker_s_disk_is_refused(job):
     local = replace(job, storage=Storage("/var/lib/duologsync/checkpoints", "/var/lib/duologsync/dead-letters"))
-    assert len(wrong_on_dataflow(local, [GCP], [IMAGE])) == 2
+    assert len(wrong_on_dataflow(local, [IMAGE])) == 2
 
 
 def test_workers_without_this_program_are_refused(job):
-    (wrong,) = wrong_on_dataflow(job, [GCP], ["--runner=DataflowRunner"])
+    (wrong,) = wrong_on_dataflow(job, ["--runner=DataflowRunner"])
     assert "--sdk_container_image" in wrong
 
 
@@ -51,7 +52,7 @@ def test_the_command_line_tells_all_of_it_and_submits_nothing(tmp_path, capfd):
     config.write_text(
         f"""version: 2
 accounts: [{{api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: {secret[:40]}}}]
-destinations: [{{name: siem, transport: tcp, host: 127.0.0.1, port: 6514, format: json}}]
+destinations: [{{name: siem, kind: tcp, host: 127.0.0.1, port: 6514, format: json}}]
 storage: {{checkpoint_dir: {tmp_path}/checkpoints}}
 """
     )

@@ -32,7 +32,7 @@ STREAMING = (2, "JOB_TYPE_STREAMING")  # enums are sent as numbers or as names
 TEMPLATE_OBJECT = "staging/template_launches/job_object"
 CONFIG = f"""version: 2
 accounts: [{{api_host: api-1a2b3c4d.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: "gcp:{SECRET_NAME}"}}]
-destinations: [{{name: siem, transport: tls, host: siem.example.com, port: 6514, format: cef}}]
+destinations: [{{name: siem, kind: tls, host: siem.example.com, port: 6514, format: cef}}]
 storage: {{checkpoint_dir: gs://{BUCKET}/state/checkpoints, dead_letter_dir: gs://{BUCKET}/state/dead-letters}}
 """
 
@@ -252,7 +252,7 @@ def test_the_whole_program_goes_on_from_a_bucket_on_another_machine(machine, goo
             f"""version: 2
 accounts: [{{api_host: localhost, port: {simulator.port}, ca_file: {authority.ca_file}, ikey: {IKEY}, skey: "gcp:{name}"}}]
 reading: {{start_days: 1, poll_interval_secs: 1, lag_secs: 0}}
-destinations: [{{name: siem, transport: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}]
+destinations: [{{name: siem, kind: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}]
 routes: [{{log_types: auth, destinations: siem}}]
 storage: {{checkpoint_dir: gs://{BUCKET}/moved/checkpoints, dead_letter_dir: gs://{BUCKET}/moved/dead-letters}}
 """

@@ -26,7 +26,7 @@ def test_the_labels_are_those_that_running_jobs_have():
 
 
 def test_no_setting_of_a_destination_changes_a_label():
-    other = {"siem_transport": "udp", "siem_host": "other", "siem_port": "514", "siem_format": "json", "start_days": "1"}
+    other = {"siem_kind": "udp", "siem_host": "other", "siem_port": "514", "siem_format": "json", "start_days": "1"}
     assert labels(graph(**other)) == LABELS.read_text().splitlines()
 
 

@@ -8,27 +8,30 @@ import threading
 import time
 from collections.abc import Callable
 
-from transforms.destinations.retry import Tuning
+from transforms.destinations import KINDS, Confirmation
+from transforms.destinations.stream.tuning import Tuning
+from transforms.formats.json_lines import JsonOptions
+from transforms.process.retry import RetryPolicy
 from transforms.settings import Destination, Format
 
-FAST = Tuning(backoff_first_secs=0.02, backoff_max_secs=0.1, block_bytes=4096, mend_secs=2.0)
+FAST = Tuning(connecting=RetryPolicy(0.02, 0.1, immediate_first=True), block_bytes=4096, mend_secs=2.0)
 
 
-def destination(port: int, transport: str = "tcp", **changes) -> Destination:
-    changes.setdefault("name", f"siem-{port}")
-    changes.setdefault("host", "127.0.0.1")
-    return Destination(transport=transport, port=port, format=Format("json"), **changes)
+def destination(port: int, kind: str = "tcp", host: str = "127.0.0.1", **changes) -> Destination:
+    common = {key: changes.pop(key) for key in ("name", "max_message_bytes", "delivery_timeout_secs") if key in changes}
+    common.setdefault("name", f"siem-{port}")
+    return Destination(settings=KINDS[kind].settings(host, port, **changes), format=Format(JsonOptions()), **common)
 
 
 def messages(count: int, start: int = 0, size: int = 200) -> list[bytes]:
     return [b"%08d " % number + b"x" * (size - 9) for number in range(start, start + count)]
 
 
-def deliver(sender, those: list[bytes]) -> None:
+def deliver(sender, those: list[bytes], batch: int = 7) -> Confirmation:
     sender.begin()
-    for message in those:
-        sender.send(message)
-    sender.confirm()
+    for start in range(0, len(those), batch):
+        sender.send(those[start : start + batch])
+    return sender.confirm()
 
 
 def reset(connection: socket.socket) -> None:

@@ -19,14 +19,14 @@ def test_what_a_replaced_bundle_sends_is_refused():
     peer = Peer()
     there = destination(peer.port)
     old = pool.begin(there, STREAM)
-    old.send(b"old 1")
+    old.send([b"old 1"])
     new = pool.begin(there, STREAM)
-    new.send(b"new 1")
+    new.send([b"new 1"])
     with pytest.raises(BundleReplaced):
-        old.send(b"old 2")
+        old.send([b"old 2"])
     with pytest.raises(BundleReplaced):
         old.confirm()
-    new.send(b"new 2")
+    new.send([b"new 2"])
     new.confirm()
     eventually(lambda: peer.received == [b"new 1", b"new 2"])
 
@@ -48,7 +48,7 @@ def test_a_bundle_that_waits_for_the_destination_makes_way_at_once():
     def wait():
         try:
             for message in messages(30_000):
-                old.send(message)
+                old.send([message])
         except BundleReplaced as error:
             ended.append(error)
 

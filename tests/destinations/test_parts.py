@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.peers import Peer, destination, eventually, never_read, read_all, reset_unread_after
+from tests.destinations.test_tls import Authority, server
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
 from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
@@ -235,11 +236,12 @@ def test_a_failed_bundle_is_forgotten_and_the_next_one_begins_anew():
     eventually(lambda: peer.received == [b"fresh"])
 
 
-def test_a_pickled_sink_holds_no_secret(monkeypatch):
+def test_a_pickled_sink_holds_no_secret(monkeypatch, tmp_path):
     monkeypatch.setenv("KEY_PASSWORD", "correct horse battery")
-    peer = Peer()
-    tls = Tls(client_key_password=SecretRef("env", "KEY_PASSWORD"))
-    sink = SendToDestination(destination(peer.port, tls=tls))
+    authority = Authority(tmp_path)
+    peer = server(authority.issue("127.0.0.1"), clients=authority.ca)
+    tls = Tls(authority.ca_file, *authority.client_files(password="correct horse battery"), SecretRef("env", "KEY_PASSWORD"))
+    sink = SendToDestination(destination(peer.port, "tls", tls=tls))
     frozen = pickle.dumps(sink)
     assert b"correct horse" not in frozen
     thawed = pickle.loads(frozen)

@@ -26,7 +26,8 @@ from tests.destinations.peers import (
 from transforms.destinations.stream import socket_probe, tcp
 from transforms.destinations.stream.connection import PlainConnection
 from transforms.destinations.stream.socket_probe import TcpFacts
-from transforms.errors import DeliveryTimeout, Stopping, Undeliverable
+from transforms.errors import DeliveryTimeout, Stopping
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 
 BUNDLE_BYTES = 100 * 201
@@ -100,7 +101,9 @@ def test_a_reset_after_n_bytes_loses_nothing(count):
 def test_a_close_after_n_bytes_loses_nothing(count):
     peer = Peer(close_after(count), read_all)
     sender = tcp.make(destination(peer.port), FAST)
-    assert_all_read(peer, deliver_bundles(sender))
+    sent = deliver_bundles(sender)
+    # On a busy machine it may close only after the last bundle was confirmed, which a sender notices when it looks.
+    eventually(lambda: sender.check() is None and not peer.lost(sent))
 
 
 def test_many_resets_in_a_row_lose_nothing():
@@ -238,7 +241,7 @@ def test_after_a_delivery_timeout_a_frame_under_way_is_finished_first():
     with pytest.raises(DeliveryTimeout):
         deliver(sender, messages(30_000))
     late = messages(10, start=50_000)
-    sender._patience._limit_secs = None
+    sender._waits._limit_secs = None
     deliver(sender, late)
     sender.close(5)
     assert_all_read(peer, late)
@@ -254,9 +257,7 @@ def test_check_does_not_send_what_a_failed_bundle_has_left():
     deliver(sender, messages(1))
     eventually(lambda: bool(peer.connections))
     sender.begin()
-    for message in messages(100, start=1):
-        sender._small.append(message)
-    sender._close_block()  # and then its bundle fails elsewhere
+    sender._close_block(messages(100, start=1))  # and then its bundle fails elsewhere
     sender._queue.clear()
     eventually(lambda: sender.check() is None and not peer.lost(messages(1)))
     time.sleep(0.05)
@@ -332,7 +333,8 @@ def test_blocks_leave_the_ring_after_two_quiet_connections_were_reset():
 def test_resets_that_come_at_once_are_met_with_pauses():
     peer = Peer(lambda peer, connection: connection.close() or None)
     sender = tcp.make(
-        destination(peer.port, delivery_timeout_secs=1.0), replace(FAST, backoff_first_secs=0.2, backoff_max_secs=0.4)
+        destination(peer.port, delivery_timeout_secs=1.0),
+        replace(FAST, connecting=RetryPolicy(0.2, 0.4, immediate_first=True)),
     )
     with pytest.raises(DeliveryTimeout):
         deliver_bundles(sender, 10_000, 10)
@@ -342,13 +344,9 @@ def test_resets_that_come_at_once_are_met_with_pauses():
 def test_oversize_is_refused_and_the_rest_goes_on():
     peer = Peer()
     sender = tcp.make(destination(peer.port, max_message_bytes=100), FAST)
-    sender.begin()
-    sender.send(b"a" * 100)
-    with pytest.raises(Undeliverable, match="101 bytes") as caught:
-        sender.send(b"b" * 101)
-    sender.send(b"c")
-    sender.confirm()
-    assert caught.value.reason == "oversize"
+    (rejection,) = deliver(sender, [b"a" * 100, b"b" * 101, b"c"]).rejected
+    assert "101 bytes" in rejection.detail
+    assert (rejection.index, rejection.reason) == (1, "oversize")
     assert_all_read(peer, [b"a" * 100, b"c"])
 
 

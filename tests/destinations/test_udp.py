@@ -9,10 +9,11 @@ import pytest
 
 from tests.destinations.peers import deliver, destination, eventually, messages
 from transforms.destinations.udp import sender as udp
-from transforms.errors import DeliveryTimeout, Stopping, Undeliverable
+from transforms.errors import DeliveryTimeout, Stopping
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 
-FAST = udp.Tuning(backoff_first_secs=0.02, backoff_max_secs=0.05)
+FAST = udp.Tuning(connecting=RetryPolicy(0.02, 0.05))
 
 
 class Receiver:
@@ -120,12 +121,8 @@ def test_what_is_sent_again_keeps_the_pace_as_well(make_sender):
 def test_oversize_is_never_cut(make_sender):
     receiver = Receiver()
     sender = make_sender(receiver.port)
-    sender.begin()
-    with pytest.raises(Undeliverable) as caught:
-        sender.send(b"x" * 65508)
-    assert caught.value.reason == "oversize"
-    sender.send(b"y" * 65507)
-    sender.confirm()
+    (rejection,) = deliver(sender, [b"x" * 65508, b"y" * 65507]).rejected
+    assert (rejection.index, rejection.reason) == (0, "oversize")
     eventually(lambda: receiver.received == [b"y" * 65507])
     receiver.close()
 
@@ -133,11 +130,7 @@ def test_oversize_is_never_cut(make_sender):
 def test_the_users_limit_counts(make_sender):
     receiver = Receiver()
     sender = make_sender(receiver.port, max_message_bytes=1024)
-    sender.begin()
-    sender.send(b"y" * 1024)
-    with pytest.raises(Undeliverable):
-        sender.send(b"x" * 1025)
-    sender.confirm()
+    assert [rejection.index for rejection in deliver(sender, [b"y" * 1024, b"x" * 1025]).rejected] == [1]
     receiver.close()
 
 

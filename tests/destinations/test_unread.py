@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 import trustme
@@ -16,6 +18,10 @@ from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import health, idle_checker, pool
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream import tcp, tls
+from transforms.destinations.stream.connection import ConnectionLost
+from transforms.destinations.stream.goodbyes import Ending, Outcome
+from transforms.destinations.stream.socket_probe import Peer as EndOf
+from transforms.destinations.stream.tls import TlsConnection
 from transforms.errors import RetryLater
 from transforms.process.shutdown import STOP
 from transforms.settings import Tls
@@ -80,6 +86,34 @@ def goodbye_then_reset(secs: float):
     return script
 
 
+def throw_away_and_close(peer, connection):
+    """Once told to: says goodbye, reads what is left, keeps nothing of it, and closes. No reset can tell of that."""
+    peer.done.wait(5)
+    select.select([connection], [], [], 5)
+    time.sleep(0.3)  # by then it is confirmed
+    connection.settimeout(0.05)
+    with contextlib.suppress(OSError):
+        connection.unwrap()
+    with contextlib.suppress(OSError):
+        while socket.socket.recv(connection, 65536):
+            pass
+    connection.close()
+
+
+def read_then_say_goodbye_after(secs: float):
+    """Reads all that comes, and ends the connection itself."""
+
+    def script(peer, connection):
+        peer.received += connection.recv(65536).split(b"\n")[:-1]
+        time.sleep(secs)
+        connection.settimeout(0.05)
+        with contextlib.suppress(OSError):
+            connection.unwrap()
+        connection.close()
+
+    return script
+
+
 def looked_after(sender, condition) -> None:
     eventually(lambda: sender.check() is None and condition())
 
@@ -110,6 +144,97 @@ def test_a_receiver_counts_as_back_once_what_it_lost_went_out_on_a_connection_th
     assert sender._health._away_since is None
 
 
+@pytest.mark.parametrize("meet", ["tls"], indirect=True)
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_receiver_threw_away_behind_its_own_tls_goodbye_is_sent_again(meet, times):
+    peer, sender = meet(*[throw_away_and_close] * times, read_all)
+    sent = messages(12)
+    deliver(sender, sent)
+    peer.done.set()
+    looked_after(sender, lambda: not peer.lost(sent))
+
+
+@pytest.mark.parametrize("meet", ["tls"], indirect=True)
+def test_what_is_thrown_away_at_a_tls_goodbye_between_two_bundles_goes_out_before_the_second(meet):
+    peer, sender = meet(throw_away_and_close, read_all)
+    deliver(sender, messages(12))
+    peer.done.set()
+    time.sleep(0.8)
+    deliver(sender, messages(12, start=12))
+    eventually(lambda: len(peer.received) >= 24)
+    assert peer.received == messages(24)
+
+
+@pytest.mark.parametrize("meet", ["tls"], indirect=True)
+def test_what_was_acknowledged_long_before_a_tls_goodbye_was_read(meet):
+    peer, sender = meet(read_then_say_goodbye_after(0.3), read_all, tuning=replace(PATIENT, goodbye_doubt_secs=0.2))
+    deliver(sender, messages(12))
+    time.sleep(0.6)  # how late the goodbye is seen makes no difference to when it was said
+    sender.check()
+    assert not sender._unread.in_doubt
+    assert (peer.received, sender.resent) == (messages(12), 0)
+
+
+@pytest.mark.parametrize("meet", ["tls"], indirect=True)
+def test_how_late_a_tls_goodbye_is_seen_makes_nothing_read(meet):
+    peer, sender = meet(throw_away_and_close, read_all, tuning=replace(PATIENT, goodbye_doubt_secs=1.0))
+    deliver(sender, messages(12))
+    peer.done.set()
+    time.sleep(1.5)
+    looked_after(sender, lambda: not peer.lost(messages(12)))
+
+
+@pytest.mark.parametrize("meet", ["tls"], indirect=True)
+def test_a_receiver_that_soon_ends_each_tls_connection_itself_gets_everything_three_times_at_most(meet):
+    peer, sender = meet(read_then_say_goodbye_after(0.3), tuning=replace(PATIENT, goodbye_watch_secs=0.1))
+    sender.begin()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
+    looked_after(sender, lambda: receipt.read)
+    assert peer.received == [b"one"] * 3
+
+
+@pytest.mark.parametrize("meet", ["tcp"], indirect=True)
+def test_what_was_acknowledged_just_before_a_goodbye_over_plain_tcp_is_not_sent_again(meet):
+    """There the kernel tells of what was not read, by a reset."""
+    peer, sender = meet(read_then_close, tuning=replace(PATIENT, goodbye_watch_secs=0.1))
+    sender.begin()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
+    looked_after(sender, lambda: receipt.read)
+    assert peer.received == [b"one"]
+
+
+def read_then_close(peer, connection):
+    peer.received += connection.recv(65536).split(b"\n")[:-1]
+    time.sleep(0.05)
+    connection.close()
+
+
+def test_a_goodbye_of_ours_that_does_not_fit_yet_is_not_taken_for_the_receivers():
+    """A TLS connection cannot be asked for its end before; a receiver that only hangs would count as one that read all."""
+
+    connection = Mock(spec=TlsConnection)
+    connection.shut.return_value, connection.end.return_value, connection.facts.return_value = False, EndOf.CLOSED, None
+    ending = Ending(connection, [], since=0.0, by_peer=False)
+    assert [ending.outcome(now, FAST) for now in (0.0, 11.0, 60.0)] == [None, None, None]
+    connection.look.side_effect = ConnectionLost("the receiver closed the connection", goodbye=True)
+    assert ending.outcome(61.0, FAST) is Outcome.UNREAD
+
+
+def test_goodbyes_that_cross_are_no_answers():
+    """The receiver's was said before it had ours; if it left something unread, a reset follows once ours gets there."""
+    connection = Mock(spec=TlsConnection)
+    connection.end.return_value, connection.facts.return_value = EndOf.CLOSED, None
+    connection.unacknowledged_bytes.return_value = 25
+    ending = Ending(connection, [], since=0.0, by_peer=False, said=True)
+    assert ending.outcome(0.01, FAST) is None
+    connection.end.return_value = EndOf.RESET
+    assert ending.outcome(0.02, FAST) is Outcome.REFUSED
+    connection.end.return_value, connection.unacknowledged_bytes.return_value = EndOf.CLOSED, 0
+    assert ending.outcome(0.02, FAST) is Outcome.ANSWERED
+
+
 def test_new_bundles_do_not_wait_while_a_goodbye_is_watched(meet):
     peer, sender = meet(goodbye_then_reset(1.5), read_all)
     deliver(sender, messages(12))
@@ -125,8 +250,8 @@ def test_new_bundles_do_not_wait_while_a_goodbye_is_watched(meet):
 def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet):
     peer, sender = meet(read_all, tuning=QUICK)
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     assert not receipt.read
     looked_after(sender, lambda: receipt.read)
     assert peer.received == [b"one"]
@@ -135,8 +260,8 @@ def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet)
 def test_a_receipt_says_nothing_while_the_receiver_hangs(meet):
     _, sender = meet(hang_then_reset(5), tuning=QUICK)
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     for _ in range(20):
         time.sleep(0.02)
         sender.check()
@@ -213,8 +338,8 @@ def test_what_a_receiver_that_never_ends_connections_was_sent_is_kept_and_what_f
     kept, receipts = [], []
     for number in range(20):
         sender.begin(STREAM)
-        sender.send(b"%d" % number)
-        receipts.append(sender.confirm())
+        sender.send([b"%d" % number])
+        receipts.append(sender.confirm().receipt)
         time.sleep(0.06)
         sender.check()
         kept += [message for _, those in sender.given_up() for message in those]
@@ -231,8 +356,8 @@ def test_a_receiver_that_ends_connections_itself_is_not_said_goodbye_to_again_af
     sender = tcp.make(destination(peer.port), QUICK)
     sender._health.goodbyes_refused = QUICK.goodbyes_refused
     sender.begin()
-    sender.send(b"one")
-    receipt = sender.confirm()
+    sender.send([b"one"])
+    receipt = sender.confirm().receipt
     sender._tuning = sender._unread.endings._tuning = replace(QUICK, goodbye_watch_secs=0.1)
     eventually(lambda: peer.received == [b"one"])
     peer.connections[0].shutdown(socket.SHUT_WR)
@@ -310,7 +435,7 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(
     peer = Peer()
     there = destination(peer.port)
     lease = pool.begin(there, STREAM)
-    lease.send(b"one")
+    lease.send([b"one"])
     lease.confirm()
     pool.done(there, lease)
     unread = lease.sender._unread

@@ -14,6 +14,7 @@ from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.position import paging
 from transforms.duo.position.windows import first_cursor
 from transforms.errors import BadCredentials
+from transforms.process.retry import RetryPolicy
 from transforms.secrets import SecretRef
 from transforms.settings import Reading
 from transforms.state.cursor import Cursor
@@ -155,7 +156,7 @@ def test_quiet_windows_move_the_settled_cursor_and_not_the_base_of_the_next_page
     ids=lambda fault: fault["kind"] + str(fault.get("status", "")),
 )
 def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backlog, simulator, fault, monkeypatch):
-    monkeypatch.setattr(failure_classifier, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(feed._trouble._backoff, "policy", RetryPolicy(0.05, 0.05))
     monkeypatch.setattr(paging, "AGAIN_SECS", (0.05, 0.05, 0.05))
     simulator.faults.add(**fault, times=2, skip=2)
     feed.seek(start_of_day())
@@ -167,7 +168,7 @@ def test_trouble_in_the_middle_of_a_window_loses_and_repeats_nothing(feed, backl
 def test_an_expired_page_cursor_is_replaced_by_its_time_and_nothing_is_lost_or_repeated(
     feed, backlog, simulator, caplog, monkeypatch
 ):
-    monkeypatch.setattr(failure_classifier, "_FIRST_BACKOFF_SECS", 0.05)
+    monkeypatch.setattr(feed._trouble._backoff, "policy", RetryPolicy(0.05, 0.05))
     simulator.faults.add("status", status=400, code=40002, skip=2)
     feed.seek(start_of_day())
     rows, _ = take_all(feed, 3_500)

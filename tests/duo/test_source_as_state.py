@@ -19,6 +19,7 @@ from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.duo import source as source_module
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading, Storage
@@ -165,7 +166,7 @@ def test_a_reader_whose_bundle_was_given_up_takes_no_page_from_its_successor(end
     assert rows + successor.get_current().rows == simulator.produced_rows("auth")
 
 
-def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(endless, simulator, eventually):
+def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(endless, simulator, eventually, monkeypatch):
     simulator.add("auth", 5)
     reachable = []
 
@@ -173,14 +174,11 @@ def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(en
         if not reachable:
             raise ConnectionRefusedError
 
-    CIRCUIT_BREAKERS._first_secs, before = 0.0, CIRCUIT_BREAKERS._first_secs
-    try:
-        CIRCUIT_BREAKERS.hold(endless.stream, "siem", probe)
-        reader = endless.create_reader(None, None)
-        assert not reader.start()
-        assert not reader.advance()
-    finally:
-        CIRCUIT_BREAKERS._first_secs = before
+    monkeypatch.setattr(CIRCUIT_BREAKERS, "_policy", RetryPolicy(0.0, 0.0))
+    CIRCUIT_BREAKERS.hold(endless.stream, "siem", probe)
+    reader = endless.create_reader(None, None)
+    assert not reader.start()
+    assert not reader.advance()
     reachable.append(True)
     for hold in CIRCUIT_BREAKERS._holds[endless.stream].values():
         hold.not_before = 0.0
@@ -241,7 +239,7 @@ def test_each_failed_bundle_holds_the_stream_for_longer(endless):
         CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
     (first,) = CIRCUIT_BREAKERS._holds[endless.stream].values()
 
-    assert first.failures == 3
+    assert first.backoff.failures == 3
     assert not first.released
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from transforms.coders import DuoEvent, Stream
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Format, SyslogHeader
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -17,14 +19,14 @@ FOLDER = Path(__file__).parents[1] / "golden"
 _RFC5424 = SyslogHeader("rfc5424", hostname="beam.example.com")
 _RFC3164 = SyslogHeader("rfc3164", hostname="beam", app_name="duo")
 FORMATS = {
-    "envelope.json": Format("json", envelope=True),
-    "child.json": Format("json", account_key="child_account_id"),
-    "rfc5424.json": Format("json", header=_RFC5424),
-    "rfc3164.json": Format("json", header=_RFC3164),
-    "standard.cef": Format("cef"),
-    "dls.cef": Format("cef", profile="dls"),
-    "rfc5424.cef": Format("cef", header=_RFC5424),
-    "rfc3164.cef": Format("cef", header=_RFC3164),
+    "envelope.json": Format(JsonOptions(envelope=True)),
+    "child.json": Format(JsonOptions(account_key="child_account_id")),
+    "rfc5424.json": Format(JsonOptions(), header=_RFC5424),
+    "rfc3164.json": Format(JsonOptions(), header=_RFC3164),
+    "standard.cef": Format(CefOptions()),
+    "dls.cef": Format(CefOptions(profile="dls")),
+    "rfc5424.cef": Format(CefOptions(), header=_RFC5424),
+    "rfc3164.cef": Format(CefOptions(), header=_RFC3164),
 }
 
 

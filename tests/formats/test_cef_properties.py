@@ -15,12 +15,12 @@ from tests.formats import cef_reader, oracles, strategies
 from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS
-from transforms.formats.cef import PROFILES, encoder
+from transforms.formats import make_formatter
+from transforms.formats.cef import PROFILES, CefOptions, encoder
 from transforms.settings import Format
 
 DICTIONARY = cef_reader.dictionary()
-FORMATTERS = {name: FORMATS["cef"](Format("cef", profile=name)) for name in PROFILES}
+FORMATTERS = {name: make_formatter(Format(CefOptions(profile=name))) for name in PROFILES}
 
 quick = settings(max_examples=60, deadline=None)
 
@@ -217,4 +217,4 @@ def test_an_unknown_log_type_is_undeliverable() -> None:
 
 def test_an_unknown_profile_is_refused_when_the_formatter_is_made() -> None:
     with pytest.raises(ValueError, match="standard or dls"):
-        FORMATS["cef"](Format("cef", profile="other"))
+        make_formatter(Format(CefOptions(profile="other")))

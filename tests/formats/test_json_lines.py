@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from tests.formats import strategies
 from transforms.coders import DuoEvent, Stream
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Format, SyslogHeader
 
 _STREAM = Stream("parent/acme", "auth", account_id="DA1")
 _HEADER = SyslogHeader("rfc5424", hostname="h")
 
 
-def _format(raw: bytes, stream: Stream = _STREAM, **settings: object) -> bytes:
-    return FORMATS["json"](Format("json", **settings)).format(DuoEvent(stream, raw))
+def _format(raw: bytes, stream: Stream = _STREAM, header: SyslogHeader | None = None, **options: object) -> bytes:
+    return make_formatter(Format(JsonOptions(**options), header)).format(DuoEvent(stream, raw))
 
 
 @pytest.mark.parametrize("raw", [b'{"a" : 1.50e0, "b":"\\u00e9\\/"}', '{"name":"zoë\u2028"}'.encode(), b'{"a":1,"a":2}', b"{}"])
@@ -46,7 +47,7 @@ def test_the_envelope_of_a_tenant_of_its_own_has_no_account_id() -> None:
 
 
 def test_the_envelope_follows_the_stream_from_event_to_event() -> None:
-    formatter = FORMATS["json"](Format("json", envelope=True))
+    formatter = make_formatter(Format(JsonOptions(envelope=True)))
     accounts = ["a", "b", "a"]
     read = [json.loads(formatter.format(DuoEvent(Stream(account, "auth"), b"{}")))["account"] for account in accounts]
     assert read == accounts
@@ -118,7 +119,7 @@ def test_a_tenant_of_its_own_gets_no_key() -> None:
 
 
 def test_the_key_follows_the_stream_from_event_to_event() -> None:
-    formatter = FORMATS["json"](Format("json", account_key="k"))
+    formatter = make_formatter(Format(JsonOptions(account_key="k")))
     ids = ["DA1", None, "DA2", "DA1"]
     read = [json.loads(formatter.format(DuoEvent(Stream("p", "auth", account_id=each), b"{}"))).get("k") for each in ids]
     assert read == ids

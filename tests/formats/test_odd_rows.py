@@ -10,17 +10,20 @@ from hypothesis import strategies as st
 from tests.duo.odd_rows import odd_rows
 from tests.formats import golden
 from transforms.coders import DuoEvent, EventBatch, Stream
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.client.answers import read_page
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.values import iso_to_ms
 from transforms.errors import RetryLater, Undeliverable
-from transforms.formats import FORMATS, apply, syslog_header
+from transforms.formats import FORMATS, FormatKind, make_formatter, syslog_header
 from transforms.formats.apply import FormatEvents
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, SyslogHeader
 
 STREAM = Stream("acme", "activity")
 ODD = odd_rows("odd", "2023-11-14T22:13:20.123+00:00")
-FORMATTERS = [FORMATS[settings.name](settings) for settings in (Format("json"), *golden.FORMATS.values())]
+FORMATTERS = [make_formatter(settings) for settings in (Format(JsonOptions()), *golden.FORMATS.values())]
 GOLDEN_ROWS = [(path.parent.name, path.read_bytes().strip()) for path in golden.rows()]
 _STRANGE = [b"\\ud800", b"NaN", b"-Infinity", b"\x00", b"\n", b"\r", b'"', b"\\", b"\xff", b"[" * 2_000, b"{", b"}", b"]", b","]
 mutations = st.lists(
@@ -61,7 +64,7 @@ def test_a_damaged_row_becomes_one_line_or_is_refused(row, mutations):
 @pytest.mark.parametrize("kind", ODD)
 def test_cef_says_of_an_odd_row_what_can_be_said(kind):
     (_, row, _) = served("activity", ODD[kind])
-    message = FORMATS["cef"](Format("cef")).format(DuoEvent(STREAM, row)).decode()
+    message = make_formatter(Format(CefOptions())).format(DuoEvent(STREAM, row)).decode()
 
     assert " externalId=odd" in message
     if b"bob" in row and b"actor" in row:
@@ -71,7 +74,7 @@ def test_cef_says_of_an_odd_row_what_can_be_said(kind):
 @pytest.mark.parametrize("kind", [kind for kind in ODD if kind != "no UTF-8"])
 def test_json_of_an_odd_row_can_be_parsed(kind):
     (_, row, _) = served("activity", ODD[kind])
-    message = FORMATS["json"](Format("json")).format(DuoEvent(STREAM, row))
+    message = make_formatter(Format(JsonOptions())).format(DuoEvent(STREAM, row))
 
     assert b"NaN," not in message
     if "nesting" not in kind and kind != "huge numbers":
@@ -80,7 +83,7 @@ def test_json_of_an_odd_row_can_be_parsed(kind):
 
 def test_json_refuses_what_is_no_utf_8():
     with pytest.raises(Undeliverable) as caught:
-        FORMATS["json"](Format("json")).format(DuoEvent(STREAM, ODD["no UTF-8"]))
+        make_formatter(Format(JsonOptions())).format(DuoEvent(STREAM, ODD["no UTF-8"]))
 
     assert caught.value.reason == "not_utf8"
 
@@ -108,8 +111,8 @@ class _Broken:
 
 
 def test_an_error_of_a_format_is_a_dead_letter_and_told_once_without_the_event(monkeypatch, caplog):
-    monkeypatch.setitem(apply.FORMATS, "broken", lambda _: _Broken())
-    step = FormatEvents(Destination("siem", "tcp", "siem.example.com", 514, Format("broken")))
+    monkeypatch.setitem(FORMATS, "json", FormatKind(JsonOptions, lambda _: _Broken()))
+    step = FormatEvents(Destination("siem", TcpSettings("siem.example.com", 514), Format(JsonOptions())))
     step.setup()
     with caplog.at_level(logging.ERROR):
         (dead,) = step.process_batch(EventBatch.of(DuoEvent(STREAM, b'{"secret":%d}' % number) for number in (1, 2)))

@@ -9,7 +9,8 @@ import pytest
 
 from tests.formats import cef_reader, golden, oracles, strategies
 from transforms.coders import DuoEvent, Stream
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.cef import CefOptions
 from transforms.settings import Format
 
 _ROWS = golden.rows()
@@ -20,7 +21,7 @@ def _golden(row: Path, variant: str) -> bytes:
 
 
 def _attacks() -> list[bytes]:
-    formatter = FORMATS["cef"](Format("cef"))
+    formatter = make_formatter(Format(CefOptions()))
     rows = ({"user": {"name": a}, "application": {"name": a}, "reason": a, "factor": a} for a in strategies.ATTACKS)
     return [formatter.format(DuoEvent(Stream("acme", "auth"), json.dumps(row).encode())) for row in rows]
 

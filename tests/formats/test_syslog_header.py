@@ -10,7 +10,8 @@ import pytest
 
 import pipelines
 from transforms.coders import DuoEvent, EventFacts, Stream
-from transforms.formats import FORMATS, syslog_header, version
+from transforms.formats import FORMATS, make_formatter, syslog_header, version
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Format, SyslogHeader
 
 _TIME_MS = 1_772_438_950_045  # 2026-03-02 08:09:10.045 UTC
@@ -55,8 +56,8 @@ def test_neither_time_zone_nor_locale_of_the_host_matters(monkeypatch: pytest.Mo
     try:
         row = DuoEvent(Stream("acme", "activity"), b'{"ts":"2026-03-02T08:09:10.045"}')
         for style, expected in (("rfc5424", b"1 2026-03-02T08:09:10.045Z"), ("rfc3164", b"Mar  2 08:09:10")):
-            settings = Format("json", header=SyslogHeader(style, hostname="h"))
-            assert FORMATS["json"](settings).format(row).startswith(b"<134>" + expected)
+            settings = Format(JsonOptions(), header=SyslogHeader(style, hostname="h"))
+            assert make_formatter(settings).format(row).startswith(b"<134>" + expected)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -90,7 +91,7 @@ def test_the_facility_moves_the_priority() -> None:
 @pytest.mark.parametrize("settings", [SyslogHeader("rfc9999"), SyslogHeader("rfc5424", facility=24)])
 def test_impossible_settings_are_refused_when_the_formatter_is_made(settings: SyslogHeader) -> None:
     with pytest.raises(ValueError, match=r"rfc9999|24"):
-        FORMATS["json"](Format("json", header=settings))
+        make_formatter(Format(JsonOptions(), header=settings))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,9 @@ def test_the_syslog_severity_follows_the_events(severity: int, outcome: str | No
 def test_no_format_writes_a_byte_order_mark() -> None:
     for name in ("json", "cef"):
         for style in ("rfc5424", "rfc3164"):
-            message = FORMATS[name](Format(name, header=SyslogHeader(style))).format(DuoEvent(Stream("acme", "auth"), b"{}"))
+            message = make_formatter(Format(FORMATS[name].options(), header=SyslogHeader(style))).format(
+                DuoEvent(Stream("acme", "auth"), b"{}")
+            )
             assert b"\xef\xbb\xbf" not in message
 
 

@@ -7,13 +7,15 @@ import sys
 _REGISTER = """\
 import json, sys
 from dataclasses import replace
+from transforms.formats.json_lines import JsonOptions
+from transforms.formats.cef import CefOptions
 from transforms.duo import log_types
 log_types.LOG_TYPES["brand_new"] = replace(log_types.LOG_TYPES["telephony"], name="brand_new", rows_key="entries", opt_in=True)
 """
 _CONFIG = """\
 version: 2
 accounts: [{api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: env:SKEY}]
-destinations: [{name: siem, transport: tcp, host: siem.example.com, port: 514, format: cef}]
+destinations: [{name: siem, kind: tcp, host: siem.example.com, port: 514, format: cef}]
 routes: [{log_types: [auth, brand_new], destinations: siem}]
 """
 
@@ -54,14 +56,17 @@ def test_its_answer_is_read_and_its_rows_are_written_in_every_format():
         """
 from transforms.duo.client.answers import read_page
 from transforms.coders import DuoEvent, Stream
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Format, SyslogHeader
 body = b'{"stat":"OK","response":{"entries":[{"telephony_id":"a","type":"sms"}],"metadata":{"next_offset":"7"}}}'
 answer = read_page(body, log_types.LOG_TYPES["brand_new"])
 event = DuoEvent(Stream("main", "brand_new"), answer.rows[0])
 header = SyslogHeader("rfc5424")
-settings = [Format("json", envelope=True), Format("json", header), Format("cef"), Format("cef", profile="dls")]
-print(json.dumps([answer.next_offset, *[FORMATS[s.name](s).format(event).decode() for s in settings]]))
+bare, dls = Format(CefOptions()), Format(CefOptions(profile="dls"))
+settings = [Format(JsonOptions(envelope=True)), Format(JsonOptions(), header), bare, dls]
+print(json.dumps([answer.next_offset, *[make_formatter(s).format(event).decode() for s in settings]]))
 """
     )
     offset, *messages = json.loads(out)

@@ -11,7 +11,8 @@ import pytest
 from pipelines import __version__
 from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.cef import CefOptions
 from transforms.settings import Format
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def passkey(monkeypatch):
 def test_the_worked_example_of_a_log_type_works(passkey):
     row = block("json").encode()
     assert passkey.row_key(row).event_id == "PK1"
-    message = FORMATS["cef"](Format("cef")).format(DuoEvent(Stream("main", "passkey"), row)).decode()
+    message = make_formatter(Format(CefOptions())).format(DuoEvent(Stream("main", "passkey"), row)).decode()
     shown = re.search(r"^CEF:0.*$", CONTRIBUTING, re.MULTILINE)[0]
     assert message == shown.replace("|1.0.0|", f"|{__version__}|")
 

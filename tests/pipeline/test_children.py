@@ -8,10 +8,14 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.commands.check import check_job
+from pipelines.config.incumbent import CHILD_KEY
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.children import list_children
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
@@ -36,7 +40,7 @@ def parent(account):
 def job(parent, siem, tmp_path):
     return Job(
         accounts=(parent,),
-        destinations=(Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json", envelope=True)),),
+        destinations=(Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions(envelope=True))),),
         routes=(Route(("auth",), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
         reading=QUICK,
@@ -253,8 +257,8 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
             job,
             destinations=(
                 *job.destinations,
-                Destination("cef", "tcp", "127.0.0.1", cef.port, Format("cef")),
-                Destination("dls", "tcp", "127.0.0.1", incumbent.port, Format("json", account_key="child_account_id")),
+                Destination("cef", TcpSettings("127.0.0.1", cef.port), Format(CefOptions())),
+                Destination("dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_KEY))),
             ),
             routes=(Route(LOG_TYPES, ("siem", "cef", "dls")),),
         )

@@ -4,6 +4,8 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import now_ms
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Reading, Route, Storage
 
@@ -13,7 +15,7 @@ def test_a_backlog_of_many_pages_is_left_for_the_next_launch(simulator, account,
     with SiemReceiver(on_messages=lambda _: STOP.request(5.0)) as siem:
         job = Job(
             accounts=(account,),
-            destinations=(Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json")),),
+            destinations=(Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions())),),
             routes=(Route(("auth",), ("siem",)),),
             storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
             # The whole backlog would take longer than the grace period, and far longer than the pages at hand.

@@ -11,8 +11,10 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch import failure_classifier
+from transforms.formats import FORMATS
 from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Format, Job, Route, Storage
@@ -65,7 +67,7 @@ def until_it_stands_still(count):
 
 
 def destination(receiver, name="siem", format_name="json", **changes):
-    return Destination(name, "tcp", "127.0.0.1", receiver.port, Format(format_name), **changes)
+    return Destination(name, TcpSettings("127.0.0.1", receiver.port), Format(FORMATS[format_name].options()), **changes)
 
 
 @pytest.fixture

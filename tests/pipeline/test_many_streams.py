@@ -11,15 +11,17 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.coders import Stream
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.fetch.read_ahead import READ_AHEAD, ReadAhead, Share
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.pass_slots import PassSlots
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.cursor import Cursor
 
 
 def to(name):
-    return Destination(name, "tcp", "siem", 1, Format("json"))
+    return Destination(name, TcpSettings("siem", 1), Format(JsonOptions()))
 
 
 def nothing():
@@ -255,7 +257,7 @@ def test_many_streams_with_a_backlog_each_deliver_all_of_it_once_over_few_connec
         for child in ids:
             simulator.add_backlog("auth", 2_500, now_ms() - 3_600_000, now_ms() - 1_000, account_id=child)
             simulator.add("activity", 10, account_id=child)
-        destination = Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json", envelope=True))
+        destination = Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions(envelope=True)))
         job = replace(job, destinations=(destination,), routes=(Route(("auth", "activity"), ("siem",)),))
         with RunningJob(job) as running:
             assert siem.wait_for(12 * 2_510, 90)
@@ -279,8 +281,8 @@ def test_a_blocked_destination_of_many_streams_holds_no_other_stream(many, simul
         job = replace(
             job,
             destinations=(
-                Destination("stalled", "tcp", "127.0.0.1", stalled.port, Format("json")),
-                Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json")),
+                Destination("stalled", TcpSettings("127.0.0.1", stalled.port), Format(JsonOptions())),
+                Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions())),
             ),
             routes=(Route(("auth",), ("stalled",)), Route(("activity",), ("siem",))),
         )
@@ -298,7 +300,7 @@ def test_a_destination_of_many_streams_that_comes_back_gets_everything(many, sim
         siem.refuse()
         for child in ids:
             simulator.add_backlog("auth", 1_500, now_ms() - 3_600_000, now_ms() - 1_000, account_id=child)
-        destination = Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json"))
+        destination = Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions()))
         job = replace(job, destinations=(destination,), routes=(Route(("auth",), ("siem",)),))
         with RunningJob(job) as running:
             eventually(lambda: len({call.account_id for call in list(simulator.calls) if call.log_type == "auth"}) >= 8)

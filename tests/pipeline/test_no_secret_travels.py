@@ -11,7 +11,9 @@ import pytest
 from apache_beam.coders import Coder
 
 from pipelines.graph import build
+from transforms.destinations.stream.settings import TlsSettings
 from transforms.duo.source import DuoCheckpointMark, DuoLogSource, Passes
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, Job, Proxy, Reading, Route, Storage, Tls
 from transforms.state.cursor import Cursor
@@ -31,7 +33,7 @@ def job(account, secrets_in_use, tmp_path):
     account = replace(account, proxy=Proxy("127.0.0.1", 3128, "sync", SecretRef("env", "PROXY_PASSWORD")))
     return Job(
         accounts=(account,),
-        destinations=(Destination("siem", "tls", "127.0.0.1", 6514, Format("json"), tls=tls),),
+        destinations=(Destination("siem", TlsSettings("127.0.0.1", 6514, tls=tls), Format(JsonOptions())),),
         routes=(Route(("auth", "activity"), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
         reading=Reading(),
@@ -61,7 +63,7 @@ def test_the_job_that_a_runner_gets_holds_references_only(job, secrets_in_use, p
     # The references are found, so a secret beside them would be.
     assert str(job.accounts[0].skey.locator).encode() in seen
     assert b"PROXY_PASSWORD" in seen
-    assert job.destinations[0].tls.client_key_password.locator.encode() in seen
+    assert job.destinations[0].settings.tls.client_key_password.locator.encode() in seen
     for secret in secrets_in_use:
         assert secret.encode() not in seen
 

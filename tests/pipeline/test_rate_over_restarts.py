@@ -11,7 +11,9 @@ from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.simulator import DuoSimulator, RateLimit
 from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, IKEY, now_ms
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.rate_limit.budgets import FILE_NAME
+from transforms.formats.json_lines import JsonOptions
 from transforms.process import lifetime
 from transforms.process.shutdown import STOP
 from transforms.secrets import SecretRef
@@ -35,7 +37,7 @@ def job(limited_duo, authority, skey, tmp_path):
     with SiemReceiver() as receiver:
         yield Job(
             accounts=(account,),
-            destinations=(Destination("siem", "tcp", "127.0.0.1", receiver.port, Format("json")),),
+            destinations=(Destination("siem", TcpSettings("127.0.0.1", receiver.port), Format(JsonOptions())),),
             routes=(Route(("auth",), ("siem",)),),
             storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
             reading=replace(FAST, poll_interval_secs=0.05),

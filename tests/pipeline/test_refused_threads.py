@@ -13,6 +13,9 @@ from tests.pipeline.test_local_run import RunningJob
 from transforms.coders import Stream
 from transforms.destinations import idle_checker
 from transforms.destinations.circuit_breaker import CircuitBreakers
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.process.threads import each_in_threads
 from transforms.settings import Destination, Format, Job, Route, Storage
@@ -41,7 +44,7 @@ def siem():
 
 
 def job_for(account, siem, tmp_path):
-    destination = Destination("siem", "tcp", "127.0.0.1", siem.port, Format("json"))
+    destination = Destination("siem", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions()))
     storage = Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead"))
     return Job((account,), (destination,), (Route(("auth", "activity"), ("siem",)),), storage, FAST)
 
@@ -95,7 +98,7 @@ def test_work_for_many_threads_is_done_by_those_that_can_be_had(refused, most_re
 def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_stream_stays_held(refused, monkeypatch):
     monkeypatch.setattr("transforms.destinations.circuit_breaker._PROBE_EVERY_SECS", 0.0)
     refused.update({"look at": 2})
-    holds, stream, looked = CircuitBreakers(first_secs=0.0), Stream("main", "auth"), threading.Event()
+    holds, stream, looked = CircuitBreakers(RetryPolicy(0.0, 0.0)), Stream("main", "auth"), threading.Event()
     holds.hold(stream, "siem", looked.set)
 
     assert holds.held(stream)

@@ -11,6 +11,8 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.destinations.peers import Peer, eventually
 from tests.pipeline.test_local_run import RunningJob
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 
@@ -23,7 +25,7 @@ def backlog(simulator):
 
 
 def job_to(port: int, account, tmp_path, **changes) -> Job:
-    destination = Destination("siem", "tcp", "127.0.0.1", port, Format("json"))
+    destination = Destination("siem", TcpSettings("127.0.0.1", port), Format(JsonOptions()))
     storage = Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead"))
     return Job((account,), (replace(destination, **changes),), (Route(("auth",), ("siem",)),), storage, FAST)
 
@@ -73,7 +75,7 @@ def test_a_siem_of_two_that_hangs_does_not_make_the_other_lose(backlog, simulato
         job = job_to(hung.port, account, tmp_path)
         both = replace(
             job,
-            destinations=(*job.destinations, Destination("other", "tcp", "127.0.0.1", siem.port, Format("json"))),
+            destinations=(*job.destinations, Destination("other", TcpSettings("127.0.0.1", siem.port), Format(JsonOptions()))),
             routes=(Route(("auth",), ("siem", "other")),),
         )
         with RunningJob(both, grace_secs=2):

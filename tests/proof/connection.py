@@ -19,7 +19,9 @@ _SLICE_SECS = 0.2
 
 
 class WireConnection:
-    """See ``Connection``."""
+    """See ``Connection``. As over plain TCP, a reset tells of what was not read."""
+
+    tells_unread = True
 
     def __init__(self, simulation: Simulation, wire: Wire) -> None:
         self._simulation = simulation

@@ -30,8 +30,11 @@ from tests.proof.program import GRACE_SECS, Stage
 from tests.proof.siem import Host
 from tests.proof.simulation import Simulation
 from transforms.coders import DuoEvent, Stream
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS
+from transforms.formats import make_formatter
+from transforms.formats.cef import CefOptions
+from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
 from transforms.state.dead_letters.letter import read_dead_letters
@@ -196,7 +199,7 @@ class History:
 
     @cached_property
     def _formatters(self) -> dict[str, object]:
-        return {d.name: FORMATS[d.format.name](d.format) for d in self.job.destinations}
+        return {d.name: make_formatter(d.format) for d in self.job.destinations}
 
     def _count(self) -> None:
         counts = self.outcome.counts
@@ -256,6 +259,11 @@ class History:
         self.outcome.counts[f"SIEM reads {pace}"] += 1
         self.hosts[name].set_pace(pace)
         self._later(secs, lambda: self.hosts[name].set_pace("all"))
+
+    def refuse(self, name: str, one_in: int, secs: float) -> None:
+        self.outcome.counts["SIEM refuses some"] += 1
+        self.hosts[name].refuses_one_in = one_in
+        self._later(secs, lambda: setattr(self.hosts[name], "refuses_one_in", 0))
 
     def hang_and_reset(self, name: str, times: int, every_secs: float) -> None:
         """Accepts, does not read, and is reset so many times, all the while."""
@@ -338,11 +346,11 @@ _API_HOST = "api-proof.example.com"
 
 def _job(plan: Plan, folder: Path) -> Job:
     account = Account("acme", _API_HOST, "DIPROOF0000000000000", SecretRef("env", "PROOF_SKEY"))
-    formats = {"json-siem": Format("json"), "cef-siem": Format("cef")}
+    formats = {"json-siem": Format(JsonOptions()), "cef-siem": Format(CefOptions())}
     return Job(
         accounts=(account,),
         destinations=tuple(
-            Destination(name, "tcp", f"{name}.example.com", 6514, form, max_message_bytes=MOST_BYTES)
+            Destination(name, TcpSettings(f"{name}.example.com", 6514), form, max_message_bytes=MOST_BYTES)
             for name, form in formats.items()
         ),
         routes=(Route(plan.log_types, HOSTS),),

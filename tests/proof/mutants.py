@@ -16,6 +16,8 @@ from unittest import mock
 
 import msgspec
 
+from transforms.destinations import Confirmation
+from transforms.destinations.pool import Lease
 from transforms.destinations.stream.unread import Unread
 from transforms.duo.client import answers
 from transforms.duo.fetch import feed
@@ -79,6 +81,17 @@ def _goodbyes_count_as_read() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _rejections_are_not_heard() -> Iterator[None]:
+    confirm = Lease.confirm
+
+    def deaf(self: Lease) -> Confirmation:
+        return Confirmation(confirm(self).receipt)
+
+    with mock.patch.object(Lease, "confirm", deaf):
+        yield
+
+
 def _starts_at_the_delivered_position() -> AbstractContextManager[Any]:
     return mock.patch.object(local, "_begin_anew", lambda _stream, known: known)
 
@@ -128,6 +141,9 @@ MUTANTS = {
         "what was not seen to be read at the end is kept for the next start", ("hanging SIEM",), _ends_count_as_read, 100
     ),
     "a goodbye counts as read": Mutant("a reset behind a goodbye is seen", ("goodbyes",), _goodbyes_count_as_read),
+    "a rejection counts as delivered": Mutant(
+        "what a destination rejects is a dead letter", ("rejections",), _rejections_are_not_heard
+    ),
     "a start goes on from what was delivered": Mutant(
         "a start after an end without order goes on from what is safe", ("both",), _starts_at_the_delivered_position
     ),

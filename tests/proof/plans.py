@@ -124,6 +124,10 @@ def _hang(rng: random.Random, log_types: tuple[str, ...]) -> Action:
     return Action(_moment(rng), "hang_and_reset", (rng.choice(HOSTS), rng.choice((1, 2, 3)), rng.choice((2.0, 64.0))))
 
 
+def _rejections(rng: random.Random, log_types: tuple[str, ...]) -> Action:
+    return Action(_moment(rng), "refuse", (rng.choice(HOSTS), rng.choice((1, 2, 5)), rng.choice((5.0, 60.0, 400.0))))
+
+
 def _goodbye(rng: random.Random, log_types: tuple[str, ...]) -> Action:
     after = rng.choice((0.2, 1.0, 5.0))
     return Action(_moment(rng), "goodbye_then_reset", (rng.choice(HOSTS), after, rng.choice((0.05, 1.5))))
@@ -168,6 +172,7 @@ FAMILIES: dict[str, Choose] = {
     "SIEM": _siem,
     "hanging SIEM": _hang,
     "goodbyes": _goodbye,
+    "rejections": _rejections,
     "process": _process,
     "both": _both,
     "clock": _clock,

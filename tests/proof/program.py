@@ -37,14 +37,15 @@ from tests.proof.connection import connector
 from tests.proof.disk import Disk
 from tests.proof.duo import PATHS, Duo, client_of
 from tests.proof.fakes import FakeThreading, FakeTime, InlineExecutor
+from tests.proof.rejecting import RejectingSender
 from tests.proof.siem import Host, Wire
 from tests.proof.simulation import Group, Simulation
 from transforms import destinations
 from transforms.coders import SplitPages
-from transforms.destinations import circuit_breaker
-from transforms.destinations.retry import Tuning
+from transforms.destinations import Kind, Sender, circuit_breaker
 from transforms.destinations.sink import SendToDestination
-from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
@@ -79,7 +80,8 @@ class _FusedStage(stream_runner.StreamRunner):
     def _run_pass(self) -> None:
         try:
             self._pass()
-            self._failures, self.fatal = 0, None
+            self._backoff.succeeded()
+            self.fatal = None
         except Exception as error:
             self._handle_failure(FAILURES.take(self.stream) or error)
 
@@ -134,8 +136,8 @@ class _FusedStage(stream_runner.StreamRunner):
             more = pages < PAGES_PER_BUNDLE and reader.advance()
         for formatting, sending, letters in steps:
             formatting.finish_bundle()
-            for refused in sending.finish_bundle():
-                letters.process(refused.value.value)
+            for rejected in sending.finish_bundle():
+                letters.process(rejected.value.value)
         for _, _, letters in steps:
             letters.finish_bundle()
 
@@ -202,7 +204,7 @@ class Stage:
             put(os, "getpid", lambda: 4000 + self._launches)
             for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
-            patches.enter_context(mock.patch.dict(destinations.TRANSPORTS, tcp=self._sender))
+            patches.enter_context(mock.patch.dict(destinations.KINDS, tcp=Kind(TcpSettings, self._sender)))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}
             patches.enter_context(mock.patch.dict(LOG_TYPES, small))
             patches.enter_context(mock.patch.dict(os.environ, {"PROOF_SKEY": "0" * 40}))
@@ -217,8 +219,9 @@ class Stage:
                 lifetime.reset(close=False)
         lifetime.reset(close=False)  # once more, with locks that are no longer the simulation's
 
-    def _sender(self, destination: Destination) -> StreamSender:
-        return StreamSender(destination, connector(self.simulation, self.hosts[destination.name], self._alive), self.tuning)
+    def _sender(self, destination: Destination[TcpSettings]) -> Sender:
+        host = self.hosts[destination.name]
+        return RejectingSender(host, destination, connector(self.simulation, host, self._alive), self.tuning)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

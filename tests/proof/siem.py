@@ -11,6 +11,7 @@ reset.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable
 
@@ -97,7 +98,10 @@ class Wire:
 
 
 class Host:
-    """A SIEM. ``pace``: ``all`` reads what comes, ``none`` accepts and hangs, ``slow`` reads a little now and then."""
+    """A SIEM. ``pace``: ``all`` reads what comes, ``none`` accepts and hangs, ``slow`` reads a little now and then.
+
+    ``refuses_one_in``: so rare are messages that it does not want, whoever sends them again; 0 for none.
+    """
 
     def __init__(self, simulation: Simulation, name: str, receive_bytes: int, lag_secs: float) -> None:
         self.simulation = simulation
@@ -105,6 +109,7 @@ class Host:
         self.receive_bytes = receive_bytes
         self.lag_secs = lag_secs
         self.pace = "all"
+        self.refuses_one_in = 0
         self.listens = True
         self.reachable = True
         self.lines: list[bytes] = []
@@ -129,6 +134,12 @@ class Host:
             wire.read(len(wire.unread) if self.pace == "all" else 200)
             if wire.unread or wire.unacknowledged:
                 self.read_soon(wire)
+
+    def refuses(self, message: bytes) -> bool:
+        """Whether it does not want this message, and says so."""
+        refused = bool(self.refuses_one_in) and zlib.crc32(message) % self.refuses_one_in == 0
+        self.counts["messages refused"] += refused
+        return refused
 
     # --- troubles ----------------------------------------------------------------------------------------------------
 
@@ -191,6 +202,7 @@ class Host:
 
     def heal(self) -> None:
         self.pace = "all"
+        self.refuses_one_in = 0
         self.boot()
 
     def _each(self, action: Callable[[Wire], None]) -> None:

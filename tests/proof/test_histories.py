@@ -22,7 +22,7 @@ WITNESSES = (
     "late rows", "names lost with the power", "no answer", "odd rows", "off for long", "page refused", "power cut",
     "rate limited", "reset with unread bytes", "rows hidden by an empty answer", "server error", "short writes", "starts again",
     "ENOSPC", "EIO", "wrong date", "a count too high",
-    "requests of another time", "a proxy's 401",
+    "requests of another time", "a proxy's 401", "SIEM refuses some", "messages refused",
 )  # fmt: skip
 
 

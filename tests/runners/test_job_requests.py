@@ -19,6 +19,8 @@ from google.protobuf.message import Message
 from pipelines import exit_codes
 from pipelines.graph import build
 from pipelines.runners import launch
+from transforms.destinations.stream.settings import TlsSettings
+from transforms.formats.cef import CefOptions
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Proxy, Route, Storage, Tls
 
@@ -38,7 +40,7 @@ def job(tmp_path, monkeypatch):
     tls = Tls(client_cert_file="/c.pem", client_key_password=SecretRef("env", "KEY_PASSWORD"))
     return Job(
         accounts=(Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("file", str(tmp_path / "skey")), proxy=proxy),),
-        destinations=(Destination("siem", "tls", "siem.example.com", 6514, Format("cef"), tls=tls),),
+        destinations=(Destination("siem", TlsSettings("siem.example.com", 6514, tls=tls), Format(CefOptions())),),
         routes=(Route(("auth", "activity"), ("siem",)),),
         storage=Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead")),
     )

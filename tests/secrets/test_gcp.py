@@ -138,7 +138,7 @@ def config(folder, skey):
     path.write_text(
         f"""version: 2
 accounts: [{{api_host: api-1.duosecurity.com, ikey: DIXXXXXXXXXXXXXXXXXX, skey: "{skey}"}}]
-destinations: [{{name: siem, transport: tcp, host: 127.0.0.1, port: 6514, format: json}}]
+destinations: [{{name: siem, kind: tcp, host: 127.0.0.1, port: 6514, format: json}}]
 storage: {{checkpoint_dir: {folder}/checkpoints}}
 """
     )

@@ -166,7 +166,7 @@ class Duo:
 
 def tcp(port: int, name: str = "siem", **changes: Any) -> dict[str, Any]:
     """A destination section: JSON lines over TCP to loopback."""
-    return {"name": name, "transport": "tcp", "host": "127.0.0.1", "port": port, "format": "json"} | changes
+    return {"name": name, "kind": "tcp", "host": "127.0.0.1", "port": port, "format": "json"} | changes
 
 
 def write_config(

@@ -55,7 +55,7 @@ def test_a_siem_that_the_configured_ca_does_not_vouch_for_ends_with_the_cause(tm
     other = make_certificates(strangers)
     with Duo(tmp_path) as duo, SiemReceiver("tls", tls=(duo.files.cert_file, duo.files.key_file)) as siem:
         duo.add_backlog({"auth": 100})
-        destination = tcp(siem.port, transport="tls", host="localhost", tls={"ca_file": other.ca_file})
+        destination = tcp(siem.port, kind="tls", host="localhost", tls={"ca_file": other.ca_file})
         program = Program(tmp_path, "run", write_config(tmp_path, duo, [destination]))
         code = program.run()
 
@@ -67,9 +67,7 @@ def test_a_siem_that_the_configured_ca_does_not_vouch_for_ends_with_the_cause(tm
 
 def test_a_wrong_configuration_ends_before_anything_is_started(tmp_path):
     with Duo(tmp_path) as duo:
-        config = write_config(
-            tmp_path, duo, [tcp(514, transport="smoke")], routes=[{"log_types": "auth", "destinations": "sime"}]
-        )
+        config = write_config(tmp_path, duo, [tcp(514, kind="smoke")], routes=[{"log_types": "auth", "destinations": "sime"}])
         program = Program(tmp_path, "run", config)
         code = program.run()
 

@@ -26,8 +26,8 @@ def test_every_event_is_in_the_files_of_a_real_rsyslog_and_none_is_altered(tmp_p
         tcp(rsyslog.port("lines"), "lines"),
         tcp(rsyslog.port("cef"), "cef", format="cef"),
         tcp(rsyslog.port("octets"), "octets", format={"name": "json", "header": "rfc5424"}, framing="octet"),
-        tcp(rsyslog.port("mutual"), "mutual", transport="tls", format={"name": "json", "header": "rfc5424"}, tls=ours),
-        tcp(rsyslog.port("datagrams"), "datagrams", transport="udp", host="127.0.0.1"),
+        tcp(rsyslog.port("mutual"), "mutual", kind="tls", format={"name": "json", "header": "rfc5424"}, tls=ours),
+        tcp(rsyslog.port("datagrams"), "datagrams", kind="udp", host="127.0.0.1"),
     ]
     with Duo(tmp_path) as duo, rsyslog:
         duo.add_backlog(COUNTS)

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.destinations.peers import deliver, destination, eventually
-from transforms.destinations import TRANSPORTS
+from transforms.destinations import make_sender
 from transforms.settings import Tls
 
 pytestmark = pytest.mark.servers
@@ -81,6 +81,7 @@ class Rsyslog:
     def end(self, how: int = signal.SIGTERM) -> None:
         if self.process is not None:
             os.kill(self.process.pid, how)
+            os.kill(self.process.pid, signal.SIGCONT)  # where it was halted, it obeys only now
             self.process.wait(15)
             self.process = None
 
@@ -110,7 +111,7 @@ def make(tmp_path):
             client = ca.issue_cert("duologsync@example.org")
             client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
             changes["tls"] = Tls(ca_file=str(tmp_path / "ca.pem"), client_cert_file=str(tmp_path / "client.pem"))
-        return server, TRANSPORTS[kind](destination(port, kind, **changes))
+        return server, make_sender(destination(port, kind, **changes))
 
     yield start
     for server in made:
@@ -179,6 +180,24 @@ def test_a_crash_loses_nothing_that_rsyslog_had_not_read(make, kind):
     assert sender.reconnects == 3
 
 
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_a_shutdown_loses_nothing_that_rsyslog_had_not_read(make, kind):
+    """Over TLS it then reads one record, drops it, and ends the connection as if it had read all."""
+    server, sender = make(kind, framing="octet")
+    sent = 0
+    for _ in range(3):
+        deliver(sender, messages(20, start=sent))
+        sent += 20
+        eventually(lambda sent=sent: not set(range(sent)) - complete(server))
+        server.halt()
+        deliver(sender, messages(10, start=sent))  # one record of TLS
+        sent += 10
+        server.end()
+        server.start()
+    sender.check()
+    eventually(lambda: not set(range(sent)) - complete(server))
+
+
 def complete(server: Rsyslog) -> set[int]:
     whole = [line for line in server.received() if line.startswith(b"<134>1 ") and len(line) == len(messages(1)[0])]
     return numbers(whole)
@@ -197,7 +216,7 @@ def test_a_client_certificate_that_rsyslog_does_not_know_delivers_nothing_and_cl
     server, _ = make("tls")
     trustme.CA().issue_cert("stranger@example.org").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
     tls = Tls(ca_file=str(tmp_path / "ca.pem"), client_cert_file=str(tmp_path / "stranger.pem"))
-    sender = TRANSPORTS["tls"](destination(server.port, "tls", name="stranger", tls=tls, delivery_timeout_secs=2.0))
+    sender = make_sender(destination(server.port, "tls", name="stranger", tls=tls, delivery_timeout_secs=2.0))
     with pytest.raises((BadDestination, DeliveryTimeout)):
         deliver(sender, messages(10))
     assert server.received() == []

@@ -35,7 +35,6 @@ def send(there, stream: int) -> None:
     mine = messages(stream)
     for at in range(0, len(mine), 1_000):
         sender.begin()
-        for message in mine[at : at + 1_000]:
-            sender.send(message)
+        sender.send(mine[at : at + 1_000])
         sender.confirm()
     sender.close(0)

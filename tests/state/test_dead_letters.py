@@ -20,7 +20,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as BeamTestPipeline
 from tests.destinations.peers import destination
 from transforms.coders import DuoEvent, Stream
 from transforms.destinations.pool import UnreadMessages
-from transforms.errors import RetryLater, Undeliverable
+from transforms.errors import RetryLater
 from transforms.state.dead_letters import avro_files
 from transforms.state.dead_letters.letter import SCHEMA, DeadLetter, DeadLetterCoder, dead_letter, read_dead_letters
 from transforms.state.dead_letters.local import DeadLetterFiles
@@ -81,9 +81,9 @@ def test_one_file_per_stream_named_after_it(tmp_path):
 
 
 def test_an_event_that_failed_becomes_a_letter():
-    error = Undeliverable("The row is not an object.", reason="not_json")
-    found = dead_letter(DuoEvent(STREAM, b"[]"), destination(1), error)
-    assert (found.reason, found.detail, found.raw, found.destination) == ("not_json", str(error), b"[]", "siem-1")
+    detail = "The row is not an object."
+    found = dead_letter(DuoEvent(STREAM, b"[]"), destination(1), "not_json", detail)
+    assert (found.reason, found.detail, found.raw, found.destination) == ("not_json", detail, b"[]", "siem-1")
     assert abs(found.time_ms / 1000 - time.time()) < 5
     assert DeadLetterCoder().decode(DeadLetterCoder().encode(found)) == found
 

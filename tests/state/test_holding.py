@@ -14,6 +14,7 @@ from tests.state.test_dead_letters import STREAM, files, letter, read_all, run
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DeliveryTimeout, RetryLater, Stopping
 from transforms.process import until_done
+from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.state.dead_letters import avro_files
 from transforms.state.dead_letters.local import DeadLetterFiles
@@ -68,7 +69,7 @@ def test_a_bundle_waits_at_its_first_letter_until_the_directory_can_be_written(f
     assert "Dead letters can be written to" in caplog.text
 
 
-def test_what_is_held_is_told_again_each_minute(folder, in_the_way, caplog):
+def test_what_is_held_is_told_again_each_minute(folder, in_the_way, caplog, monkeypatch):
     class Clock:
         now = 0.0
 
@@ -83,11 +84,8 @@ def test_what_is_held_is_told_again_each_minute(folder, in_the_way, caplog):
         for failure in failures:
             raise failure
 
-    until_done._FIRST_PAUSE_SECS, before = 0.0, until_done._FIRST_PAUSE_SECS
-    try:
-        held.until_done(attempt)
-    finally:
-        until_done._FIRST_PAUSE_SECS = before
+    monkeypatch.setattr(until_done, "_RETRY", RetryPolicy(0.0, 0.0))
+    held.until_done(attempt)
     assert held.failed == 12
     assert 4 <= sum(record.levelname == "ERROR" for record in caplog.records) <= 7
 

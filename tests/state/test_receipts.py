@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.destinations.health import Health
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.replay_buffer import Block
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.destinations.stream.tuning import Tuning
 from transforms.destinations.stream.unread import BlockReceipt, Unread
+from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream
 from transforms.settings import Destination, Format
 from transforms.state.cursor import Cursor
@@ -78,7 +80,7 @@ def test_windows_without_events_are_safe_once_what_is_before_them_is(receipts):
 
 def test_bundles_that_are_confirmed_again_and_again_and_never_finalized_do_not_pile_up(receipts):
     """The other destination fails each of them, say, or the runner finalizes late."""
-    unread = Unread(Tuning(), Health(Destination("siem", "tcp", "127.0.0.1", 1, Format("json"))))
+    unread = Unread(Tuning(), Health(Destination("siem", TcpSettings("127.0.0.1", 1), Format(JsonOptions()))))
     for number in range(1, 1200):
         unread.confirmed([Block(b"one\n", 1, number)], 0.0)
         receipts.confirmed(STREAM, "siem", BlockReceipt(unread, number))

@@ -27,11 +27,12 @@ from dataclasses import dataclass, field
 from transforms.coders import Stream
 from transforms.errors import FatalError
 from transforms.process.lifetime import per_process
+from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 
 _LOGGER = logging.getLogger("duologsync.destinations")
-_FIRST_SECS = 2.0
-_LONGEST_SECS = 300.0
+# A bundle that is read on too soon fails again, and no checkpoint fits in between.
+_RETRY = RetryPolicy(first_secs=2.0, longest_secs=300.0, least_secs=1.0)
 _PROBE_EVERY_SECS = 5.0
 _FIRST_LOOK_SECS = 0.5
 
@@ -44,7 +45,7 @@ class _OpenBreaker:
     """One destination that a stream waits for.
 
     Attributes:
-      failures: bundles that it did not take since it last took one.
+      backoff: of bundles that it did not take since it last took one.
       not_before: monotonic time of the next probe.
       released: it could be connected to: the next bundle may try.
       told: the log says that the stream waits.
@@ -53,7 +54,7 @@ class _OpenBreaker:
     """
 
     probe: Probe
-    failures: int = 0
+    backoff: Backoff
     not_before: float = 0.0
     probing: bool = False
     released: bool = False
@@ -65,9 +66,8 @@ class _OpenBreaker:
 class CircuitBreakers:
     """Which streams are held, and for which destinations."""
 
-    def __init__(self, first_secs: float = _FIRST_SECS, longest_secs: float = _LONGEST_SECS) -> None:
-        self._first_secs = first_secs
-        self._longest_secs = longest_secs
+    def __init__(self, policy: RetryPolicy = _RETRY) -> None:
+        self._policy = policy
         self._lock = threading.Lock()
         self._holds: dict[Stream, dict[str, _OpenBreaker]] = {}
         self._needs: dict[Stream, tuple[str, ...]] = {}
@@ -90,12 +90,10 @@ class CircuitBreakers:
     def hold(self, stream: Stream, destination: str, probe: Probe) -> None:
         """A bundle of the stream was not taken: hold it until the destination can be connected to."""
         with self._lock:
-            hold = self._holds.setdefault(stream, {}).setdefault(destination, _OpenBreaker(probe))
+            hold = self._holds.setdefault(stream, {}).setdefault(destination, self._open(probe))
             hold.probe = probe
-            wait_secs = min(self._first_secs * 2.0 ** min(hold.failures, 16), self._longest_secs)
-            hold.failures += 1
             hold.released = False
-            hold.not_before = time.monotonic() + wait_secs
+            hold.not_before = time.monotonic() + hold.backoff.failed()
             hold.told = False
 
     def delivered(self, stream: Stream, destination: str) -> None:
@@ -123,12 +121,15 @@ class CircuitBreakers:
                     self._start_look(stream, name, hold)
             return bool(waiting)
 
+    def _open(self, probe: Probe, *, told: bool = False) -> _OpenBreaker:
+        return _OpenBreaker(probe, Backoff(self._policy), told=told)
+
     def _look_first(self, stream: Stream) -> None:
         deadline = time.monotonic() + _FIRST_LOOK_SECS
         with self._lock:
             self._unsure.discard(stream)
             unknown = [name for name in self._needs[stream] if name in self._probes and name not in self._connected]
-            holds = {name: _OpenBreaker(self._probes[name], told=True) for name in unknown}
+            holds = {name: self._open(self._probes[name], told=True) for name in unknown}
             if not holds:
                 return
             self._holds.setdefault(stream, {}).update(holds)

@@ -28,7 +28,7 @@ class Health:
         self.ever_delivered = False
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
-        self._title = f"Destination {destination.name} ({destination.host}:{destination.port})"
+        self._title = f"Destination {destination.name} ({destination.place})"
         self._lock = threading.Lock()
         self._away_since: float | None = None
         self._said_at = float("-inf")
@@ -111,10 +111,9 @@ class Health:
             _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
 
 
-_HEALTH: OnePerKey[tuple[str, str, int], Health] = per_process("health of destinations", OnePerKey)
+_HEALTH: OnePerKey[tuple[str, str], Health] = per_process("health of destinations", OnePerKey)
 
 
 def health_of(destination: Destination) -> Health:
     """The one Health of a destination."""
-    key = (destination.name, destination.host, destination.port)
-    return _HEALTH.of(key, lambda: Health(destination))
+    return _HEALTH.of((destination.name, destination.place), lambda: Health(destination))

@@ -22,17 +22,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from transforms import destinations
-from transforms.destinations import Sender
+from transforms.destinations import Confirmation, Sender, make_sender
 from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.threads import each_in_threads
 from transforms.records import Stream
 from transforms.settings import Destination
-from transforms.state.receipts import Receipt
 
 _LOGGER = logging.getLogger("duologsync.destinations")
 _NEGLECTED_SECS = 10.0
@@ -54,7 +52,7 @@ Keep = Callable[[list[UnreadMessages]], None]
 class _Entry:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
-        self.sender: Sender = destinations.TRANSPORTS[destination.transport](destination)
+        self.sender: Sender = make_sender(destination)
         self.lock = threading.Lock()  # held while the sender is at work
         self.lease: Lease | None = None
         self.last: Stream | None = None
@@ -68,7 +66,6 @@ class Lease:
     def __init__(self, entry: _Entry, stream: Stream) -> None:
         self._entry = entry
         self._lock = entry.lock
-        self._send = entry.sender.send
         self.stream = stream
         self.ended = False
 
@@ -76,14 +73,14 @@ class Lease:
     def sender(self) -> Sender:
         return self._entry.sender
 
-    def send(self, message: bytes) -> None:
+    def send(self, messages: Sequence[bytes]) -> None:
         """As the sender's. Raises BundleReplaced, too, where another bundle has it by now."""
         with self._lock:
             if self.ended:
                 raise self._replaced()
-            self._send(message)
+            self._entry.sender.send(messages)
 
-    def confirm(self) -> Receipt:
+    def confirm(self) -> Confirmation:
         """As the sender's."""
         with self._lock:
             if self.ended:

@@ -4,13 +4,16 @@ Place in the flow: format → **SendToDestination** → dead letters of what can
 fused, so a bundle that finishes here is a bundle whose cursor may be committed.
 
 Contract: elements are ``FormattedEvent``, and come in batches. The main output is empty; the output ``DEAD`` holds a
-``DeadLetter`` per event that the destination refused, with the event's timestamp, in the global window. finish_bundle() returns
-when every sender that was used has confirmed. Where nobody else looks after idle connections, ``caretaker_dir`` says where dead
-letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection and no secret.
+``DeadLetter`` per event that the destination rejected, with the event's timestamp, in the global window. finish_bundle()
+returns when every sender that was used has confirmed; the letters leave it then, so they are kept before the bundle is
+finished. Until then the rows of a bundle are held, as references. Where nobody else looks after idle connections,
+``caretaker_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection
+and no secret.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,12 +26,12 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.coders import FormattedEvent, MessageBatch, Stream
-from transforms.destinations import TRANSPORTS, pool
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
+from transforms.destinations import Rejection, make_sender, pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
-from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping, Undeliverable
+from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
 from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage
 from transforms.settings import Destination
@@ -40,11 +43,23 @@ NAMESPACE = "duologsync"
 
 @dataclass
 class _Delivery:
-    """What a bundle sends of one stream."""
+    """What a bundle sends of one stream.
+
+    Attributes:
+      rows: the event of each message; timestamps: of those; sizes: of the messages, in bytes.
+    """
 
     lease: Lease
     reconnects_before: int
-    refused: list[TaggedOutput] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    timestamps: list[Timestamp] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def send(self, page: FormattedPage, timestamp: Timestamp) -> None:
+        self.rows += page.rows
+        self.timestamps += [timestamp] * len(page.rows)
+        self.sizes.extend(map(len, page.messages))
+        self.lease.send(page.messages)
 
 
 class SendToDestination(beam.DoFn):
@@ -75,45 +90,33 @@ class SendToDestination(beam.DoFn):
     def process_batch(self, batch: MessageBatch, timestamp: Any = beam.DoFn.TimestampParam) -> None:
         for page in batch.pages:
             try:
-                self._send(page, timestamp)
+                delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
+                delivery.send(page, timestamp)
             except DuoLogSyncError as error:
                 self._failed(page.stream, error)
                 raise
 
     def finish_bundle(self) -> Iterator[TaggedOutput]:
-        refused: list[TaggedOutput] = []
+        rejected: list[TaggedOutput] = []
         for stream, delivery in self._deliveries.items():
             try:
-                receipt = delivery.lease.confirm()
+                confirmed = delivery.lease.confirm()
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise
-            refused += delivery.refused
-            RECEIPTS.confirmed(stream, self._destination.name, receipt)
+            rejected += [self._dead(stream, delivery, rejection) for rejection in confirmed.rejected]
+            self._count(delivery, confirmed.rejected)
+            RECEIPTS.confirmed(stream, self._destination.name, confirmed.receipt)
             pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
-            self._counts["reconnects"] += delivery.lease.sender.reconnects - delivery.reconnects_before
-        self._count()
+        for name, count in self._counts.items():
+            if count:
+                Metrics.counter(NAMESPACE, name).inc(count)
         self._clear()
-        return iter(refused)
+        return iter(rejected)
 
     def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return MessageBatch
-
-    def _send(self, page: FormattedPage, timestamp: Timestamp) -> None:
-        delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
-        refused_bytes = refused = 0
-        for index, message in enumerate(page.messages):
-            try:
-                delivery.lease.send(message)
-            except Undeliverable as never:
-                self._counts[f"dropped_{never.reason}"] += 1
-                letter = dead_letter(page.event(index), self._destination, never)
-                delivery.refused.append(TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),))))
-                refused += 1
-                refused_bytes += len(message)
-        self._counts["sent"] += len(page.messages) - refused
-        self._counts["sent_bytes"] += sum(map(len, page.messages)) - refused_bytes
 
     def _begin(self, stream: Stream) -> _Delivery:
         lease = pool.begin(self._destination, stream)
@@ -129,13 +132,20 @@ class SendToDestination(beam.DoFn):
 
     def _probe(self) -> None:
         """Connects and closes again, beside the sender, which belongs to the bundles."""
-        sender = TRANSPORTS[self._destination.transport](self._destination)
+        sender = make_sender(self._destination)
         try:
             sender.test_connection()
         finally:
             sender.close(0.0)
 
-    def _count(self) -> None:
-        for name, count in self._counts.items():
-            if count:
-                Metrics.counter(NAMESPACE, name).inc(count)
+    def _dead(self, stream: Stream, delivery: _Delivery, rejection: Rejection) -> TaggedOutput:
+        event = DuoEvent(stream, delivery.rows[rejection.index])
+        letter = dead_letter(event, self._destination, rejection.reason, rejection.detail)
+        return TaggedOutput(DEAD, WindowedValue(letter, delivery.timestamps[rejection.index], (GlobalWindow(),)))
+
+    def _count(self, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:
+        self._counts["sent"] += len(delivery.sizes) - len(rejected)
+        self._counts["sent_bytes"] += sum(delivery.sizes) - sum(delivery.sizes[each.index] for each in rejected)
+        self._counts["reconnects"] += delivery.lease.sender.reconnects - delivery.reconnects_before
+        for each in rejected:
+            self._counts[f"dropped_{each.reason}"] += 1

@@ -1,7 +1,9 @@
 """Formats: how an event becomes the bytes of one message.
 
 Place in the flow: events → **format** → destination. A format knows nothing of transports and framing, and no format knows
-another. A new one is one module with a ``make(settings.Format) -> Formatter``, one golden folder and one line in ``FORMATS``.
+another. A new one is one module with its ``FormatOptions`` and a ``make(settings.Format) -> Formatter``, one golden folder and
+one line in ``FORMATS``; a program of its own calls ``register`` instead, before it reads a configuration. What the
+configuration file accepts, its schema and its sample follow from there. Nothing of Beam is loaded here.
 
 Contract of a formatter: ``format(event)`` returns the message without a trailing line break, as UTF-8, free of CR, LF and NUL,
 whatever the row holds; it raises ``Undeliverable`` (never anything else) for a row that it cannot write.
@@ -10,13 +12,13 @@ whatever the row holds; it raises ``Undeliverable`` (never anything else) for a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from transforms.coders import DuoEvent
 from transforms.errors import Undeliverable
-from transforms.formats.cef import make as make_cef
-from transforms.formats.json_lines import make as make_json
-from transforms.settings import Format
+from transforms.formats import cef, json_lines
+from transforms.records import DuoEvent
+from transforms.settings import Format, FormatOptions
 
 
 class Formatter(Protocol):
@@ -32,7 +34,32 @@ def format_failed(error: Exception) -> Undeliverable:
     return Undeliverable(f"The format failed: {type(error).__name__}.", reason="format_failed")
 
 
-FORMATS: dict[str, Callable[[Format], Formatter]] = {
-    "json": make_json,
-    "cef": make_cef,
+@dataclass(frozen=True, slots=True)
+class FormatKind:
+    """One format: what can be chosen of it, and what writes events so."""
+
+    options: type[FormatOptions]
+    make: Callable[[Format], Formatter]
+
+    @property
+    def name(self) -> str:
+        return self.options.name
+
+
+FORMATS: dict[str, FormatKind] = {
+    kind.name: kind
+    for kind in (
+        FormatKind(json_lines.JsonOptions, json_lines.make),
+        FormatKind(cef.CefOptions, cef.make),
+    )
 }
+
+
+def register(kind: FormatKind) -> None:
+    """Adds a format from outside. Call it before ``pipelines.config`` is imported, in every process."""
+    FORMATS[kind.name] = kind
+
+
+def make_formatter(settings: Format) -> Formatter:
+    """What writes events in a format."""
+    return FORMATS[settings.name].make(settings)

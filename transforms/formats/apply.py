@@ -22,7 +22,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed
+from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.records import FormattedPage
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
@@ -47,7 +47,7 @@ class FormatEvents(beam.DoFn):
         self._dropped: Counter[str] = Counter()
 
     def setup(self) -> None:
-        self._formatter = FORMATS[self._destination.format.name](self._destination.format)
+        self._formatter = make_formatter(self._destination.format)
 
     def start_bundle(self) -> None:
         self._dropped.clear()
@@ -99,7 +99,7 @@ class FormatEvents(beam.DoFn):
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
         self._dropped[error.reason] += 1
-        return dead_letter(event, self._destination, error)
+        return dead_letter(event, self._destination, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__

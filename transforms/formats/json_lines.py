@@ -21,29 +21,61 @@ event would mean to decode each row, which costs more than everything else in th
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
 import msgspec
 
-from transforms.coders import DuoEvent, Stream
+from transforms.config_keys import Doc
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.formats import syslog_header
-from transforms.settings import Format
+from transforms.records import DuoEvent, Stream
+from transforms.settings import Format, FormatOptions
 
 _JSON_SPACE = b" \t\r\n"
 _OPEN_BRACE, _CLOSE_BRACE, _LF, _CR, _NUL = b"{}\n\r\0"
 
 
+@dataclass(frozen=True, slots=True)
+class JsonOptions(FormatOptions):
+    """The event as Duo sent it, in one line.
+
+    Attributes:
+      account_key: without envelope only: a key that the rows of an MSP's children get at their end, with the account id.
+    """
+
+    name: ClassVar[str] = "json"
+    summary: ClassVar[str] = "the event as Duo sent it"
+    envelope: Annotated[
+        bool | None,
+        Doc(
+            "Put log type and account around the event. Without it, that is done where events of an MSP's children go to the "
+            "destination, because Duo's own events do not say whose they are.",
+            example=False,
+            elsewhere="only json has an envelope",
+        ),
+    ] = None
+    account_key: str | None = None
+
+    def completed(self, *, of_msp: bool) -> JsonOptions:
+        # A child's row does not say whose it is. One shape for all events of a destination: its parser has to know it.
+        return self if self.envelope is not None else replace(self, envelope=of_msp)
+
+
 def make(settings: Format) -> _Bare:
     """A formatter for the chosen options. Called through ``FORMATS``."""
+    options = settings.options
+    assert isinstance(options, JsonOptions)
     if settings.header is not None:
-        return _WithHeader(settings, syslog_header.make(settings.header, tagged=True))
-    return _payload(settings)
+        return _WithHeader(options, syslog_header.make(settings.header, tagged=True))
+    return _payload(options)
 
 
-def _payload(settings: Format) -> _Bare:
-    if settings.envelope:
+def _payload(options: JsonOptions) -> _Bare:
+    if options.envelope:
         return _Enveloped()
-    return _Signed(settings.account_key) if settings.account_key else _Bare()
+    return _Signed(options.account_key) if options.account_key else _Bare()
 
 
 class _Bare:
@@ -87,8 +119,8 @@ class _Signed(_Bare):
 
 
 class _WithHeader(_Bare):
-    def __init__(self, settings: Format, header: syslog_header.HeaderWriter) -> None:
-        self._payload = _payload(settings)
+    def __init__(self, options: JsonOptions, header: syslog_header.HeaderWriter) -> None:
+        self._payload = _payload(options)
         self._header = header
 
     def format(self, event: DuoEvent) -> bytes:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from transforms.coders import EventFacts
+from transforms.records import EventFacts
 from transforms.settings import SyslogHeader
 
 INFORMATIONAL = 6

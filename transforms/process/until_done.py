@@ -17,11 +17,11 @@ from collections.abc import Callable
 from transforms.errors import DeliveryTimeout, RetryLater
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.log_once import REMIND_SECS, LogOnce
+from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.shutdown import STOP
 
 _LOGGER = logging.getLogger("duologsync.process")
-_FIRST_PAUSE_SECS = 0.2
-_LONGEST_PAUSE_SECS = 5.0
+_RETRY = RetryPolicy(first_secs=0.2, longest_secs=5.0)
 
 
 class Insistence:
@@ -39,7 +39,7 @@ class Insistence:
         self._trouble = LogOnce(REMIND_SECS, clock)
 
     def until_done(self, attempt: Callable[[], None], timeout_secs: float | None = None) -> None:
-        """Repeats the attempt, with pauses that grow, for as long as it raises RetryLater. See the module."""
+        """Repeats the attempt, with pauses by the retry policy, for as long as it raises RetryLater. See the module."""
         try:
             attempt()
         except RetryLater as error:
@@ -49,15 +49,14 @@ class Insistence:
             _LOGGER.info("%s again, after %.1f s.", self._what, lasted_secs)
 
     def _hold(self, attempt: Callable[[], None], timeout_secs: float | None, error: RetryLater) -> None:
-        began, pause_secs = self._clock.monotonic_secs(), _FIRST_PAUSE_SECS
+        began, backoff = self._clock.monotonic_secs(), Backoff(_RETRY)
         while True:
             self._tell(error)
             waited_secs = self._clock.monotonic_secs() - began
             if timeout_secs is not None and waited_secs >= timeout_secs:
                 raise DeliveryTimeout(f"{error} It was tried for {waited_secs:.0f} s.") from error
-            left_secs = pause_secs if timeout_secs is None else min(pause_secs, timeout_secs - waited_secs)
-            STOP.sleep_in_grace(left_secs)
-            pause_secs = min(2 * pause_secs, _LONGEST_PAUSE_SECS)
+            pause_secs = backoff.failed(error.wait_secs)
+            STOP.sleep_in_grace(pause_secs if timeout_secs is None else min(pause_secs, timeout_secs - waited_secs))
             try:
                 attempt()
             except RetryLater as again:

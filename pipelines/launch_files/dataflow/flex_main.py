@@ -14,15 +14,18 @@ import argparse
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from pipelines import __version__, exit_codes, logs
 from pipelines.config import ConfigProblems, Problem, load
+from pipelines.config.own_model import DestinationSection, FormatSection
+from pipelines.config.sections import types_in
 from pipelines.importing import importing
 from transforms.secrets import GCP_SECRET_VERSION
 from transforms.settings import Job
@@ -79,7 +82,7 @@ class Parameter:
     read: Callable[[str], Any] = str
 
 
-PARAMETERS = (
+_FIXED = (
     Parameter("api_host", "accounts.0.api_host"),
     Parameter("ikey", "accounts.0.ikey"),
     Parameter("skey_secret", "accounts.0.skey", _secret),
@@ -92,7 +95,7 @@ PARAMETERS = (
     Parameter("page_pause_secs", "reading.page_pause_secs", _number),
     Parameter("lag_secs", "reading.lag_secs", _number),
     Parameter("overlap_secs", "reading.overlap_secs", _number),
-    Parameter("siem_transport", "destinations.0.transport"),
+    Parameter("siem_kind", "destinations.0.kind"),
     Parameter("siem_host", "destinations.0.host"),
     Parameter("siem_port", "destinations.0.port", _number),
     Parameter("siem_format", "destinations.0.format.name"),
@@ -110,6 +113,36 @@ PARAMETERS = (
     Parameter("proxy_password_secret", "accounts.0.proxy.password", _secret),
     Parameter("state_dir", "storage.checkpoint_dir", _bucket_folder),
 )
+# Keys of kinds that a template has no parameter for: the defaults fit, or what they need cannot be in an image.
+_LEFT_OUT = (
+    "destinations.0.connect_timeout_secs",
+    "destinations.0.max_events_per_sec",
+    "destinations.0.tls.client_cert_file",
+    "destinations.0.tls.client_key_file",
+    "destinations.0.tls.client_key_password",
+)
+
+
+def _of_kinds() -> Iterator[Parameter]:
+    """A parameter for each key that a kind of destination or a format has of its own and none above sets."""
+    known = {parameter.key for parameter in _FIXED}.union(_LEFT_OUT)
+    for place, section in (("destinations.0", DestinationSection), ("destinations.0.format", FormatSection)):
+        for key, field in section.leaves():
+            whole = f"{place}.{key}"
+            if whole not in known:
+                known.add(whole)
+                yield _parameter(whole, set(types_in(field.annotation)))
+
+
+def _parameter(key: str, types: set[Any]) -> Parameter:
+    name = f"siem_{key.rpartition('.')[2]}"
+    if SecretStr in types:
+        return Parameter(f"{name}_secret", key, _secret)
+    readers: tuple[tuple[type, Callable[[str], Any]], ...] = ((list, _list), (bool, _switch), (int, _number), (float, _number))
+    return Parameter(name, key, next((read for kind, read in readers if kind in types), str))
+
+
+PARAMETERS = (*_FIXED, *_of_kinds())
 # Part of step labels and of checkpoint names, so never another one.
 _DESTINATION = "siem"
 # Passes as a reference and as a path, so that what else is wrong is found in the same go.

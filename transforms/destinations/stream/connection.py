@@ -1,6 +1,6 @@
 """One connection to a SIEM: opening it, and what the delivery may ask of it.
 
-Place in the flow: ``tcp`` and ``tls`` make connections, ``stream_delivery`` uses them.
+Place in the flow: ``tcp`` and ``tls`` make connections, ``delivery`` uses them.
 
 Contract: a connection never blocks except in ``wait_writable``; whoever opens one calls ``watch`` often while waiting, which
 raises when it is time to give up. Plain and TLS connections differ only in how they write, look and end.
@@ -39,7 +39,13 @@ class ConnectionLost(Exception):
 
 
 class Connection(Protocol):
-    """What the delivery needs."""
+    """What the delivery needs.
+
+    Attributes:
+      tells_unread: a receiver that closes it with bytes unread cannot hide that: a reset comes.
+    """
+
+    tells_unread: bool
 
     def write(self, frames: memoryview) -> int:
         """Takes some of it and says how much; 0 when nothing more fits now. Raises ConnectionLost."""
@@ -72,6 +78,8 @@ class Connection(Protocol):
 
 class PlainConnection:
     """A connection over a plain socket."""
+
+    tells_unread = True
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

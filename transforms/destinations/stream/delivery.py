@@ -10,14 +10,16 @@ Acknowledged by the kernel is not read by the SIEM: what lies in the peer's rece
 word. So what was confirmed stays in a replay buffer until it must have been read:
 - as many later bytes were acknowledged on the same connection as the peer's kernel can hold unread, or
 - the connection ended in good order. Each is ended when it is quiet or old, because nothing else shows it (``goodbyes``).
-After a reset or a silence it is written again, before anything new. A ``Receipt`` says of a bundle when it has come to that;
+After a reset or a silence it is written again, before anything new; over TLS also after a receiver's own goodbye, where it was
+confirmed just before (``replay_buffer.parted_by_doubt`` says why). A ``Receipt`` says of a bundle when it has come to that;
 the checkpoint's safe position follows it, so that what is in the buffer is sent again also where this process dies.
 
 What stays unknowable, and is not promised:
 - A SIEM that read bytes and crashed before it stored them. Only a protocol with acknowledgements of its own can tell.
 - A load balancer or proxy in between acknowledges and ends in its own name; that says nothing about the SIEM behind it.
 - A receiver whose kernel sends a FIN although bytes were unread and no reset for ``goodbye_watch_secs``, or that buffers more
-  than ``replay_cap_bytes`` unread.
+  than ``replay_cap_bytes`` unread. Over TLS also one that reads nothing for ``goodbye_doubt_secs``, then ends the connection
+  itself and throws away what was left.
 - Repeats: after a lost connection, up to the buffer and the bundle once more. Where a delivery timeout ends the wait for a
   stalled receiver, the blocks already on their way arrive and are read again from the checkpoint too.
 """
@@ -25,19 +27,24 @@ What stays unknowable, and is not promised:
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
-from transforms.coders import Stream
 from transforms.destinations.health import health_of
-from transforms.destinations.retry import OutOfTime, Patience, Tuning
+from transforms.destinations.sender import Confirmation, Rejection, oversize
 from transforms.destinations.stream.connection import Connection, ConnectionLost, Watch
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block
+from transforms.destinations.stream.settings import StreamSettings
+from transforms.destinations.stream.tuning import Tuning
 from transforms.destinations.stream.unread import BlockReceipt, Unread, by_owner
-from transforms.errors import BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Stopping, Undeliverable
+from transforms.destinations.waits import OutOfTime, Waits
+from transforms.errors import BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Stopping
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.shutdown import STOP
+from transforms.records import Stream
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -56,22 +63,28 @@ class StreamSender:
     """
 
     def __init__(
-        self, destination: Destination, connect: Connect, tuning: Tuning | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        destination: Destination[StreamSettings],
+        connect: Connect,
+        tuning: Tuning | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._destination = destination
         self._connect = connect
         self._tuning = tuning or Tuning()
         self._clock = clock
-        self._framing = FRAMINGS[destination.framing]
-        self._max_bytes = destination.max_message_bytes or float("inf")
+        self._framing = FRAMINGS[destination.settings.framing or "lf"]
+        self._max_bytes = destination.max_message_bytes
         self._block_bytes = self._tuning.block_bytes
         self._health = health_of(destination)
-        self._patience = Patience(destination, self._tuning, clock)
+        self._waits = Waits(destination, self._tuning.connecting, clock, connect_secs=destination.settings.connect_timeout_secs)
         self._connection: Connection | None = None
         self._opened_at = 0.0
         self._used_at = 0.0
         self._lost_before = False  # the connection before the present one was lost
         self._owner: Stream | None = None  # whose messages follow: streams take turns on a sender, one bundle each
+        self._taken = 0  # messages of this bundle
+        self._rejected: list[Rejection] = []  # of them
         self._small: list[bytes] = []  # not yet a block
         self._small_bytes = 0
         self._number = 0  # of the last block
@@ -88,7 +101,7 @@ class StreamSender:
     def begin(self, owner: Stream | None = None) -> None:
         self._owner = owner
         self._forget_bundle()
-        self._patience.begin()
+        self._waits.begin()
         self._look_at_endings()
         if self._since(self._opened_at) >= self._tuning.goodbye_age_secs and self._may_say_goodbye():
             self._say_goodbye()
@@ -97,6 +110,8 @@ class StreamSender:
 
     def _forget_bundle(self) -> None:
         """What a bundle that failed has left: whoever reads it again sends it again."""
+        self._taken = 0
+        self._rejected = []
         self._small = []
         self._small_bytes = 0
         self._bundle = []
@@ -107,56 +122,65 @@ class StreamSender:
         rest = list(self._queue)[len(first) :]
         self._queue = deque(first + [block for block in rest if id(block) in keep])
 
-    def send(self, message: bytes) -> None:
-        size = len(message)
-        if size > self._max_bytes:
-            raise Undeliverable(
-                f"The message has {size} bytes; {self._destination.name} takes {self._destination.max_message_bytes}.",
-                reason="oversize",
-            )
-        self._small.append(message)
-        self._small_bytes += size
+    def send(self, messages: Sequence[bytes]) -> None:
+        if self._max_bytes and max(map(len, messages), default=0) > self._max_bytes:
+            messages = self._without_oversize(messages, self._max_bytes)
+        else:
+            self._taken += len(messages)
+        self._small += messages
+        self._small_bytes += sum(map(len, messages))
         if self._small_bytes >= self._block_bytes:
-            self._close_block()
+            self._close_full_blocks()
             self._insist(acknowledged=False)
 
-    def confirm(self) -> BlockReceipt:
+    def _without_oversize(self, messages: Sequence[bytes], most_bytes: int) -> list[bytes]:
+        taken = []
+        for message in messages:
+            if len(message) > most_bytes:
+                self._rejected.append(oversize(self._taken, len(message), self._destination.name, most_bytes))
+            else:
+                taken.append(message)
+            self._taken += 1
+        return taken
+
+    def confirm(self) -> Confirmation:
         if self._small:
-            self._close_block()
+            self._close_block(self._small)
+            self._small, self._small_bytes = [], 0
         if self._bundle:
             self._insist(acknowledged=True)
             self._commit()
             if self._unread.replay.size_bytes >= self._tuning.goodbye_bytes and self._may_say_goodbye():
                 self._say_goodbye()
                 self._wait_for_answer()
-        return BlockReceipt(self._unread, self._number)
+        return Confirmation(BlockReceipt(self._unread, self._number), tuple(self._rejected))
 
     def check(self) -> None:
         self._forget_bundle()  # its stream may have left without beginning another one
-        self._patience.begin()
+        self._waits.begin()
         self._look()
         self._look_at_endings()
-        if self._unread.in_doubt and not self._patience.pause_secs:
+        if self._unread.in_doubt and not self._waits.pause_secs:
             self._mend(self._clock.monotonic_secs() + self._tuning.mend_secs)
         if self._since(self._used_at) >= self._tuning.goodbye_idle_secs and self._may_say_goodbye():
             self._say_goodbye()
 
     def close(self, grace_secs: float) -> None:
         deadline = self._clock.monotonic_secs() + grace_secs
-        self._patience.closing()
+        self._waits.closing()
         self.begin()
         self._look()
         refused_before = self._health.goodbyes_refused
         while (left_secs := deadline - self._clock.monotonic_secs()) > 0:
             if self._unread.in_doubt:
-                self._patience.rest(min(self._patience.pause_secs, left_secs))
+                self._waits.rest(min(self._waits.pause_secs, left_secs))
                 self._mend(deadline)
             elif self._connection is not None:
                 self._say_goodbye(deadline)
             elif not len(self._unread.endings):
                 break
             else:
-                self._patience.rest(_LOOK_SECS)
+                self._waits.rest(_LOOK_SECS)
             self._look_at_endings()
             if self._health.goodbyes_refused - refused_before >= self._tuning.goodbyes_refused:
                 break  # a receiver that resets at every end must not keep us here
@@ -167,7 +191,7 @@ class StreamSender:
         self._unread.let_go()
 
     def interrupt(self) -> None:
-        self._patience.interrupt()
+        self._waits.interrupt()
 
     def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
         return by_owner(self._unread.given_up, self._framing.split)
@@ -181,12 +205,12 @@ class StreamSender:
     @property
     def waited_secs(self) -> float:
         """How long this bundle has waited for the destination to take something."""
-        return self._patience.waited_secs
+        return self._waits.waited_secs
 
     def test_connection(self) -> None:
         """Connects once, for the command that checks a configuration. Raises FatalError or RetryLater."""
         try:
-            connection = self._connect(self._patience.connect_deadline(), _do_nothing)
+            connection = self._connect(self._waits.connect_deadline(), _do_nothing)
             connection.shut()
             connection.abandon()
         except OSError as error:
@@ -194,11 +218,20 @@ class StreamSender:
 
     # ---- writing ----
 
-    def _close_block(self) -> None:
+    def _close_full_blocks(self) -> None:
+        """Makes blocks of what is not in one yet, each just as large as it must be; the rest waits for more."""
+        ends = list(accumulate(map(len, self._small)))
+        begin, begin_bytes = 0, 0
+        while ends[-1] - begin_bytes >= self._block_bytes:
+            end = bisect_left(ends, begin_bytes + self._block_bytes, begin) + 1
+            self._close_block(self._small[begin:end])
+            begin, begin_bytes = end, ends[end - 1]
+        self._small = self._small[begin:]
+        self._small_bytes = ends[-1] - begin_bytes
+
+    def _close_block(self, messages: list[bytes]) -> None:
         self._number += 1
-        block = Block(self._framing.join(self._small), len(self._small), self._number, self._owner)
-        self._small = []
-        self._small_bytes = 0
+        block = Block(self._framing.join(messages), len(messages), self._number, self._owner)
         self._bundle.append(block)
         if self._connection is not None:
             self._queue.append(block)
@@ -237,11 +270,11 @@ class StreamSender:
         if acknowledged:
             self._await_acknowledgement(connection)
             connection.look()
-            self._patience.rest(self._tuning.settle_secs)
+            self._waits.rest(self._tuning.settle_secs)
             connection.look()
 
     def _moved(self) -> None:
-        if self._patience.moved():
+        if self._waits.moved():
             self._health.back(0)
 
     def _drop_first(self) -> None:
@@ -250,7 +283,7 @@ class StreamSender:
         self._begun = False
 
     def _wait_writable(self, connection: Connection) -> None:
-        self._patience.watch()
+        self._waits.watch()
         connection.wait_writable(0.2)
         connection.look()
         self._doubt_silence(connection)
@@ -261,16 +294,16 @@ class StreamSender:
         while left := connection.unacknowledged_bytes():
             connection.look()
             if left == before:
-                self._patience.watch()
+                self._waits.watch()
                 self._doubt_silence(connection)
             else:
                 self._moved()
             before = left
-            self._patience.rest(pause)
+            self._waits.rest(pause)
             pause = min(pause * 1.5, self._tuning.ack_poll_max_secs)
 
     def _doubt_silence(self, connection: Connection) -> None:
-        waited = self._patience.waited_secs
+        waited = self._waits.waited_secs
         if waited < min(self._tuning.silence_secs, self._tuning.stall_secs):
             return
         facts = connection.facts()
@@ -288,8 +321,8 @@ class StreamSender:
         self._unread.confirmed(self._bundle, self._used_at)
         if self._bundle:
             self._bundle = []
-            self._patience.succeeded()
-        self._patience.moved()
+            self._waits.succeeded()
+        self._waits.moved()
         self._health.back(again)
         self._health.ever_delivered = True
 
@@ -297,16 +330,16 @@ class StreamSender:
 
     def _connected(self) -> Connection:
         while self._connection is None:
-            self._patience.watch()
-            if pause := self._patience.pause_secs:
-                self._patience.rest(min(pause, 0.2))
+            self._waits.watch()
+            if pause := self._waits.pause_secs:
+                self._waits.rest(min(pause, 0.2))
             else:
                 self._try_to_connect()
         return self._connection
 
     def _try_to_connect(self) -> None:
         try:
-            self._connection = self._connect(self._patience.connect_deadline(), self._patience.watch)
+            self._connection = self._connect(self._waits.connect_deadline(), self._waits.watch)
         except (DeliveryTimeout, BundleReplaced):
             raise
         except (OSError, RetryLater) as error:
@@ -337,7 +370,7 @@ class StreamSender:
         self._queue.clear()
         self._offset = 0
         self._begun = False
-        self._patience.failed()
+        self._waits.failed()
         if idle and not self._unread.in_doubt:
             _LOGGER.debug("Destination %s: %s while idle.", self._destination.name, gone)
         elif isinstance(gone, FatalError):
@@ -365,7 +398,7 @@ class StreamSender:
         connection = self._connection
         assert connection is not None
         try:
-            with self._patience.no_longer_than(deadline):
+            with self._waits.no_longer_than(deadline):
                 self._write_all(connection, acknowledged=False)
         except OutOfTime:
             return
@@ -397,7 +430,7 @@ class StreamSender:
     def _mend(self, deadline: float) -> None:
         """Tries once, within its time, to write again what may be unread and to see it acknowledged."""
         try:
-            with self._patience.no_longer_than(deadline):
+            with self._waits.no_longer_than(deadline):
                 if self._connection is None:
                     self._try_to_connect()
                 if self._connection is not None:

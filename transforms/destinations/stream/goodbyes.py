@@ -1,6 +1,6 @@
 """Connections that are ending, each with the blocks that it carried and that the SIEM may not have read.
 
-Place in the flow: ``stream_delivery`` hands a connection over when it says goodbye to it, or when the receiver did; it asks for
+Place in the flow: ``delivery`` hands a connection over when it says goodbye to it, or when the receiver did; it asks for
 the outcome before each bundle and between bundles.
 
 Why a goodbye: syslog over TCP knows no acknowledgement, and what a kernel acknowledged is not read. But a receiver that answers
@@ -12,7 +12,8 @@ whenever it is quiet, and now and then when it is not: only then is it known tha
                            start would repeat all of it.
     the receiver did       it may have said so with bytes unread, as a process does that is shut down: its kernel answers with a
                            reset when the process is gone. Our own side stays open, or no reset would come, and is watched for
-                           ``goodbye_watch_secs``; then all was read.
+                           ``goodbye_watch_secs``; then all was read. Over TLS there may be no reset, so what was confirmed
+                           just before is not left to this but sent again at once (``replay_buffer.parted_by_doubt``).
 
 Contract: nothing here blocks, writes or connects. Not thread-safe; part of one sender.
 """
@@ -23,10 +24,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from transforms.destinations.retry import Tuning
-from transforms.destinations.stream.connection import Connection
+from transforms.destinations.stream.connection import Connection, ConnectionLost
 from transforms.destinations.stream.replay_buffer import Block
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
+from transforms.errors import FatalError
 
 
 class Outcome(Enum):
@@ -56,22 +58,30 @@ class Ending:
 
     def outcome(self, now: float, tuning: Tuning) -> Outcome | None:
         """How it ended; None where that is not known yet. A reset at once after our goodbye is the answer to it, or chance."""
-        if not self.by_peer and not self.said:
-            self.said = self.connection.shut()
-        peer = self.connection.end()
+        peer = self._end()
         if peer is Peer.RESET:
-            at_once = not self.by_peer and now - self.since < tuning.goodbye_refused_secs
+            at_once = self.said and now - self.since < tuning.goodbye_refused_secs
             return Outcome.REFUSED if at_once else Outcome.UNREAD
-        if not self.by_peer and not self.said and peer is Peer.CLOSED:
-            self.by_peer, self.since = True, now  # it was quicker than our goodbye
         if self.by_peer:
             return Outcome.READ if now - self.since >= tuning.goodbye_watch_secs else None
-        if peer is Peer.CLOSED:
+        # An end that does not acknowledge ours is no answer to it: the two have crossed, and a reset may be on its way.
+        if peer is Peer.CLOSED and not self.connection.unacknowledged_bytes():
             return Outcome.ANSWERED
         facts = self.connection.facts()
         if facts is not None and facts.silent_for(tuning.silence_secs):
             return Outcome.UNREAD
         return Outcome.UNANSWERED if now - self.since >= tuning.goodbye_unanswered_secs else None
+
+    def _end(self) -> Peer:
+        """How the receiver has ended it. As long as our goodbye did not fit, an end is no answer, and counts as a reset."""
+        if self.by_peer or self.said:
+            return self.connection.end()
+        try:
+            self.connection.look()
+        except (ConnectionLost, FatalError):
+            return Peer.RESET
+        self.said = self.connection.shut()
+        return self.connection.end() if self.said else Peer.ALIVE
 
 
 class Endings:

@@ -1,6 +1,6 @@
 """The last confirmed blocks of a connection, kept because the SIEM may not have read them.
 
-Place in the flow: ``stream_delivery`` puts what it confirmed here, and writes it again where the connection ends by a reset.
+Place in the flow: ``delivery`` puts what it confirmed here, and writes it again where the connection ends by a reset.
 
 Contract: holds whole blocks, and never less than ``limit_bytes`` of the newest ones while that many were confirmed. What is
 older has been read: the peer's kernel holds no more than that unread. The limit follows what the kernel was seen to take.
@@ -9,12 +9,13 @@ older has been read: the peer's kernel holds no more than that unread. The limit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from transforms.coders import Stream
+from transforms.records import Stream
 
 _SURVIVALS_NEEDED = 2
+_DOUBTS_AT_MOST = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +28,7 @@ class Block:
       begun: its writing has begun on some connection.
       confirmed_at: when it was last confirmed.
       survivals: connections that lived on for long enough after it was confirmed on them, and were reset then.
+      doubts: times that it is sent again because of a receiver's own goodbye soon after it was confirmed.
     """
 
     frames: bytes
@@ -36,6 +38,7 @@ class Block:
     begun: bool = False
     confirmed_at: float = 0.0
     survivals: int = 0
+    doubts: int = 0
 
 
 class ReplayBuffer:
@@ -95,3 +98,28 @@ def parted_by_chances(blocks: Iterable[Block], now: float, read_within_secs: flo
         block.survivals += now - block.confirmed_at >= read_within_secs
         (again if block.survivals < _SURVIVALS_NEEDED else given_up).append(block)
     return again, given_up
+
+
+def parted_by_doubt(
+    blocks: Sequence[Block], goodbye_at: float, doubt_secs: float, doubt_bytes: int
+) -> tuple[list[Block], list[Block]]:
+    """Blocks that are to be written again after a receiver's own goodbye over TLS, and those that count as read.
+
+    Its TLS library may read what is left in the kernel and throw it away before it closes, and then no reset tells of it. An
+    rsyslog that is shut down does so with one TLS record, up to 16 KiB (``SSL_read`` after ``SSL_shutdown``). From outside that
+    looks like an end after all was read. More than its buffer holds it cannot hide: the kernel would have the rest, and reset.
+    So the last ``doubt_bytes`` are sent again, where they lay there only for a moment; but only so often: some receivers end
+    each connection themselves soon after they have read it.
+
+    Args:
+      blocks: the oldest first.
+    """
+    again: list[Block] = []
+    read: list[Block] = []
+    behind_bytes = 0
+    for block in reversed(blocks):
+        doubted = behind_bytes < doubt_bytes and block.doubts < _DOUBTS_AT_MOST and goodbye_at - block.confirmed_at < doubt_secs
+        behind_bytes += len(block.frames)
+        block.doubts += doubted
+        (again if doubted else read).append(block)
+    return again[::-1], read[::-1]

@@ -1,6 +1,6 @@
 """What the kernel knows about a TCP connection: the facts that "delivered" is decided from.
 
-Place in the flow: below ``stream_delivery``; asked once per written block and while waiting, never per message.
+Place in the flow: below ``delivery``; asked once per written block and while waiting, never per message.
 
 Contract: nothing here blocks, raises for a missing feature or changes the connection, except that ``look_at_peer`` throws
 away bytes that the peer sent (a log receiver has nothing to say, and unread bytes would hide its FIN and turn our close into a

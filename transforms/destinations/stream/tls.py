@@ -1,6 +1,6 @@
 """TLS 1.2 and 1.3 over TCP. Chain and name are always verified; there is no switch.
 
-Place in the flow: one of the transports; delivery is in ``stream_delivery``, the meaning of failures in ``tls_causes``.
+Place in the flow: one of the kinds; delivery is in ``delivery``, the meaning of failures in ``tls_causes``.
 
 Contract: secrets (a key's password) are resolved when a connection is made and kept nowhere. Failures that only a person can
 mend raise ``BadDestination``; the delivery decides whether the program stops for it (only before anything was ever delivered).
@@ -16,7 +16,6 @@ import select
 import ssl
 import time
 
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream import socket_probe, tls_causes
 from transforms.destinations.stream.connection import (
     Connection,
@@ -28,7 +27,9 @@ from transforms.destinations.stream.connection import (
     wait_ready,
 )
 from transforms.destinations.stream.delivery import StreamSender
+from transforms.destinations.stream.settings import TlsSettings
 from transforms.destinations.stream.socket_probe import Peer
+from transforms.destinations.stream.tuning import Tuning
 from transforms.errors import BadDestination, RetryLater
 from transforms.process import descriptors
 from transforms.settings import Destination, Tls
@@ -39,7 +40,7 @@ _READ_BYTES = 16 * 1024
 _READS_AT_MOST = 64
 
 
-def make(destination: Destination, tuning: Tuning | None = None) -> StreamSender:
+def make(destination: Destination[TlsSettings], tuning: Tuning | None = None) -> StreamSender:
     """A sender that connects when the first block is written."""
 
     def connect(deadline: float, watch: Watch) -> Connection:
@@ -81,15 +82,18 @@ def _load_client_certificate(context: ssl.SSLContext, tls: Tls, name: str) -> No
         raise tls_causes.unusable_client_certificate(name, tls, error, password_used=asked) from error
 
 
-def _connect(destination: Destination, deadline: float, watch: Watch) -> Connection:
-    tls = destination.tls or Tls()
+def _connect(destination: Destination[TlsSettings], deadline: float, watch: Watch) -> Connection:
+    tls = destination.settings.tls
     context = context_for(tls, destination.name)
     began = time.monotonic()
-    sock = open_socket(destination.host, destination.port, deadline, watch)
+    sock = open_socket(destination.settings.host, destination.settings.port, deadline, watch)
     way_secs = time.monotonic() - began
     try:
         wrapped = context.wrap_socket(
-            sock, server_hostname=tls.server_name or destination.host, do_handshake_on_connect=False, suppress_ragged_eofs=True
+            sock,
+            server_hostname=tls.server_name or destination.settings.host,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=True,
         )
     except BaseException:
         sock.close()
@@ -149,7 +153,9 @@ def _wait_for_trust(connection: TlsConnection, wrapped: ssl.SSLSocket, secs: flo
 class TlsConnection(PlainConnection):
     """A connection over a TLS socket. What the kernel says about acknowledgement is as true of encrypted bytes."""
 
-    def __init__(self, sock: ssl.SSLSocket, destination: Destination) -> None:
+    tells_unread = False  # a TLS library that ends its side may read what is left, and nobody gets it
+
+    def __init__(self, sock: ssl.SSLSocket, destination: Destination[TlsSettings]) -> None:
         super().__init__(sock)
         self._tls = sock
         self._destination = destination

@@ -14,6 +14,7 @@ import ssl
 import time
 
 from transforms.destinations.stream.connection import Watch, open_socket, wait_ready
+from transforms.destinations.stream.settings import TlsSettings
 from transforms.errors import BadDestination, DuoLogSyncError, RetryLater
 from transforms.settings import Destination, Tls
 
@@ -52,13 +53,13 @@ def reason_of(error: ssl.SSLError) -> str:
     return error.reason or error.strerror or str(error)
 
 
-def explain(destination: Destination, error: ssl.SSLError, deadline: float, watch: Watch) -> DuoLogSyncError:
+def explain(destination: Destination[TlsSettings], error: ssl.SSLError, deadline: float, watch: Watch) -> DuoLogSyncError:
     """What to raise for a handshake that failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _unverified(destination, error, deadline, watch)
     reason = _name(error)
     if reason in _NOT_TLS:
-        return _bad(destination, "does not speak TLS on this port", "Use its TLS port, or the transport tcp")
+        return _bad(destination, "does not speak TLS on this port", "Use its TLS port, or kind tcp")
     if reason in _TOO_OLD:
         return _bad(destination, "offers no TLS 1.2 or newer", "Enable TLS 1.2 or 1.3 at the SIEM")
     if reason in _WEAK:
@@ -72,10 +73,10 @@ def explain(destination: Destination, error: ssl.SSLError, deadline: float, watc
     )
 
 
-def alert(destination: Destination, error: ssl.SSLError) -> BadDestination | None:
+def alert(destination: Destination[TlsSettings], error: ssl.SSLError) -> BadDestination | None:
     """What a SIEM's alert means, during the handshake or after it; None for what may pass."""
     reason = _name(error)
-    own = (destination.tls or Tls()).client_cert_file
+    own = destination.settings.tls.client_cert_file
     if reason in _CERTIFICATE_WANTED or (reason in _NO_COMMON_GROUND and own is None):
         return _bad(
             destination, "demands a client certificate (or shares no cipher with us)", "Set tls.client_cert_file and its key"
@@ -118,11 +119,13 @@ def unusable_client_certificate(name: str, tls: Tls, error: Exception, *, passwo
     return BadDestination(f"Destination {name}: the client certificate {files} cannot be used: {why}. {fix}.")
 
 
-def _unverified(destination: Destination, error: ssl.SSLCertVerificationError, deadline: float, watch: Watch) -> BadDestination:
-    tls = destination.tls or Tls()
+def _unverified(
+    destination: Destination[TlsSettings], error: ssl.SSLCertVerificationError, deadline: float, watch: Watch
+) -> BadDestination:
+    tls = destination.settings.tls
     code = error.verify_code
     if code in _WRONG_NAME:
-        wanted = tls.server_name or destination.host
+        wanted = tls.server_name or destination.settings.host
         names = _names_in_certificate(destination, deadline, watch)
         has = f"it is for {', '.join(names)}" if names else "it is for other names"
         return _bad(
@@ -140,18 +143,18 @@ def _unverified(destination: Destination, error: ssl.SSLCertVerificationError, d
     return _bad(destination, f"has a certificate that is not valid: {error.verify_message}", "Correct it at the SIEM")
 
 
-def _names_in_certificate(destination: Destination, deadline: float, watch: Watch) -> list[str]:
+def _names_in_certificate(destination: Destination[TlsSettings], deadline: float, watch: Watch) -> list[str]:
     """The names in the certificate of a server that was refused for its name. Nothing is ever sent over this connection.
 
     The chain is verified here as well: the names of a certificate that nobody vouches for would be no help.
     """
-    tls = destination.tls or Tls()
+    tls = destination.settings.tls
     context = ssl.create_default_context(cafile=tls.ca_file)
     context.check_hostname = False  # it was checked and refused; this looks at what it is instead, and closes
     with contextlib.suppress(OSError):
-        sock = open_socket(destination.host, destination.port, min(deadline, time.monotonic() + 2), watch)
+        sock = open_socket(destination.settings.host, destination.settings.port, min(deadline, time.monotonic() + 2), watch)
         with context.wrap_socket(
-            sock, server_hostname=tls.server_name or destination.host, do_handshake_on_connect=False
+            sock, server_hostname=tls.server_name or destination.settings.host, do_handshake_on_connect=False
         ) as wrapped:
             while True:
                 try:
@@ -164,8 +167,8 @@ def _names_in_certificate(destination: Destination, deadline: float, watch: Watc
     return []
 
 
-def _bad(destination: Destination, cause: str, fix: str) -> BadDestination:
-    return BadDestination(f"Destination {destination.name} ({destination.host}:{destination.port}) {cause}. {fix}.")
+def _bad(destination: Destination[TlsSettings], cause: str, fix: str) -> BadDestination:
+    return BadDestination(f"Destination {destination.name} ({destination.place}) {cause}. {fix}.")
 
 
 def _name(error: ssl.SSLError) -> str:

@@ -7,6 +7,7 @@ Place in the flow: part of one ``StreamSender``, which writes; here is kept what
                             ├──in good order──► endings ──seen to be read──► read
                             │                      ├──never answered──► given up
                             │                      └──reset──┐
+                            ├──TLS, receiver's own goodbye──►┤  what was confirmed just before it
                             └──reset────────────────────────►├──► doubtful ──queued──► again ──confirmed──► replay
                                                              └──chances enough──► given up ──kept as dead letters
 
@@ -20,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from transforms.destinations.health import Health
-from transforms.destinations.retry import Tuning
 from transforms.destinations.stream.connection import Connection
 from transforms.destinations.stream.goodbyes import Endings, Outcome
-from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer, parted_by_chances
+from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer, parted_by_chances, parted_by_doubt
+from transforms.destinations.stream.tuning import Tuning
 from transforms.records import Stream
 from transforms.state.receipts import Receipt
 
@@ -64,6 +65,7 @@ class Unread:
         self._doubtful: list[Block] = []
         self._confirmed = 0  # the number of the last block that was
         self._read_within_secs = tuning.read_within_secs
+        self._doubt_limits = tuning.goodbye_doubt_secs, tuning.goodbye_doubt_bytes
         self._health = health
         self._told_unanswered = False
 
@@ -108,7 +110,11 @@ class Unread:
         """The present connection is ending; how will be seen."""
         self._doubt(self.again)  # by the receiver's goodbye in the middle of it
         self.again = []
-        self.endings.add(connection, self.replay.take(), now, by_peer=by_peer)
+        blocks = self.replay.take()
+        if by_peer and not connection.tells_unread:
+            again, blocks = parted_by_doubt(blocks, _last_heard_at(connection, now), *self._doubt_limits)
+            self._doubt(again)
+        self.endings.add(connection, blocks, now, by_peer=by_peer)
 
     def look(self, now: float) -> None:
         """What has become of the connections that are ending."""
@@ -147,6 +153,12 @@ class Unread:
 
     def _doubt(self, blocks: list[Block]) -> None:
         self._doubtful = sorted([*self._doubtful, *blocks], key=lambda block: block.number)
+
+
+def _last_heard_at(connection: Connection, now: float) -> float:
+    """When the goodbye came, which may have been long before it was looked for; now where the kernel does not say."""
+    facts = connection.facts()
+    return now if facts is None else now - facts.last_ack_ms / 1000
 
 
 def by_owner(blocks: Iterable[Block], split: Callable[[bytes], list[bytes]]) -> list[tuple[Stream | None, list[bytes]]]:

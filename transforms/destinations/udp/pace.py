@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 
+from transforms.destinations.udp.settings import UdpSettings
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.lifetime import OnePerKey, per_process
 from transforms.settings import Destination
@@ -48,9 +49,9 @@ class Pace:
             return max(0.0, self._open_at_secs - now)
 
 
-_PACES: OnePerKey[Destination, Pace] = per_process("paces of UDP destinations", OnePerKey)
+_PACES: OnePerKey[Destination[UdpSettings], Pace] = per_process("paces of UDP destinations", OnePerKey)
 
 
-def pace_of(destination: Destination) -> Pace:
+def pace_of(destination: Destination[UdpSettings]) -> Pace:
     """The one Pace of a destination."""
-    return _PACES.of(destination, lambda: Pace(destination.max_events_per_sec))
+    return _PACES.of(destination, lambda: Pace(destination.settings.max_events_per_sec))

@@ -12,7 +12,6 @@ then the feed raises it, and whoever catches it says so. Not thread-safe: the fe
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
 
@@ -23,13 +22,13 @@ from transforms.duo.position.windows import days_out_of_reach
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD
 from transforms.state.cursor import Cursor, Gap
 
 # The feed's own: the name of a logger is part of each line of JSON, and users select by it.
 _LOGGER = logging.getLogger("duologsync.duo")
-_FIRST_BACKOFF_SECS = 1.0
-_LONGEST_BACKOFF_SECS = 60.0
+_RETRY = RetryPolicy(first_secs=1.0, longest_secs=60.0)
 _UNAVAILABLE_RETRY_SECS = 900.0
 # Duo's refusal of the keys is believed when it stays. A gateway's mishap or a key that is being changed passes within that.
 REFUSAL_WAITS_SECS = (15.0, 45.0)
@@ -47,7 +46,7 @@ class FailureClassifier:
         self._counts = counts
         self._clock = clock
         self._kind: str | None = None  # what was told last; None while all is well
-        self._failures = 0  # in a row
+        self._backoff = Backoff(_RETRY)
         self._refusals = 0  # of the keys, since a call was answered
         self._ahead = False  # the position lies in the future, and that was told
         self._threadless = False
@@ -59,9 +58,9 @@ class FailureClassifier:
 
     def failed(self, error: Exception, *, told: bool = False) -> float:
         """A call failed: how long to leave the stream alone. ``told``: another feed of the stream made it, and said so."""
-        self._failures += 1
+        own_wait_secs = self._backoff.failed(error.wait_secs if isinstance(error, RetryLater) else None)
         self._refusals += isinstance(error, BadCredentials)
-        kind, wait_secs = self._sort(error)
+        kind, wait_secs = self._sort(error, own_wait_secs)
         self._counts[kind] += 1
         self._tell(kind, error, wait_secs, told=told)
         return wait_secs
@@ -76,22 +75,23 @@ class FailureClassifier:
 
     def page_cursor_refused(self, error: PageRefused) -> float:
         """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
-        self._failures += 1
+        wait_secs = self._backoff.failed()
         self._counts["page_refused"] += 1
         _LOGGER.warning("%s: %s. The rest of the window is read by time instead; nothing is skipped.", self._stream, error)
-        return _FIRST_BACKOFF_SECS
+        return wait_secs
 
     def unexpected(self, error: Exception) -> float:
         """An error that is a bug here: told with its traceback. How long to wait before going on."""
         _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self._stream, exc_info=error)
-        return _FIRST_BACKOFF_SECS
+        return _RETRY.first_secs
 
     def over(self) -> None:
         """A call was answered."""
         if self._kind is not None:
-            _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._failures)
+            _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._backoff.failures)
         self.answered = True
-        self._kind, self._failures, self._refusals = None, 0, 0
+        self._backoff.succeeded()
+        self._kind, self._refusals = None, 0
 
     def thread(self, *, there: bool) -> None:
         """Whether the thread that reads is there; it cannot always be had."""
@@ -103,12 +103,12 @@ class FailureClassifier:
             _LOGGER.info("%s is read again: its thread could be started.", self._stream)
         self._threadless = not there
 
-    def _sort(self, error: Exception) -> tuple[str, float]:
-        """What kind of trouble it is, and how long to leave the stream alone."""
+    def _sort(self, error: Exception, own_wait_secs: float) -> tuple[str, float]:
+        """What kind of trouble it is, and how long to leave the stream alone: by the retry policy, or for what is as good."""
         if isinstance(error, RetryLater):
             if error.kind == "rate_limited":
                 return error.kind, self._budget.limited(error.wait_secs)
-            return error.kind, max(error.wait_secs or 0.0, self._backoff_secs())
+            return error.kind, own_wait_secs
         if isinstance(error, StreamUnavailable):
             return error.kind, _UNAVAILABLE_RETRY_SECS
         if isinstance(error, PageRefused):
@@ -119,19 +119,16 @@ class FailureClassifier:
         if isinstance(error, FatalError):
             return "wont_heal", _UNAVAILABLE_RETRY_SECS
         self.unexpected(error)
-        return "unexpected", self._backoff_secs()
-
-    def _backoff_secs(self) -> float:
-        grown = min(_FIRST_BACKOFF_SECS * 2.0 ** min(self._failures - 1, 10), _LONGEST_BACKOFF_SECS)
-        return grown * random.uniform(0.5, 1.0)  # jitter, not a secret
+        return "unexpected", own_wait_secs
 
     def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
         if told:
             self._kind = kind
             return
-        level = logging.WARNING if self._kind != kind or self._failures % 20 == 0 else logging.DEBUG
-        if kind == "rate_limited" and level == logging.WARNING and self._failures < 20:
+        failures = self._backoff.failures
+        level = logging.WARNING if self._kind != kind or failures % 20 == 0 else logging.DEBUG
+        if kind == "rate_limited" and level == logging.WARNING and failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these
         if isinstance(error, BadCredentials) and self._kind != kind and not self.answered:
             _LOGGER.warning(
@@ -141,7 +138,12 @@ class FailureClassifier:
             level = logging.ERROR if self.answered else logging.DEBUG
         self._kind = kind
         _LOGGER.log(
-            level, "%s: %s Trying again in %.0f s (failure %d in a row).", self._stream, error, wait_secs, self._failures
+            level,
+            "%s: %s Trying again in %.0f s (failure %d in a row).",
+            self._stream,
+            error,
+            wait_secs,
+            self._backoff.failures,
         )
 
     # --- what a position or an answer shows --------------------------------------------------------------------------

@@ -16,6 +16,10 @@ one call in ``_CURRENT_CALLS``: where the current ones use all that Duo allows, 
 Waiting after a 429: as long as Duo asks, with jitter. Where it does not ask, while nothing is known and from the third refusal
 in a row on, until the next of ``STEPS_SECS`` after the last answered call: waits that grow by a third to 240 s. Then they begin
 again: a lock-out ends in the long waits, while a copy that is crowded out by another one needs tries.
+
+These waits are no ``transforms.process.retry.RetryPolicy``: that spreads tries of something that is away, and knows only how
+often it failed. Here each refusal is a measurement. The steps lie just behind the limits that Duo is known to set, so that the
+try which is answered says which one holds; a random wait would say nothing.
 """
 
 from __future__ import annotations

@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated, ClassVar, Literal
 
-from transforms.coders import DuoEvent, EventFacts
+from transforms.config_keys import Doc
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.formats import syslog_header
 from transforms.formats.cef import dls, encoder, standard
 from transforms.formats.version import PRODUCT_VERSION
-from transforms.settings import Format
+from transforms.records import DuoEvent, EventFacts
+from transforms.settings import Format, FormatOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,29 @@ PROFILES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class CefOptions(FormatOptions):
+    """The Common Event Format."""
+
+    name: ClassVar[str] = "cef"
+    summary: ClassVar[str] = "the Common Event Format"
+    default_header: ClassVar[str] = "rfc3164"
+    profile: Annotated[
+        Literal["standard", "dls"],
+        Doc(
+            "dls keeps class ids and custom strings as Duo Log Sync wrote them, for existing SIEM rules.",
+            elsewhere="only cef has profiles",
+        ),
+    ] = "standard"
+
+
 def make(settings: Format) -> _Formatter:
     """A formatter for the chosen options. Called through ``FORMATS``."""
-    profile = PROFILES.get(settings.profile)
+    options = settings.options
+    assert isinstance(options, CefOptions)
+    profile = PROFILES.get(options.profile)
     if profile is None:
-        raise ValueError(f"Unknown CEF profile {settings.profile!r}: use {' or '.join(PROFILES)}.")
+        raise ValueError(f"Unknown CEF profile {options.profile!r}: use {' or '.join(PROFILES)}.")
     header = None if settings.header is None else syslog_header.make(settings.header, tagged=False)
     return _Formatter(profile, header)
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transforms.coders import DuoEvent, EventFacts
 from transforms.formats.cef import encoder, standard
 from transforms.formats.cef.encoder import ACTION, CUSTOM_STRING, DEVICE_ID, ID, OUTCOME, STRING
+from transforms.records import DuoEvent, EventFacts
 
 VENDOR = "Duo Security"
 PRODUCT = "DuoLogSync"

@@ -11,9 +11,9 @@ value stays empty, the others do not move up: ``cs2`` of a log means the same in
 
 from __future__ import annotations
 
-from transforms.coders import DuoEvent, EventFacts
 from transforms.formats.cef import encoder
 from transforms.process.lifetime import per_process
+from transforms.records import DuoEvent, EventFacts
 
 VENDOR = "Cisco"
 PRODUCT = "Duo"

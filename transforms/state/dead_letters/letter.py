@@ -18,7 +18,6 @@ import msgspec
 from apache_beam import coders
 
 from transforms.coders import DuoEvent, Stream
-from transforms.errors import Undeliverable
 from transforms.settings import Destination
 from transforms.state.dead_letters.avro_files import read_whole_blocks
 
@@ -93,21 +92,16 @@ class DeadLetterBatch(list[DeadLetter]):
         return sum(len(letter.raw) + len(letter.message) for letter in self)
 
 
-def dead_letter(event: DuoEvent, destination: Destination | None, error: Undeliverable) -> DeadLetter:
+def dead_letter(event: DuoEvent, destination: Destination | None, reason: str, detail: str) -> DeadLetter:
     """The letter for an event that a format or a destination cannot take."""
-    return DeadLetter(
-        **about(event.stream, destination),
-        reason=error.reason,
-        detail=str(error),
-        raw=event.raw,
-    )
+    return DeadLetter(**about(event.stream, destination), reason=reason, detail=detail, raw=event.raw)
 
 
-def failed_again(letter: DeadLetter, destination: Destination, error: Undeliverable) -> DeadLetter:
+def failed_again(letter: DeadLetter, destination: Destination, reason: str, detail: str) -> DeadLetter:
     """The same letter, event or message alike, after a destination could not take it once more."""
     now = about(letter.stream, destination)
     changed = {name: now[name] for name in ("time_ms", "destination", "format")}
-    return msgspec.structs.replace(letter, **changed, reason=error.reason, detail=str(error))
+    return msgspec.structs.replace(letter, **changed, reason=reason, detail=detail)
 
 
 def about(stream: Stream, destination: Destination | None) -> dict[str, Any]:

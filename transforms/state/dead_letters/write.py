@@ -7,8 +7,9 @@ writes it to an Avro file in ``dead_letter_dir``; ``read_dead_letters`` reads it
 Contract: a bundle with dead letters finishes only when they are on disk (written, flushed, synced): an event is delivered or
 kept, never lost. The letters of what a format cannot write are written before anything else of their batch is sent; where they
 cannot be, their bundle waits there, as it does for a destination that is away, and nothing is sent twice. Those of what a
-destination refused are written when all else is delivered. The bundle fails only at the end of a shutdown's grace period or, on
-streaming runners, after the destination's delivery timeout; its stream is then held until the directory can be written.
+destination rejected are written when all else is delivered. The bundle fails only at the end of a shutdown's grace period or,
+on streaming runners, after the destination's delivery timeout, and what was delivered of it is sent again; its stream is then
+held until the directory can be written.
 
 The log and the metrics count by reason and show no event.
 """

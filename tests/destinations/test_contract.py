@@ -1,0 +1,177 @@
+"""What every kind of destination promises, whatever it is made of: each test runs over each kind of the registry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+import trustme
+
+from tests.destinations import test_tls, toy
+from tests.destinations.peers import Peer, destination, eventually, messages
+from tests.destinations.test_udp import Receiver
+from transforms.destinations import KINDS, Sender, make_sender
+from transforms.records import Stream
+from transforms.settings import Destination, Tls
+
+MOST_BYTES = 500
+OVERSIZE = b"z" * (MOST_BYTES + 1)
+
+
+@dataclass
+class Kind:
+    """A receiver of one kind, and the destination that means it."""
+
+    destination: Destination
+    received: Callable[[], list[bytes]]
+    make: Callable[[Destination], Sender]
+    close: Callable[[], None] = lambda: None
+    senders: list[Sender] = field(default_factory=list)
+
+    def sender(self) -> Sender:
+        self.senders.append(self.make(replace(self.destination, max_message_bytes=MOST_BYTES)))
+        return self.senders[-1]
+
+
+def _tcp(_folder) -> Kind:
+    peer = Peer()
+    return Kind(destination(peer.port), lambda: peer.received, make_sender, peer.stop_listening)
+
+
+def _tls(folder) -> Kind:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    peer = test_tls.server(authority.issue_cert("127.0.0.1"))
+    there = destination(peer.port, "tls", tls=Tls(ca_file=str(folder / "ca.pem")))
+    return Kind(there, lambda: peer.received, make_sender, peer.stop_listening)
+
+
+def _udp(_folder) -> Kind:
+    receiver = Receiver()
+    return Kind(destination(receiver.port, "udp"), lambda: receiver.received, make_sender, receiver.close)
+
+
+RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp}
+
+
+@pytest.fixture(params=sorted(RECEIVERS))
+def kind(request, tmp_path):
+    made = RECEIVERS[request.param](tmp_path)
+    yield made
+    for sender in made.senders:
+        sender.close(0.5)
+    made.close()
+
+
+def arrived(kind: Kind, expected: list[bytes]) -> None:
+    eventually(lambda: len(kind.received()) >= len(expected))
+    assert kind.received() == expected
+
+
+def test_every_kind_of_the_registry_is_held_to_this_contract():
+    assert set(RECEIVERS) == set(KINDS)
+
+
+def test_a_batch_arrives_whole_and_in_order(kind):
+    sender = kind.sender()
+    sender.begin(Stream("acme", "auth"))
+    sender.send(messages(100))
+    assert sender.confirm().rejected == ()
+    arrived(kind, messages(100))
+
+
+def test_batches_of_any_size_arrive_in_order(kind):
+    sender, sent, start = kind.sender(), [], 0
+    sender.begin()
+    for size in (1, 0, 3, 40, 1):
+        sender.send(messages(size, start=start))
+        sent += messages(size, start=start)
+        start += size
+    sender.confirm()
+    arrived(kind, sent)
+
+
+def test_an_oversize_message_is_rejected_by_its_index_and_the_others_arrive(kind):
+    sender = kind.sender()
+    sender.begin()
+    sender.send([b"first", OVERSIZE, b"last"])
+    (rejection,) = sender.confirm().rejected
+    assert (rejection.index, rejection.reason) == (1, "oversize")
+    assert str(len(OVERSIZE)) in rejection.detail
+    assert "zz" not in rejection.detail, "it says nothing of the content"
+    arrived(kind, [b"first", b"last"])
+
+
+def test_indexes_count_over_all_batches_of_a_bundle(kind):
+    sender = kind.sender()
+    sender.begin()
+    sender.send([b"0", OVERSIZE, b"2"])
+    sender.send([OVERSIZE])
+    sender.send([b"4", b"5", OVERSIZE])
+    assert [rejection.index for rejection in sender.confirm().rejected] == [1, 3, 6]
+    arrived(kind, [b"0", b"2", b"4", b"5"])
+
+
+def test_a_bundle_of_which_nothing_can_be_delivered_is_confirmed(kind):
+    sender = kind.sender()
+    sender.begin()
+    sender.send([OVERSIZE, OVERSIZE])
+    assert [rejection.index for rejection in sender.confirm().rejected] == [0, 1]
+    sender.send([b"and on"])
+    sender.confirm()
+    arrived(kind, [b"and on"])
+
+
+def test_confirmed_twice_it_says_the_same_and_sends_nothing_again(kind):
+    sender = kind.sender()
+    sender.begin()
+    sender.send([OVERSIZE, b"one"])
+    first, second = sender.confirm(), sender.confirm()
+    assert first.rejected == second.rejected
+    sender.send([b"two", OVERSIZE])
+    assert [rejection.index for rejection in sender.confirm().rejected] == [0, 3]
+    arrived(kind, [b"one", b"two"])
+
+
+def test_an_empty_bundle_is_confirmed_without_a_receiver(kind):
+    kind.close()
+    sender = kind.sender()
+    sender.begin()
+    sender.send([])
+    assert sender.confirm().rejected == ()
+
+
+def test_begin_forgets_what_the_bundle_before_left(kind):
+    sender = kind.sender()
+    sender.begin()
+    sender.send([OVERSIZE])
+    sender.begin()
+    sender.send([b"anew", OVERSIZE])
+    assert [rejection.index for rejection in sender.confirm().rejected] == [1]
+    arrived(kind, [b"anew"])
+
+
+def test_what_was_read_is_seen_to_be_read_once_the_connection_has_ended(kind):
+    sender = kind.sender()
+    sender.begin(Stream("acme", "auth"))
+    sender.send(messages(10))
+    receipt = sender.confirm().receipt
+    sender.close(5)
+    assert receipt.read
+    assert sender.unread() == []
+    assert sender.given_up() == []
+
+
+def test_a_connection_can_be_tried_and_nothing_is_sent(kind):
+    kind.sender().test_connection()
+    assert kind.received() == []
+
+
+def test_a_toy_of_the_tests_keeps_the_contract_too():
+    siem = toy.Siem(lambda message: message == b"bad")
+    sender: Sender = siem.make(None)
+    sender.begin()
+    sender.send([b"0", b"bad"])
+    sender.confirm()
+    sender.send([b"bad", b"3"])
+    assert [rejection.index for rejection in sender.confirm().rejected] == [1, 2]
+    assert siem.delivered == [b"0", b"3"]
