@@ -1,7 +1,8 @@
-"""The graph: for one log type, read → split → format → send, with dead letters beside.
+"""The graph: for one log type and destination, read → split → format → send, with dead letters beside.
 
-Place: the one description of the pipeline that every runner gets. Local runs build it for one stream at a time and in passes;
-Prism, Flink and Dataflow get one graph with all log types.
+Place: the one description of the pipeline that every runner gets. Local runs build it for one account, log type and destination
+at a time, and in passes; Prism, Flink and Dataflow get one graph with all of them. Chains share no step, so none waits for
+another on any runner.
 
 Two rules keep "a finished bundle is a delivered bundle" true, and tests watch both:
   * nothing between reading and sending may break fusion: no GroupByKey, Reshuffle, Flatten, state or side input;
@@ -14,10 +15,13 @@ from dataclasses import replace
 
 import apache_beam as beam
 
+from transforms.coders import SplitPages
 from transforms.destinations.sink import SendToDestination
+from transforms.duo.fetch.feed import stream_of
 from transforms.duo.read import ReadPages
-from transforms.duo.source import DuoLogSource, Passes, SplitAndAnnounce
+from transforms.duo.source import DuoLogSource, Passes
 from transforms.formats.apply import FormatEvents
+from transforms.records import Subscription
 from transforms.settings import Account, Destination, Job
 from transforms.state.dead_letters.letter import DEAD
 from transforms.state.dead_letters.write import WriteDeadLetters
@@ -31,49 +35,60 @@ _MAIN = "formatted"
 
 
 def build(pipeline: beam.Pipeline, job: Job, *, passes: Passes | None = None) -> None:
-    """Adds the steps of a job to a pipeline: every log type that some route takes, from every account that it takes it from."""
-    log_types = dict.fromkeys(t for account in job.accounts for t in job.log_types_of(account.name))
-    for log_type in log_types:
-        accounts = tuple(a for a in job.accounts if log_type in job.log_types_of(a.name))
-        _build_log_type(pipeline, job, log_type, accounts, passes)
+    """Adds the steps of a job to a pipeline: a chain for each log type that some route takes, and each destination of it."""
+    for log_type in dict.fromkeys(t for account in job.accounts for t in job.log_types_of(account.name)):
+        for destination in job.destinations:
+            accounts = [a for a in job.accounts if destination in job.destinations_of(a.name, log_type)]
+            if accounts:
+                sources = [source_of(job, account, log_type, destination, passes) for account in accounts]
+                _chain(pipeline, job, sources, destination)
 
 
-def one_stream(job: Job, account: Account, log_type: str) -> Job:
-    """The part of a job that concerns one stream."""
-    destinations = job.destinations_of(account.name, log_type)
+def source_of(
+    job: Job, account: Account, log_type: str, destination: Destination, passes: Passes | None = None
+) -> DuoLogSource:
+    """What is read of an account for a destination."""
+    start = job.start_of(account.name, log_type, destination.name)
+    reading = job.reading if start.days is None else replace(job.reading, start_days=start.days)
+    return DuoLogSource(log_type, account, destination.name, reading, job.storage, passes, start)
+
+
+def subscriptions_of(job: Job) -> list[Subscription]:
+    """All that a job reads: each log type of each account, for each destination that takes it."""
+    return [
+        Subscription(stream_of(account, log_type), destination.name)
+        for account in job.accounts
+        for log_type in job.log_types_of(account.name)
+        for destination in job.destinations_of(account.name, log_type)
+    ]
+
+
+def one_subscription(job: Job, account: Account, log_type: str, destination: Destination) -> Job:
+    """The part of a job that concerns one log type of one account, and one destination of it."""
     routes = tuple(
-        replace(route, log_types=(log_type,), accounts=())
+        replace(route, log_types=(log_type,), destinations=(destination.name,), accounts=())
         for route in job.routes
-        if log_type in route.log_types and route.takes(account.name)
+        if log_type in route.log_types and destination.name in route.destinations and route.takes(account.name)
     )
-    return replace(job, accounts=(account,), destinations=destinations, routes=routes)
+    return replace(job, accounts=(account,), destinations=(destination,), routes=routes)
 
 
-def _build_log_type(
-    pipeline: beam.Pipeline, job: Job, log_type: str, accounts: tuple[Account, ...], passes: Passes | None
-) -> None:
-    source = DuoLogSource(log_type, accounts, job.reading, job.storage, passes)
-    destinations = {a.name: tuple(d.name for d in job.destinations_of(a.name, log_type)) for a in accounts}
-    events = (
+def _chain(pipeline: beam.Pipeline, job: Job, sources: list[DuoLogSource], destination: Destination) -> None:
+    endless = sources[0].passes is None
+    what = f"{sources[0].log_type} for {destination.name}"
+    formatted = (
         pipeline
-        | f"Read {log_type}"
+        | f"Read {what}"
         >> ReadPages(
-            source, poll_interval=_POLL_SECS, max_records_per_bundle=PAGES_PER_BUNDLE, max_read_time_seconds=_BUNDLE_SECS
+            sources,
+            destination,
+            poll_interval=_POLL_SECS,
+            max_records_per_bundle=PAGES_PER_BUNDLE,
+            max_read_time_seconds=_BUNDLE_SECS,
         )
-        | f"Split {log_type}" >> beam.ParDo(SplitAndAnnounce(source, destinations))
+        | f"Split {what}" >> beam.ParDo(SplitPages())
+        | f"Format {what}" >> beam.ParDo(FormatEvents(destination)).with_outputs(DEAD, main=_MAIN)
     )
-    for destination in job.destinations:
-        taken = frozenset(a.name for a in accounts if destination in job.destinations_of(a.name, log_type))
-        if taken:
-            only = None if len(taken) == len(accounts) else taken
-            _send(events, job, log_type, destination, only, endless=passes is None)
-
-
-def _send(
-    events: beam.PCollection, job: Job, log_type: str, destination: Destination, only: frozenset[str] | None, *, endless: bool
-) -> None:
-    what = f"{log_type} for {destination.name}"
-    formatted = events | f"Format {what}" >> beam.ParDo(FormatEvents(destination, only)).with_outputs(DEAD, main=_MAIN)
     caretaker_dir = job.storage.dead_letter_dir if endless else None
     sink = SendToDestination(destination, caretaker_dir=caretaker_dir)
     sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(sink).with_outputs(DEAD)

@@ -1,4 +1,4 @@
-"""What flows through the pipeline, as plain values: streams, pages, events, and the facts that formats are written from.
+"""What flows through the pipeline, as plain values: streams and who gets them, pages, events, and the facts of an event.
 
 Place in the flow: ``transforms.duo`` makes pages, ``transforms.coders`` splits them and knows the coders, formats read events.
 Nothing of Beam is here, so whoever needs the values only, such as the configuration, does not load it.
@@ -20,7 +20,7 @@ import msgspec
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """One log type of one account: the unit that has one cursor and is read in order by one reader.
+    """One log type of one account: the unit that is read in order.
 
     Attributes:
       account: the account's name in the configuration (for an MSP's child: ``PARENT/CHILD_ID``).
@@ -36,6 +36,33 @@ class Stream(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.account}/{self.log_type}"
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others. A child of an MSP stays the same when Duo moves it to another API host."""
+        return self.account, self.log_type, self.account_id or self.api_host
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """What of a stream goes to one destination: the unit that has a position, a reader and a thread of its own.
+
+    As a subscription of Pub/Sub or a consumer group of Kafka: those of one stream do not wait for each other.
+
+    Attributes:
+      stream: what is read.
+      destination: the name of where it goes; its address may change.
+    """
+
+    stream: Stream
+    destination: str
+
+    def __str__(self) -> str:
+        return f"{self.stream} to {self.destination}"
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What tells it from others."""
+        return *self.stream.identity, self.destination
 
 
 class DuoEvent(msgspec.Struct, frozen=True, gc=False):

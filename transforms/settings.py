@@ -220,12 +220,32 @@ class Destination(Generic[S_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where a destination begins with a log that it has no checkpoint of.
+
+    Attributes:
+      days: so many days back, 0 for now; None for ``Reading.start_days``, or Duo Log Sync's checkpoint where there is one.
+      checkpoint_of: the destination whose position it takes over, where that has one.
+    """
+
+    days: float | None = None
+    checkpoint_of: str | None = None
+
+
+USUAL_START = Start()
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """Which log types of which accounts go to which destinations. Empty ``accounts`` means all of them."""
+    """Which log types of which accounts go to which destinations. Empty ``accounts`` means all of them.
+
+    ``start`` says where a destination begins that is added later; of several routes, the first that says anything.
+    """
 
     log_types: tuple[str, ...]
     destinations: tuple[str, ...]
     accounts: tuple[str, ...] = ()
+    start: Start = USUAL_START
 
     def takes(self, account: str) -> bool:
         """Whether the route is for an account; a child (``PARENT/CHILD_ID``) goes with its parent."""
@@ -237,10 +257,10 @@ class Storage:
     """Where the program keeps its state.
 
     Attributes:
-      checkpoint_dir: last delivered cursor of every stream; one running copy per directory.
+      checkpoint_dir: last delivered cursor of every subscription; one running copy per directory.
       dead_letter_dir: Avro files of what can never be delivered.
-      import_dir: where Duo Log Sync's checkpoint files are looked for when a stream has none of ours; None means nowhere.
-      resume: False begins every stream ``start_days`` back at each launch (Duo Log Sync's ``checkpointing.enabled: False``).
+      import_dir: where Duo Log Sync's checkpoint files are looked for when there is none of ours; None means nowhere.
+      resume: False begins every log ``start_days`` back at each launch (Duo Log Sync's ``checkpointing.enabled: False``).
     """
 
     checkpoint_dir: str
@@ -271,6 +291,11 @@ class Job:
             name for route in self.routes if log_type in route.log_types and route.takes(account) for name in route.destinations
         }
         return tuple(d for d in self.destinations if d.name in wanted)
+
+    def start_of(self, account: str, log_type: str, destination: str) -> Start:
+        """Where a destination begins with a stream that it has no checkpoint of."""
+        routes = (r for r in self.routes if r.takes(account) and log_type in r.log_types and destination in r.destinations)
+        return next((route.start for route in routes if route.start != USUAL_START), USUAL_START)
 
     def secrets(self) -> Iterator[UsedSecret]:
         """Every secret that the job refers to, whoever needs it: each ``SecretRef`` in it, so that no list can forget one."""

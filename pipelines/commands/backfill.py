@@ -23,7 +23,7 @@ from pipelines.importing import importing
 from pipelines.printable import say
 from transforms.process import threads
 from transforms.process.files import make_private_directory, open_new, read_own
-from transforms.settings import Job
+from transforms.settings import USUAL_START, Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.STATE
     logs.set_up(verbose=arguments.verbose, log_file=None)
     with importing():
-        from pipelines.local.progress import Progress, finished_streams  # Beam takes its time to load; config errors come first
+        from pipelines.local.progress import (  # Beam takes its time to load; config errors come first
+            Progress,
+            finished_subscriptions,
+        )
         from pipelines.local.supervisor import run_local
 
     assert job.reading.from_ms is not None
     assert job.reading.until_ms is not None
-    finished_before = finished_streams(job)
+    finished_before = finished_subscriptions(job)
     progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
     stopped = threading.Event()
     thread = threads.started(progress.run, "progress", stopped)  # without one it goes on unseen
@@ -76,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         stopped.set()
         if thread is not None:
             thread.join(5.0)
-    if code == exit_codes.OK and finished_before and finished_before == finished_streams(job):
+    if code == exit_codes.OK and finished_before and finished_before == finished_subscriptions(job):
         say(_already_done(job), to=sys.stderr)
     return code
 
@@ -103,7 +106,8 @@ def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_type
             make_private_directory(directory)
             with os.fdopen(open_new(kept_end), "wb") as file:
                 file.write(b"%d" % until_ms)
-    routes = job.routes
+    # It begins where it was told to, also for a destination that joined the live reading later.
+    routes = tuple(replace(route, start=USUAL_START) for route in job.routes)
     if log_types:
         narrowed = (replace(r, log_types=tuple(t for t in r.log_types if t in log_types)) for r in routes)
         routes = tuple(r for r in narrowed if r.log_types)

@@ -1,4 +1,8 @@
-"""``duologsync validate CONFIG``: is the file right? Looks at local files only; no network, nothing written."""
+"""``duologsync validate CONFIG``: is the file right? Looks at local files only; no network, nothing written.
+
+It also tells which destinations have no checkpoint of a log yet, and where they will begin with it: a destination that is added
+to a configuration begins as its route says.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import argparse
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
+from transforms.settings import Job
+from transforms.state.checkpoints.local import CheckpointStore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +28,43 @@ def run(arguments: argparse.Namespace) -> int:
     for notice in loaded.notices:
         say(f"Note: {notice}")
     job = loaded.job
+    known = _with_checkpoint(job.storage.checkpoint_dir) if job.storage.resume else frozenset()
     say(f"{arguments.config} is a valid configuration ({loaded.dialect}):")
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
-            targets = ", ".join(
-                f"{d.name} ({d.kind} {d.place}, {d.format.name})" for d in job.destinations_of(account.name, log_type)
-            )
+            destinations = job.destinations_of(account.name, log_type)
+            targets = ", ".join(f"{d.name} ({d.kind} {d.place}, {d.format.name})" for d in destinations)
             who = f"{account.name}, every child account" if account.is_msp else account.name
             say(f"  {log_type:<14} of {who:<24} → {targets}")
+            begins = ", ".join(
+                f"{d.name} begins {_beginning(job, account.name, log_type, d.name)}"
+                for d in destinations
+                if (account.name, log_type, d.name) not in known
+            )
+            if begins:
+                say(f"    {'children without a checkpoint' if account.is_msp else 'no checkpoint yet'}: {begins}")
     say(f"  checkpoints    in {job.storage.checkpoint_dir}")
     say(f"  dead letters   in {job.storage.dead_letter_dir}")
     return exit_codes.OK
+
+
+def _with_checkpoint(directory: str) -> frozenset[tuple[str, str, str]]:
+    """Account, log type and destination of every checkpoint; of a directory that is an URL nothing is known here."""
+    if "://" in directory:
+        return frozenset()
+    return frozenset((r.stream.account, r.stream.log_type, r.destination) for r in CheckpointStore(directory).records())
+
+
+def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:
+    start = job.start_of(account, log_type, destination)
+    if start.checkpoint_of is not None:
+        return f"at the checkpoint of {start.checkpoint_of}"
+    if start.days is None and job.storage.import_dir is not None:
+        return f"where Duo Log Sync was, or else {_days_back(job.reading.start_days)}"
+    return _days_back(job.reading.start_days if start.days is None else start.days)
+
+
+def _days_back(days: float) -> str:
+    if not days:
+        return "now"
+    return f"{days:g} {'day' if days == 1 else 'days'} back"

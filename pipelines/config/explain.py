@@ -69,7 +69,7 @@ def validated(model: type[Model], data: dict[str, Any], findings: Findings) -> M
 
 def _places(model: type[Section], data: Any) -> Iterator[tuple[str, tuple[type[Section], ...]]]:
     """The keys in the data of a section that hold sections, each with those that can stand there."""
-    for key, field in model.model_fields.items():
+    for key, field in model.by_key().items():
         inner = sections_in(field.annotation)
         if inner and key in data:
             yield key, inner
@@ -167,7 +167,7 @@ def _at(model: type[Section], loc: tuple[str | int, ...]) -> tuple[KeyPath, Fiel
         path.append(part)
         if isinstance(part, str):
             parent = inside[0] if inside else parent
-            field = parent.model_fields.get(part) if inside else None
+            field = parent.by_key().get(part) if inside else None
             inside = sections_in(field.annotation) if field else ()
     return tuple(path), field, parent
 
@@ -196,7 +196,7 @@ def _extra(case: _Case) -> tuple[str, str]:
     foreign = case.parent.foreign(str(case.path[-1])) if issubclass(case.parent, TaggedSection) else None
     if foreign is not None:
         return foreign
-    known = list(case.parent.model_fields)
+    known = list(case.parent.by_key())
     word = str(case.path[-1])
     guess = nearest(word, known)
     fix = f"Did you mean {guess}?" if guess else f"Use {listed(known)}, or remove it."

@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from transforms.config_keys import Broken, Wrong, wrong_host, wrong_path
 from transforms.secrets import GCP_SECRET_VERSION
 
+DUO_KEEPS_DAYS = 180
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CHECKPOINT_OF = re.compile(r"checkpoint of (\S+)")
+_DAYS_BACK = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) days? back")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IKEY_CHARS = 20
 SKEY_CHARS = 40
@@ -28,6 +33,11 @@ class Section(BaseModel):
     """A mapping of the file: unknown keys are refused, types are exact, and no error holds what was given."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def by_key(cls) -> dict[str, FieldInfo]:
+        """Its fields by the keys of the file, of which one is no name in Python."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @classmethod
     def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:  # noqa: ARG003 - for sections that have rules
@@ -119,6 +129,26 @@ def _check_header_text(value: str) -> str:
     return value
 
 
+def _check_begin(value: str) -> str:
+    days = days_back(value)
+    if other_destination(value) is None and (days is None or days > DUO_KEEPS_DAYS):
+        fix = f"Write now, N days back with at most {DUO_KEEPS_DAYS}, or checkpoint of NAME with the name of a destination."
+        raise problem("this is no place to begin at", fix)
+    return value
+
+
+def days_back(begin: str) -> float | None:
+    """The number in ``N days back``; 0 for ``now``."""
+    found = _DAYS_BACK.fullmatch(begin)
+    return 0.0 if begin == "now" else float(found[1]) if found else None
+
+
+def other_destination(begin: str) -> str | None:
+    """The name in ``checkpoint of NAME``."""
+    found = _CHECKPOINT_OF.fullmatch(begin)
+    return found[1] if found else None
+
+
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -129,6 +159,8 @@ ApiHost = Annotated[Host, AfterValidator(_check_api_host)]
 HeaderText = Annotated[str, AfterValidator(_check_header_text)]
 FilePath = Annotated[str, Field(min_length=1), checked(wrong_path)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
+_BEGIN = f"^(now|{_DAYS_BACK.pattern}|{_CHECKPOINT_OF.pattern})$"
+Begin = Annotated[str, Field(json_schema_extra={"pattern": _BEGIN}), AfterValidator(_check_begin)]
 Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
 Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]
 OneOrMany = BeforeValidator(_one_or_many)

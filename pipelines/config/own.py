@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines.config.explain import unknown_name
+from pipelines.config.fields import days_back, other_destination
 from pipelines.config.own_model import (
     AccountSection,
     DestinationSection,
@@ -25,7 +26,7 @@ from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.formats import FORMATS
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -38,9 +39,9 @@ def check_names(data: dict[str, Any], findings: Findings) -> None:
     check_unique(destinations, "destination", findings)
     parents = [(path, name.partition("/")[0]) for path, name in texts(data, "routes", "*", "accounts", "*")]
     check_known(parents, accounts, "account", findings, of=data.get("accounts"))
-    check_known(
-        texts(data, "routes", "*", "destinations", "*"), destinations, "destination", findings, of=data.get("destinations")
-    )
+    named = texts(data, "routes", "*", "destinations", "*")
+    named += [(path, other) for path, begin in texts(data, "routes", "*", "from") if (other := other_destination(begin))]
+    check_known(named, destinations, "destination", findings, of=data.get("destinations"))
 
 
 def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings) -> None:
@@ -198,7 +199,11 @@ def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings
 def _routes(sections: list[RouteSection] | None, destinations: tuple[str, ...]) -> tuple[Route, ...]:
     if sections is None:
         return (Route(DEFAULT_LOG_TYPES, destinations),)
-    return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ())) for s in sections)
+    return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ()), _start(s)) for s in sections)
+
+
+def _start(section: RouteSection) -> Start:
+    return Start() if section.begin is None else Start(days_back(section.begin), other_destination(section.begin))
 
 
 def _storage(section: StorageSection, around: Surroundings, findings: Findings) -> Storage | None:

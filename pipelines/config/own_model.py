@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from pipelines.config.fields import (
     ApiHost,
+    Begin,
     FilePath,
     HeaderText,
     Host,
@@ -25,6 +26,7 @@ from pipelines.config.fields import (
     Secret,
     Section,
     Skey,
+    other_destination,
 )
 from pipelines.config.problems import listed
 from pipelines.config.sections import TaggedSection, tagged
@@ -237,6 +239,20 @@ class RouteSection(Section):
     accounts: Annotated[list[Text], Field(min_length=1), OneOrMany] | None = Field(
         None, description="Names of accounts; without it, all.", examples=[["main"]]
     )
+    begin: Begin | None = Field(
+        None,
+        alias="from",
+        description="Where these destinations begin with a log that they have no checkpoint of: now, N days back, or "
+        "checkpoint of NAME, which is where destination NAME is. Without it, start_days back.",
+        examples=["now"],
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        begin, destinations = given.get("from"), given.get("destinations")
+        names = [destinations] if isinstance(destinations, str) else destinations
+        if isinstance(names, list) and isinstance(begin, str) and other_destination(begin) in names:
+            yield Broken("from", "a destination cannot begin at its own checkpoint", "Name another one, or use two routes.")
 
 
 class StorageSection(Section):

@@ -51,7 +51,7 @@ def _section(model: type[Section], indent: str, *, optional: bool) -> Iterator[s
 
 def _fields(model: type[Section]) -> list[tuple[str, FieldInfo]]:
     """In the order of the model; of a section that is one of several, what must be given and what is its own come first."""
-    fields = list(model.model_fields.items())
+    fields = list(model.by_key().items())
     if not issubclass(model, TaggedSection):
         return fields
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 
 from pipelines.printable import printable, say
-from transforms.records import Stream
+from transforms.records import Subscription
 from transforms.settings import Job
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
@@ -23,7 +23,7 @@ _BAR_SECS = 1.0
 
 
 class Progress:
-    """One bar or line per stream, until told to stop."""
+    """One bar or line per stream and destination, until told to stop."""
 
     def __init__(self, directory: Path, from_ms: int, until_ms: int) -> None:
         self._store = CheckpointStore(directory)
@@ -47,14 +47,14 @@ class Progress:
             self._repeat(stopped, _BAR_SECS, lambda: self._draw(bars, tasks))
 
     def state(self) -> dict[str, tuple[float, int, float]]:
-        """Per stream: the share that is done (0 to 1), events delivered, and events per second of this run."""
+        """Per stream and destination: the share that is done (0 to 1), events delivered, and events per second of this run."""
         elapsed = max(time.monotonic() - self._began_secs, 1e-6)
         result = {}
         for record in self._store.records():
             position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
             done = (position_ms - self._from_ms) / max(1, self._until_ms - self._from_ms)
             share = min(1.0, max(0.0, done))
-            name = str(record.stream)
+            name = str(record.subscription)
             _, before = self._first.setdefault(name, (share, record.delivered))
             result[name] = (share, record.delivered, (record.delivered - before) / elapsed)
         return result
@@ -80,15 +80,16 @@ class Progress:
             bars.update(tasks[name], completed=share, events=events, rate=rate)
 
 
-def finished_streams(job: Job) -> frozenset[Stream]:
-    """The streams of a backfill, where each that was ever begun is read and delivered to its end; else none."""
-    streams = set()
+def finished_subscriptions(job: Job) -> frozenset[Subscription]:
+    """The subscriptions of a backfill, where each that was ever begun is read and delivered to its end; else none."""
+    finished = set()
     for record in CheckpointStore(job.storage.checkpoint_dir).records():
-        # Its directory may hold other log types, from another time that it was started.
-        if record.stream.log_type not in job.log_types_of(record.stream.account):
+        # Its directory may hold other log types and destinations, from another time that it was started.
+        destinations = job.destinations_of(record.stream.account, record.stream.log_type)
+        if record.destination not in {destination.name for destination in destinations}:
             continue
         cursor = Cursor.from_json(bytes(record.cursor))
         if cursor.maxtime_ms is not None or cursor.position_ms < (job.reading.until_ms or 0):
             return frozenset()
-        streams.add(record.stream)
-    return frozenset(streams)
+        finished.add(record.subscription)
+    return frozenset(finished)

@@ -1,7 +1,7 @@
-"""One stream of a local run: a thread that waits for pages and runs the graph on them, one pass after another.
+"""One stream of a local run on its way to one destination: a thread that runs the graph on its pages, one pass after another.
 
-Place: the supervisor starts one per (account, log type), so that no stream waits for another. Waiting happens here, outside
-of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when its stream has nothing
+Place: the supervisor starts one per account, log type and destination, so that none waits for another. Waiting happens here,
+outside of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when there is nothing
 more for now.
 
 Contract: the thread ends when the program is asked to end, when a backfill is ``done``, or, after ``finish``, when all that
@@ -17,11 +17,10 @@ import time
 from functools import partial
 
 from pipelines.beam_internals.planning import plan_of, run_plan
-from pipelines.graph import build, one_stream
+from pipelines.graph import build, one_subscription, source_of
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
-from transforms.duo.fetch.feed_registry import close_feed, feed_of
-from transforms.duo.position.initial import initial_cursor
+from transforms.duo.fetch.feed_registry import close_feed
 from transforms.duo.source import Passes
 from transforms.errors import FatalError, RetryLater, Stopping
 from transforms.process import threads
@@ -29,7 +28,8 @@ from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
-from transforms.settings import Account, Job
+from transforms.records import Subscription
+from transforms.settings import Account, Destination, Job
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.dead_letters.write import keep_unread
 from transforms.state.receipts import RECEIPTS
@@ -42,24 +42,23 @@ _REPORT_SECS = 3600.0
 
 
 class StreamRunner:
-    """Runs one stream until the program ends, or its account is read no more."""
+    """Runs one stream for one destination until the program ends, or its account is read no more."""
 
-    def __init__(self, job: Job, account: Account, log_type: str) -> None:
-        self.stream = stream_of(account, log_type)
+    def __init__(self, job: Job, account: Account, log_type: str, destination: Destination) -> None:
+        self.subscription = Subscription(stream_of(account, log_type), destination.name)
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
-        self._job = one_stream(job, account, log_type)
-        self.destinations = tuple(destination.name for destination in self._job.destinations)
-        self._account = account
-        self._log_type = log_type
+        self._job = one_subscription(job, account, log_type, destination)
+        self._source = source_of(job, account, log_type, destination, Passes())
+        self._destination = destination
         self._store_trouble = LogOnce()
         self._caught_up = LogOnce()
         self._backoff = Backoff(_RETRY)
         self._plan: bytes | None = None
         self._reported_at = time.monotonic()
         self._finishing = False
-        self._thread = threading.Thread(target=self.run, name=str(self.stream), daemon=True)
+        self._thread = threading.Thread(target=self.run, name=str(self.subscription), daemon=True)
 
     def start(self) -> bool:
         """Starts the thread; False where none can be had now, then it is asked again."""
@@ -90,7 +89,7 @@ class StreamRunner:
                 except Stopping:
                     raise
                 except Exception as error:  # a thread that dies silently would stop its stream for ever
-                    _LOGGER.exception("%s: an error that nobody expected; the stream goes on.", self.stream)
+                    _LOGGER.exception("%s: an error that nobody expected; it goes on.", self.subscription)
                     self._handle_failure(error)
         except Stopping:
             self.cut_short = True
@@ -103,8 +102,8 @@ class StreamRunner:
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
-        feed = feed_of(self._account, self._log_type, self._job.reading, "")
-        feed.seek(initial_cursor(self.stream, self._job.reading, self._job.storage))
+        feed = self._source.feed()
+        feed.seek(self._source.cursor_behind(None))
         while not STOP.requested and not self.done:
             if self._finishing:
                 feed.close()  # hands out what it has; then nothing comes any more
@@ -119,15 +118,15 @@ class StreamRunner:
     def _report(self) -> None:
         """One line about what was read, what Duo counted, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = feed_of(self._account, self._log_type, self._job.reading, "").counts
+        counts = self._source.feed().counts
         if counts:
             told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-            _LOGGER.info("%s since the start: %s.", self.stream, told)
+            _LOGGER.info("%s since the start: %s.", self.subscription, told)
 
     def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
         if str(error) != str(self.fatal):
-            _LOGGER.error("%s is suspended: %s", self.stream, error)
+            _LOGGER.error("%s is suspended: %s", self.subscription, error)
         self.fatal = error
         self._rest(_SUSPENDED_SECS)
         # Nothing of a suspended stream is in hand that could be delivered by waiting.
@@ -135,7 +134,7 @@ class StreamRunner:
 
     def _rest(self, secs: float) -> None:
         """Waits, unless the program or this stream is asked to end. Others may have the room of what is in hand meanwhile."""
-        feed = feed_of(self._account, self._log_type, self._job.reading, "")
+        feed = self._source.feed()
         held = feed.ready
         end = time.monotonic() + secs
         while not self._finishing and (left_secs := end - time.monotonic()) > 0:
@@ -146,13 +145,14 @@ class StreamRunner:
 
     def _let_go(self) -> None:
         """Nobody reads this stream any more: its feed ends."""
-        close_feed(self._account, self._log_type, self._job.reading, "")
-        pool.leave(self.stream)
+        source = self._source
+        close_feed(source.account, source.log_type, source.reading, source.destination)
+        pool.leave(self._destination, self.subscription.stream)
 
     def _run_in_slot(self, feed: PageFeed) -> None:
         """Waits until not too many others are in a pass, then runs one."""
         with SLOTS.slot(
-            self.stream, self._job.destinations, go_on=lambda: not STOP.requested, blocked=lambda: feed.hold(True)
+            self.subscription, self._destination, go_on=lambda: not STOP.requested, blocked=lambda: feed.hold(True)
         ) as granted:
             feed.hold(False)
             # While shut out, the pages may have been let go.
@@ -165,7 +165,7 @@ class StreamRunner:
             self._backoff.succeeded()
             self.fatal = None
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
-            self._handle_failure(FAILURES.take(self.stream) or error)
+            self._handle_failure(FAILURES.take(self.subscription) or error)
 
     def _plan_of_pass(self) -> bytes:
         """The graph of this stream as Beam plans it; the same for all passes."""
@@ -180,16 +180,16 @@ class StreamRunner:
         wait_secs = self._backoff.failed()
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
-            self.stream, wait_secs, _last_line(error),
+            self.subscription, wait_secs, _last_line(error),
         )  # fmt: skip
         self._rest(wait_secs)
         # What was handed out and failed is due again, also where nothing new comes.
-        feed_of(self._account, self._log_type, self._job.reading, "").rewind()
+        self._source.feed().rewind()
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
         self.fatal = None
-        pool.check(self.stream)
+        pool.check(self._destination, self.subscription.stream)
         pool.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
         cursor = feed.settled_cursor
         if cursor is None:
@@ -197,19 +197,19 @@ class StreamRunner:
         if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %d events in this run; it looks again every %g s.",
-                self.stream, feed.counts["rows"], self._job.reading.poll_interval_secs,
+                self.subscription, feed.counts["rows"], self._job.reading.poll_interval_secs,
             )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
-        safe = RECEIPTS.delivered(self.stream, cursor, partial(store.make_safe, self.stream))
+        safe = RECEIPTS.delivered(self.subscription, cursor, partial(store.make_safe, self.subscription))
         try:
-            if store.commit(self.stream, cursor, safe=safe):
+            if store.commit(self.subscription, cursor, safe=safe):
                 feed.settle(cursor)
             self._store_trouble.over()
         except OSError as error:
             if self._store_trouble.due(str(error)) is not None:
                 _LOGGER.error(
                     "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
-                    "until it can.", self.stream, error.strerror,
+                    "until it can.", self.subscription, error.strerror,
                 )  # fmt: skip
             time.sleep(_IDLE_TICK_SECS)
 

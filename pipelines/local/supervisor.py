@@ -1,4 +1,4 @@
-"""The supervisor of a local run: starts every stream's thread, ends them in good order, and says with which exit code.
+"""The supervisor of a local run: a thread for each stream and destination, their orderly end, and the exit code.
 
 Contract of ``run_local``: holds the lock of the checkpoint directory while it runs; on SIGINT or SIGTERM what was read is
 delivered and committed within the grace period; returns an exit code (``pipelines.exit_codes``). One stream's end is not the
@@ -20,9 +20,9 @@ from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
-from transforms.destinations import make_sender, pool
+from transforms.destinations import pool
+from transforms.destinations.probe import connect_once
 from transforms.duo.client.connections import CONNECTIONS
-from transforms.duo.fetch.feed import stream_of
 from transforms.duo.fetch.feed_registry import close_feeds
 from transforms.duo.fetch.read_ahead import READ_AHEAD
 from transforms.duo.rate_limit.budgets import BUDGETS
@@ -155,31 +155,30 @@ class _Supervisor:
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
-        sender = make_sender(destination)
         try:
-            sender.test_connection()
+            connect_once(destination)
         except RetryLater:
-            pass  # away for now: the streams wait for it
+            pass  # away for now: what goes there waits for it
         except FatalError as error:
             self._bad_destinations[destination.name] = error
             _LOGGER.error("%s", error)
-        finally:
-            sender.close(0.0)
 
     def _cause_to_stop(self, runner: StreamRunner) -> FatalError | None:
         """Why a stream cannot work until a person mends something; None while it can."""
         if runner.fatal is not None:
             return runner.fatal
-        bad = [self._bad_destinations.get(name) for name in runner.destinations]
-        return bad[0] if all(bad) else None
+        return self._bad_destinations.get(runner.subscription.destination)
 
     def _start_account(self, account: Account) -> list[StreamRunner]:
-        started = []
-        for log_type in self._job.log_types_of(account.name):
-            # A child that comes back goes on where it was; only a launch can begin anew.
-            if not self._job.storage.resume and account.name not in self._begun:
-                store_at(self._job.storage.checkpoint_dir).forget(stream_of(account, log_type))
-            started.append(StreamRunner(self._job, account, log_type))
+        started = [
+            StreamRunner(self._job, account, log_type, destination)
+            for log_type in self._job.log_types_of(account.name)
+            for destination in self._job.destinations_of(account.name, log_type)
+        ]
+        # A child that comes back goes on where it was; only a launch can begin anew.
+        if not self._job.storage.resume and account.name not in self._begun:
+            for runner in started:
+                store_at(self._job.storage.checkpoint_dir).forget(runner.subscription)
         self._begun.add(account.name)
         with self._mutex:
             self._runners += started

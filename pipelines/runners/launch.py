@@ -5,8 +5,8 @@ errors, although Beam itself only warns: a misspelt ``--checkpointing_interval``
 out and an endless, checkpointed job needs is added, and each addition is logged.
 
 The job request holds settings and references to secrets; a secret is read by the worker that needs it. The lock of the
-checkpoint directory is for local runs only: on a runner there is one reader per stream by construction, and the directory is
-each worker's own.
+checkpoint directory is for local runs only: on a runner there is one reader per stream and destination by construction, and the
+directory is each worker's own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from pipelines import exit_codes
 from pipelines.beam_internals.flags import unknown_to_beam
 from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.ending import close_destinations
-from pipelines.graph import build
+from pipelines.graph import build, subscriptions_of
 from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
 from pipelines.runners.dataflow import wrong_on_dataflow
-from transforms.duo.fetch.feed import stream_of
 from transforms.duo.fetch.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
 from transforms.process.allocator import give_memory_back
@@ -259,7 +258,7 @@ def _wait(result: Any) -> Exception | None:
 def _job_ended(job: Job, error: Exception | None) -> int:
     if error is None:
         return exit_codes.OK
-    causes = [FAILURES.take(stream_of(a, t)) for a in job.accounts for t in job.log_types_of(a.name)]
+    causes = [FAILURES.take(subscription) for subscription in subscriptions_of(job)]
     cause = next(filter(None, causes), None)
     _LOGGER.error("The job ended by itself: %s", cause or _last_line(error))
     return exit_codes.DELIVERY if isinstance(cause, (BadDestination, DeliveryTimeout)) else exit_codes.INTERNAL

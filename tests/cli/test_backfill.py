@@ -11,8 +11,10 @@ import pytest
 from pipelines import cli, exit_codes
 from pipelines.commands.backfill import moment
 from tests.conftest import now_ms
+from transforms.records import Stream, Subscription
 
 DAY_MS = 86_400_000
+LIVE = Subscription(Stream("main", "auth", "localhost"), "siem")
 
 
 def iso(time_ms: int) -> str:
@@ -63,23 +65,26 @@ def test_a_killed_backfill_goes_on_where_it_was_and_live_checkpoints_stay_as_the
     assert not list((tmp_path / "checkpoints").glob("*.json"))
 
 
-def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, tmp_path):
+def test_it_waits_while_the_live_stream_is_behind(config, simulator, receiver, tmp_path, eventually):
     """A live copy that holds the lock and stands at a position of hours ago: the backfill makes no call."""
-    from transforms.coders import Stream
     from transforms.state.checkpoints.local import CheckpointStore
     from transforms.state.cursor import Cursor
 
     simulator.add_backlog("auth", 100, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
     live = CheckpointStore(tmp_path / "checkpoints")
     live.lock()
-    live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms() - 7_200_000, seq=1))
-    process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=subprocess.PIPE, text=True)
+    live.commit(LIVE, Cursor(now_ms() - 7_200_000, seq=1))
+    log = tmp_path / "backfill.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command(config, "--from", "10d", "--log-types", "auth"), stderr=stderr)
     try:
-        time.sleep(6)
+        eventually(lambda: "the backfill waits" in log.read_text(), within_secs=60)
+        time.sleep(2)
         assert not simulator.calls
-        live.commit(Stream("main", "auth", "localhost"), Cursor(now_ms(), seq=2))
+        live.commit(LIVE, Cursor(now_ms(), seq=2))
         assert receiver.wait_for(100, 60)
-        _, told = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        told = log.read_text()
     finally:
         process.kill()
         live.unlock()

@@ -17,9 +17,9 @@ from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
 from tests.conftest import now_ms
 from tests.destinations import toy
-from transforms.coders import Stream
 from transforms.destinations import KINDS
 from transforms.formats import FORMATS
+from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
@@ -93,6 +93,35 @@ def test_validate_shows_what_would_run_and_touches_nothing(config, capsys, simul
     assert "siem (tcp 127.0.0.1:" in out
     assert sorted(tmp_path.rglob("*")) == before
     assert not simulator.calls
+
+
+def test_validate_tells_where_a_destination_begins_that_has_no_checkpoint_yet(config, capsys, tmp_path):
+    later = "  - {name: later, kind: udp, host: 127.0.0.1, port: 9, format: cef}\n"
+    routes = [
+        {"log_types": "auth", "destinations": "siem"},
+        {"log_types": "auth", "destinations": "later", "from": "checkpoint of siem"},
+    ]
+    config.write_text(config.read_text().replace("storage:", f"{later}routes: {json.dumps(routes)}\nstorage:"))
+    assert run("validate", config) == exit_codes.OK
+    assert "no checkpoint yet: siem begins 1 day back, later begins at the checkpoint of siem\n" in capsys.readouterr().out
+
+    store_at(str(tmp_path / "checkpoints")).commit(Subscription(Stream("main", "auth"), "siem"), Cursor(5, seq=1))
+    assert run("validate", config) == exit_codes.OK
+    assert "no checkpoint yet: later begins at the checkpoint of siem\n" in capsys.readouterr().out
+
+
+def test_status_shows_a_line_for_each_destination_and_whether_it_keeps_up(config, capsys, tmp_path):
+    now_ms = int(time.time() * 1000)
+    store = store_at(str(tmp_path / "checkpoints"))
+    store.commit(Subscription(Stream("main", "auth"), "siem"), Cursor(now_ms, end_ms=now_ms, seq=1), 7)
+    store.commit(Subscription(Stream("main", "activity"), "siem"), Cursor(now_ms - 7_200_000, seq=1))
+    store.commit(Subscription(Stream("main", "auth"), "gone"), Cursor(now_ms, seq=1))
+
+    assert run("status", config) == exit_codes.OK
+    lines = {line[:40].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert " 7  keeps up " in lines["main/auth to siem"]
+    assert " behind " in lines["main/activity to siem"]
+    assert " not read " in lines["main/auth to gone"]
 
 
 def test_validate_needs_neither_beam_nor_the_network(config):
@@ -387,7 +416,7 @@ def test_status_shows_how_far_every_stream_is(config, simulator, receiver, capsy
     assert run("status", config) == exit_codes.OK
     out = capsys.readouterr().out
     assert "main/auth" in out
-    assert stat.S_IMODE((tmp_path / "checkpoints" / "main.auth.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "checkpoints" / "main.auth.siem.json").stat().st_mode) == 0o600
 
 
 def test_beams_own_flags_are_for_run_only(config):
@@ -417,7 +446,9 @@ def test_status_shows_where_events_are_missing(config, capsys, tmp_path):
         Gap(1_700_000_000_000, 1_700_000_060_000, 3_000, due_ms=now_ms + 4_000_000),
         Gap(1_700_000_100_000, 1_700_000_160_000, 7, tries=5),
     )
-    store_at(str(tmp_path / "checkpoints")).commit(Stream("main", "auth"), Cursor(1_700_000_200_000, gaps=gaps, seq=1))
+    store_at(str(tmp_path / "checkpoints")).commit(
+        Subscription(Stream("main", "auth"), "siem"), Cursor(1_700_000_200_000, gaps=gaps, seq=1)
+    )
 
     assert run("status", config) == exit_codes.OK
     lines = capsys.readouterr().out.splitlines()

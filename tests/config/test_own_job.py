@@ -12,7 +12,7 @@ from transforms.destinations.udp.settings import UdpSettings
 from transforms.formats.cef import CefOptions
 from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader, Tls
 
 EVERYTHING = """\
 version: 2
@@ -60,7 +60,7 @@ destinations:
     format: {name: cef, profile: dls}
 routes:
   - {log_types: auth, destinations: [tls, old], accounts: [parent/DA9, own]}
-  - {log_types: [trustmonitor, activity], destinations: plain}
+  - {log_types: [trustmonitor, activity], destinations: plain, from: checkpoint of tls}
 storage: {checkpoint_dir: gs://bucket/checkpoints, dead_letter_dir: letters, import_dir: old}
 log_file: program.log
 """
@@ -110,7 +110,7 @@ def test_every_key_arrives(write, tmp_path):
         ),
         routes=(
             Route(("auth",), ("tls", "old"), ("parent/DA9", "own")),
-            Route(("trustmonitor", "activity"), ("plain",)),
+            Route(("trustmonitor", "activity"), ("plain",), start=Start(checkpoint_of="tls")),
         ),
         storage=Storage("gs://bucket/checkpoints", f"{tmp_path}/letters", f"{tmp_path}/old"),
         log_file=f"{tmp_path}/program.log",
@@ -278,3 +278,21 @@ def test_the_pace_of_udp_can_be_chosen_and_is_noticed_where_it_has_no_effect(wri
     assert notice.key == "destinations.0.max_events_per_sec"
     assert "is for udp" in notice.what
     assert UdpSettings("siem.example.com", 514).max_events_per_sec == 2000
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ("now", Start(days=0.0)),
+        ("1 day back", Start(days=1.0)),
+        ("0.5 days back", Start(days=0.5)),
+        ("checkpoint of siem", Start(checkpoint_of="siem")),
+    ],
+)
+def test_where_a_destination_begins_that_is_added_later_is_said_by_its_route(write, words, start):
+    second = "  - {name: siem, kind: udp, host: 192.0.2.1, port: 514, format: cef}\nroutes:"
+    text = replaced(replaced(OWN, "routes:", second), "[splunk]", f"[splunk]\n    from: {words}")
+    job = load(write(text), look_at_files=False).job
+
+    assert job.start_of("main", "auth", "splunk") == start
+    assert job.start_of("main", "activity", "splunk") == job.start_of("main", "auth", "siem") == Start()

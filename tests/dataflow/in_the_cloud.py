@@ -46,14 +46,14 @@ def state(folder: str) -> dict[str, object]:
     """Commits a cursor and keeps a dead letter in a bucket, and reads both back as another process would."""
     from apache_beam.io.filesystems import FileSystems
 
-    from transforms.coders import Stream
+    from transforms.records import Stream, Subscription
     from transforms.state.checkpoints.remote import RemoteCheckpointStore
     from transforms.state.checkpoints.stores import store_at
     from transforms.state.cursor import Cursor
     from transforms.state.dead_letters.letter import DeadLetter
     from transforms.state.dead_letters.write import files_in
 
-    stream = Stream("main", "auth", "api-1.duosecurity.com")
+    stream = Subscription(Stream("main", "auth", "api-1.duosecurity.com"), "siem")
     store = store_at(f"{folder}/checkpoints")
     empty = store.load(stream)
     store.commit(stream, Cursor(5, seq=1), 10)

@@ -97,6 +97,7 @@ NO_PARAMETER = {
     "destinations.0.name": "part of step labels, so always the same",
     "routes.0.destinations": "there is one",
     "routes.0.accounts": "there is one",
+    "routes.0.from": "there is one destination, and reading.start_days says it",
     "storage.dead_letter_dir": "beside the checkpoints in state_dir",
     "storage.import_dir": "Duo Log Sync's files are on another machine",
     "accounts.0.ca_file": "for test servers",
@@ -254,7 +255,7 @@ def leaves(model: type[BaseModel], before: str = "") -> dict[str, object]:
     """Keys of a section and of those in it, dotted, with their defaults; a list of sections counts as its first, of
     sections that can be chosen all."""
     found: dict[str, object] = {}
-    for key, field in model.model_fields.items():
+    for key, field in model.by_key().items():
         sections = sections_in(field.annotation)
         path = f"{before}{key}"
         if sections:

@@ -230,7 +230,7 @@ def test_a_worker_keeps_checkpoints_and_dead_letters_in_the_bucket(machine, goog
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert (seen["empty"], seen["loaded"], seen["delivered"]) == (True, True, [20])
-    assert "state/checkpoints/main.auth.json" in google.objects
+    assert "state/checkpoints/main.auth.siem.json" in google.objects
     assert [google.objects[path.removeprefix(f"gs://{BUCKET}/")][:4] for path in seen["letters"]] == [b"Obj\x01"]
 
 
@@ -266,7 +266,7 @@ storage: {{checkpoint_dir: gs://{BUCKET}/moved/checkpoints, dead_letter_dir: gs:
             assert json.loads(out) == 0, said
             simulator.add("auth", more)
         assert len(receiver.messages) == len(set(receiver.messages)) == 1000
-    record = json.loads(google.objects["moved/checkpoints/main.auth.json"])
+    record = json.loads(google.objects["moved/checkpoints/main.auth.siem.json"])
     assert record["delivered"] == 1000
     google.asked_for.clear()
 

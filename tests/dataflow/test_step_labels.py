@@ -1,5 +1,6 @@
 """Step labels are state: an update of a running job keeps the position of a stream only under the label it had."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -13,9 +14,9 @@ from tests.dataflow.test_flex_main import REQUIRED
 LABELS = Path(__file__).with_name("step_labels.txt")
 
 
-def graph(**parameters: str):
+def graph(of=lambda job: job, **parameters: str):
     pipeline = beam.Pipeline()
-    build(pipeline, job_of({**REQUIRED, **parameters})[0])
+    build(pipeline, of(job_of({**REQUIRED, **parameters})[0]))
     return pipeline.to_runner_api()
 
 
@@ -35,7 +36,9 @@ def test_leaving_out_a_log_changes_no_label_of_the_others():
 
 
 def test_nothing_breaks_the_fusion_of_reading_and_sending():
-    urns = {step.spec.urn for step in graph().components.transforms.values()}
+    # What brings a step its sources may: it spreads accounts over workers, and carries no events.
+    steps = [step for step in graph(of=two_of_everything).components.transforms.values() if "/Create" not in step.unique_name]
+    urns = {step.spec.urn for step in steps}
     breaking = {
         common_urns.primitives.GROUP_BY_KEY.urn,
         common_urns.composites.RESHUFFLE.urn,
@@ -43,3 +46,23 @@ def test_nothing_breaks_the_fusion_of_reading_and_sending():
     }
     assert common_urns.primitives.PAR_DO.urn in urns
     assert not urns & breaking
+
+
+def test_two_destinations_of_a_log_share_no_step_and_leave_each_others_labels_alone():
+    both = graph(of=two_of_everything)
+    per_chain = {name: set() for name in ("siem", "other")}
+    for step in both.components.transforms.values():
+        for name, collections in per_chain.items():
+            if f" for {name}" in step.unique_name:
+                collections.update(step.inputs.values(), step.outputs.values())
+
+    assert set(LABELS.read_text().splitlines()) < set(labels(both))
+    assert per_chain["siem"]
+    assert per_chain["other"]
+    assert not per_chain["siem"] & per_chain["other"]
+
+
+def two_of_everything(job):
+    other = [replace(thing, name="other") for thing in (job.accounts[0], job.destinations[0])]
+    routes = tuple(replace(route, destinations=("siem", "other")) for route in job.routes)
+    return replace(job, accounts=(*job.accounts, other[0]), destinations=(*job.destinations, other[1]), routes=routes)

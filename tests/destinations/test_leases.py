@@ -11,6 +11,7 @@ from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
 from transforms.errors import BundleReplaced
 from transforms.process.shutdown import FAILURES
+from transforms.records import Subscription
 
 STREAM = Stream("acme", "auth")
 
@@ -91,4 +92,4 @@ def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is
     (whole,) = [number for number in range(2) if outcomes[number] is None]
     eventually(lambda: set(sent[whole]) <= set(peer.received))
     assert set(peer.received) <= {*sent[0], *sent[1]}, "a line was mangled"
-    assert FAILURES.take(STREAM) is None
+    assert FAILURES.take(Subscription(STREAM, there.name)) is None

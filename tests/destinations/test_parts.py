@@ -20,6 +20,7 @@ from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer
 from transforms.errors import DeliveryTimeout
 from transforms.process.shutdown import FAILURES
+from transforms.records import Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Tls
 from transforms.state.dead_letters.letter import DEAD, DeadLetter
@@ -119,7 +120,9 @@ def test_a_bundle_that_failed_keeps_its_sender_until_its_stream_leaves():
     failed = pool.begin(destination(3), one).sender
     assert pool.begin(destination(3), two).sender is not failed
     assert pool.begin(destination(3), one).sender is failed
-    pool.leave(one)
+    pool.leave(destination(4), one)
+    assert pool.begin(destination(3), one).sender is failed
+    pool.leave(destination(3), one)
     assert pool.begin(destination(3), Stream("acme", "three")).sender is failed
 
 
@@ -140,11 +143,11 @@ def test_check_leaves_a_sender_within_a_bundle_alone():
     lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
     pool.check_all()
-    pool.check(STREAM)
+    pool.check(destination(4), STREAM)
     assert calls == []
     pool.done(destination(4), lease)
     pool.check_all()
-    pool.check(Stream("other", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
     assert calls == [1]
 
 
@@ -174,11 +177,11 @@ def test_an_idle_sender_whose_stream_waits_elsewhere_is_looked_after_by_others(m
     lease = pool.begin(destination(4), STREAM)
     lease.sender.check = lambda: calls.append(1)
     pool.done(destination(4), lease)
-    pool.check(Stream("other", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
     assert calls == []
     now[0] += 11
-    pool.check(Stream("other", "auth"))
-    pool.check(Stream("another", "auth"))
+    pool.check(destination(4), Stream("other", "auth"))
+    pool.check(destination(4), Stream("another", "auth"))
     assert calls == [1]
 
 
@@ -230,7 +233,7 @@ def test_a_failed_bundle_is_forgotten_and_the_next_one_begins_anew():
     sink = SendToDestination(destination(peer.port, delivery_timeout_secs=0.3))
     with pytest.raises(DeliveryTimeout):
         run(sink, [(event(), b"x" * 1000)] * 8000)
-    assert isinstance(FAILURES.take(STREAM), DeliveryTimeout)
+    assert isinstance(FAILURES.take(Subscription(STREAM, destination(peer.port).name)), DeliveryTimeout)
     peer.connections[0].close()
     run(sink, [(event(), b"fresh")])
     eventually(lambda: peer.received == [b"fresh"])

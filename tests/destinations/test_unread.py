@@ -421,7 +421,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
         kept.extend(unread)
 
     caplog.set_level(logging.ERROR)
-    eventually(lambda: pool.check(STREAM) is None and pool.keep_given_up(keep) is None and kept)
+    eventually(lambda: pool.check(there, STREAM) is None and pool.keep_given_up(keep) is None and kept)
     letters = [letter for path in tmp_path.glob("*.avro") for letter in read_dead_letters(path)]
     assert [(letter.reason, letter.message, letter.log_type) for letter in letters] == [
         (MAYBE_UNREAD, b"one", "auth"),

@@ -14,15 +14,18 @@ from apache_beam.io.unbounded_source import _UnboundedSourceRestriction, _Unboun
 from apache_beam.utils.timestamp import Timestamp
 
 from tests.conftest import now_ms
-from transforms.coders import Stream
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
+from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo import source as source_module
-from transforms.duo.source import DuoCheckpointMark, DuoLogSource, SplitAndAnnounce, unpickle_source
+from transforms.duo.read import _ReadSources
+from transforms.duo.source import DuoCheckpointMark, DuoLogSource, unpickle_source
 from transforms.errors import BadCredentials, BadDestination
+from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
+from transforms.records import Stream, Subscription
 from transforms.secrets import SecretRef
-from transforms.settings import Account, Reading, Storage
+from transforms.settings import Account, Destination, Format, Reading, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 from transforms.state.seen import packed
@@ -33,17 +36,17 @@ CODER = _UnboundedSourceRestrictionCoder()
 
 def source_of_1_0_0():
     account = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"), account_id="CHILD", port=8443)
-    return DuoLogSource("auth", (account,), Reading(start_days=30, page_pause_secs=0.5), Storage("/state", "/dead"))
+    return DuoLogSource("auth", account, "siem", Reading(start_days=30, page_pause_secs=0.5), Storage("/state", "/dead"))
 
 
 def test_a_restriction_of_release_1_0_0_is_read_and_leads_on_from_its_cursor():
     restriction = CODER.decode(FROZEN.read_bytes())
-    (account,) = restriction.source.accounts
+    account = restriction.source.account
 
     assert restriction.checkpoint_mark.cursor == Cursor(
         1_795_000_000_000, 1_795_000_600_000, "1795000300000,abc", end_ms=1_795_000_000_000, window_rows=3_000, seq=41
     )
-    assert restriction.source.log_type == "auth"
+    assert (restriction.source.log_type, restriction.source.destination) == ("auth", "siem")
     assert (account.name, account.account_id, account.skey, account.port) == (
         "main",
         "CHILD",
@@ -100,32 +103,44 @@ def test_a_pickled_source_names_no_class_of_ours():
     assert names == ["transforms.duo.source", "unpickle_source"]
 
 
+# --- a source that comes back ------------------------------------------------------------------------------------------
+
+SIEM = Destination("siem", TcpSettings("127.0.0.1", 1), Format(JsonOptions()))
+
+
+def read_by(restored, *present, mark=None):
+    """The reader of a restored source in a step whose graph has these."""
+    step = _ReadSources(present, SIEM, 1.0, 8, 2.0)
+    return step.reader_of(_UnboundedSourceRestriction(source=restored, checkpoint_mark=mark))
+
+
 def test_a_restored_source_follows_the_settings_of_the_graph_that_runs(tmp_path):
     restored = source_of_1_0_0()
     now = replace(restored, reading=Reading(page_pause_secs=9), storage=Storage(str(tmp_path), str(tmp_path)))
-    SplitAndAnnounce(now, {}).setup()
-    reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
+    reader = read_by(restored, now, mark=DuoCheckpointMark(Cursor(5, seq=7), restored))
 
     assert reader._source == now
+    assert reader.get_checkpoint_mark().cursor == Cursor(5, seq=7)
 
 
-def test_settings_of_other_logs_are_not_taken_for_a_streams_own():
+def test_a_child_that_duo_has_moved_to_another_api_host_is_read_there_from_its_mark_on():
     restored = source_of_1_0_0()
-    SplitAndAnnounce(replace(restored, log_type="activity"), {}).setup()
+    moved = replace(restored, account=replace(restored.account, api_host="api-2.duosecurity.com"))
+    reader = read_by(restored, moved, mark=DuoCheckpointMark(Cursor(5, seq=7), restored))
 
-    assert restored.create_reader(None, DuoCheckpointMark(Cursor(5), restored))._source == restored
+    assert reader._source == moved
 
 
-def test_an_account_that_the_configuration_no_longer_has_is_not_read_and_its_position_is_kept(caplog):
+@pytest.mark.parametrize("change", [{"name": "other"}, {"account_id": None, "api_host": "api-2.duosecurity.com"}])
+def test_an_account_that_the_configuration_no_longer_has_is_not_read_and_its_position_is_kept(change, caplog):
     restored = source_of_1_0_0()
-    other = replace(restored, accounts=(replace(restored.accounts[0], name="other"),))
-    SplitAndAnnounce(other, {}).setup()
-    reader = restored.create_reader(None, DuoCheckpointMark(Cursor(5, seq=7), restored))
+    other = replace(restored, account=replace(restored.account, **change))
+    reader = read_by(restored, other, mark=DuoCheckpointMark(Cursor(5, seq=7), restored))
 
     assert not reader.start()
     assert not reader.advance()
     assert reader.get_checkpoint_mark().cursor == Cursor(5, seq=7)
-    assert "main/auth: this account is not in the configuration any more" in caplog.text
+    assert "main/auth to siem: it is not in the configuration any more" in caplog.text
 
 
 # --- an endless reader --------------------------------------------------------------------------------------------------
@@ -134,7 +149,7 @@ def test_an_account_that_the_configuration_no_longer_has_is_not_read_and_its_pos
 @pytest.fixture
 def endless(account, tmp_path):
     return DuoLogSource(
-        "auth", (account,), Reading(start_days=1, lag_secs=0, poll_interval_secs=0.2), Storage(str(tmp_path / "c"), "")
+        "auth", account, "siem", Reading(start_days=1, lag_secs=0, poll_interval_secs=0.2), Storage(str(tmp_path / "c"), "")
     )
 
 
@@ -175,19 +190,17 @@ def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(en
             raise ConnectionRefusedError
 
     monkeypatch.setattr(CIRCUIT_BREAKERS, "_policy", RetryPolicy(0.0, 0.0))
-    CIRCUIT_BREAKERS.hold(endless.stream, "siem", probe)
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", probe)
     reader = endless.create_reader(None, None)
     assert not reader.start()
     assert not reader.advance()
     reachable.append(True)
-    for hold in CIRCUIT_BREAKERS._holds[endless.stream].values():
+    for hold in CIRCUIT_BREAKERS._holds[endless.subscription].values():
         hold.not_before = 0.0
     eventually(reader.advance, "a page behind the hold")
 
 
-def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_connected_to(
-    endless, simulator, eventually, caplog
-):
+def test_a_new_process_reads_nothing_before_its_destination_was_connected_to(endless, simulator, eventually, caplog):
     # Its predecessor may have ended with a bundle that failed; if it read at once, so would this one.
     simulator.add("auth", 5)
     reachable = []
@@ -196,48 +209,42 @@ def test_a_new_process_reads_nothing_before_each_destination_of_the_stream_was_c
         if not reachable:
             raise BadDestination("The certificate has expired.")
 
-    CIRCUIT_BREAKERS.know("siem", probe)
-    CIRCUIT_BREAKERS.know("other", lambda: None)
-    SplitAndAnnounce(endless, {"main": ("other", "siem")}).setup()
-    reader = endless.create_reader(None, None)
+    reader = endless.reader(None, probe)
     assert not reader.start()
     assert not reader.advance()
     assert "is not read on until siem can be used" in caplog.text
     assert "The certificate has expired." in caplog.text
 
     reachable.append(True)
-    CIRCUIT_BREAKERS._holds[endless.stream]["siem"].not_before = 0.0
+    CIRCUIT_BREAKERS._holds[endless.subscription]["siem"].not_before = 0.0
     eventually(reader.advance, "a page once the destination is there")
 
 
 def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless, simulator, eventually):
     looks = []
     simulator.add("auth", 5)
-    CIRCUIT_BREAKERS.know("siem", lambda: looks.append(1))
     for _ in range(3):
-        SplitAndAnnounce(endless, {"main": ("siem",)}).setup()
-        CIRCUIT_BREAKERS.know("siem", lambda: looks.append(1))
-    reader = endless.create_reader(None, None)
-
-    reader.start() or eventually(reader.advance, "the first page")
-    CIRCUIT_BREAKERS.delivered(endless.stream, "siem")
+        reader = endless.reader(None, lambda: looks.append(1))
+        reader.start() or eventually(reader.advance, "the first page")
+    CIRCUIT_BREAKERS.delivered(endless.subscription, "siem")
     assert not reader.advance()
     assert looks == [1]
 
 
-def test_a_held_stream_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):
-    CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
+def test_what_is_held_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", lambda: None)
 
-    assert CIRCUIT_BREAKERS.held(endless.stream)
-    assert not CIRCUIT_BREAKERS.held(Stream("main", "activity", "localhost"))
-    CIRCUIT_BREAKERS.delivered(endless.stream, "siem")
-    assert not CIRCUIT_BREAKERS.held(endless.stream)
+    assert CIRCUIT_BREAKERS.held(endless.subscription)
+    assert not CIRCUIT_BREAKERS.held(Subscription(endless.subscription.stream, "other"))
+    assert not CIRCUIT_BREAKERS.held(Subscription(Stream("main", "activity", "localhost"), "siem"))
+    CIRCUIT_BREAKERS.delivered(endless.subscription, "siem")
+    assert not CIRCUIT_BREAKERS.held(endless.subscription)
 
 
 def test_each_failed_bundle_holds_the_stream_for_longer(endless):
     for _ in range(3):
-        CIRCUIT_BREAKERS.hold(endless.stream, "siem", lambda: None)
-    (first,) = CIRCUIT_BREAKERS._holds[endless.stream].values()
+        CIRCUIT_BREAKERS.hold(endless.subscription, "siem", lambda: None)
+    (first,) = CIRCUIT_BREAKERS._holds[endless.subscription].values()
 
     assert first.backoff.failures == 3
     assert not first.released
@@ -282,7 +289,7 @@ def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_s
 
 def test_without_resume_an_endless_reader_begins_at_the_look_back_whatever_the_store_says(endless):
     store = CheckpointStore(endless.storage.checkpoint_dir)
-    store.commit(endless.stream, Cursor(1_900_000_000_000, seq=9))
+    store.commit(endless.subscription, Cursor(1_900_000_000_000, seq=9))
     anew = replace(endless, storage=replace(endless.storage, resume=False))
 
     assert endless.create_reader(None, None).get_checkpoint_mark().cursor.mintime_ms == 1_900_000_000_000

@@ -195,7 +195,7 @@ def test_the_store_refuses_a_directory_that_others_can_write_to(state):
 
 
 def test_a_record_that_is_a_link_is_not_believed_and_told(state, victim, caplog):
-    (state / "main.auth.json").symlink_to(victim)
+    (state / "main.auth.siem.json").symlink_to(victim)
     assert list(CheckpointStore(state).records()) == []
     assert "symbolic link" in caplog.text
 

@@ -285,10 +285,13 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
 
 
 def test_a_checkpoint_stays_a_childs_own_wherever_duo_serves_it_and_nobody_elses(tmp_path):
-    from transforms.coders import Stream
+    from transforms.records import Stream, Subscription
 
-    at_home = Stream("main/DA1", "auth", "api-1.duosecurity.com", "DA1")
+    def to_siem(host, child):
+        return Subscription(Stream("main/DA1", "auth", host, child), "siem")
+
+    at_home = to_siem("api-1.duosecurity.com", "DA1")
     CheckpointStore(tmp_path).commit(at_home, Cursor(1, 2, seq=7))
 
-    assert CheckpointStore(tmp_path).load(Stream("main/DA1", "auth", "api-2.duosecurity.com", "DA1")).seq == 7
-    assert CheckpointStore(tmp_path).load(Stream("main/DA1", "auth", "api-1.duosecurity.com", "DA2")) is None
+    assert CheckpointStore(tmp_path).load(to_siem("api-2.duosecurity.com", "DA1")).seq == 7
+    assert CheckpointStore(tmp_path).load(to_siem("api-1.duosecurity.com", "DA2")) is None

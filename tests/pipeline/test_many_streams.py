@@ -10,12 +10,12 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.coders import Stream
 from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.fetch.read_ahead import READ_AHEAD, ReadAhead, Share
 from transforms.formats.json_lines import JsonOptions
 from transforms.process.pass_slots import PassSlots
+from transforms.records import Stream, Subscription
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.cursor import Cursor
 
@@ -40,22 +40,25 @@ class Passes:
         self._threads = []
         self._lock = threading.Lock()
 
-    def start(self, name, *destinations):
+    def start(self, name, destination="siem"):
         ask = threading.Event()
         self._ends[name] = threading.Event()
-        thread = threading.Thread(
-            target=self._run, args=(name, tuple(map(to, destinations)) or (to("siem"),), ask), daemon=True
-        )
+        thread = threading.Thread(target=self._run, args=(name, to(destination), ask), daemon=True)
         self._threads.append(thread)
         thread.start()
         ask.wait(5)
 
-    def _run(self, name, destinations, ask):
+    def _run(self, name, destination, ask):
         def go_on():
             ask.set()
             return not self.stop
 
-        slot = self.slots.slot(Stream(name, "auth"), destinations, go_on=go_on, blocked=lambda: self.blocked.add(name))
+        slot = self.slots.slot(
+            Subscription(Stream(name, "auth"), destination.name),
+            destination,
+            go_on=go_on,
+            blocked=lambda: self.blocked.add(name),
+        )
         with slot as granted:
             ask.set()
             if granted:
@@ -134,12 +137,12 @@ def test_streams_of_a_destination_that_takes_nothing_wait_outside_and_others_go_
     four = passes(slots=4, most_stuck=2)
     stuck["away"] = ["x", "y"]
     four.start("a", "away")
-    four.start("both", "siem", "away")
+    four.start("another", "away")
     four.start("b", "siem")
-    eventually(lambda: four.running == ["b"] and four.blocked == {"a", "both"})
+    eventually(lambda: four.running == ["b"] and four.blocked == {"a", "another"})
     assert not four.slots.wanted  # no running pass could help them
     stuck.clear()
-    eventually(lambda: sorted(four.running) == ["a", "b", "both"])
+    eventually(lambda: sorted(four.running) == ["a", "another", "b"])
 
 
 def test_now_and_then_one_more_may_try_a_destination_that_takes_nothing_from_others(passes, stuck, eventually):

@@ -69,7 +69,7 @@ def test_the_job_that_a_runner_gets_holds_references_only(job, secrets_in_use, p
 
 
 def test_the_mark_that_a_runner_keeps_holds_the_cursor_only(job, secrets_in_use):
-    source = DuoLogSource("auth", job.accounts, job.reading, job.storage)
+    source = DuoLogSource("auth", job.accounts[0], "siem", job.reading, job.storage)
     coder: Coder = source.get_checkpoint_mark_coder()
     encoded = coder.encode(DuoCheckpointMark(Cursor(1_700_000_000_000, seq=7), source, 5))
 

@@ -10,7 +10,6 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.coders import Stream
 from transforms.destinations import idle_checker
 from transforms.destinations.circuit_breaker import CircuitBreakers
 from transforms.destinations.stream.settings import TcpSettings
@@ -18,6 +17,7 @@ from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import STOP
 from transforms.process.threads import each_in_threads
+from transforms.records import Stream, Subscription
 from transforms.settings import Destination, Format, Job, Route, Storage
 
 
@@ -35,6 +35,9 @@ def refused(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
     return left
+
+
+TO_SIEM = Subscription(Stream("main", "auth"), "siem")
 
 
 @pytest.fixture
@@ -98,23 +101,21 @@ def test_work_for_many_threads_is_done_by_those_that_can_be_had(refused, most_re
 def test_a_look_at_a_destination_whose_thread_is_refused_is_tried_again_and_the_stream_stays_held(refused, monkeypatch):
     monkeypatch.setattr("transforms.destinations.circuit_breaker._PROBE_EVERY_SECS", 0.0)
     refused.update({"look at": 2})
-    holds, stream, looked = CircuitBreakers(RetryPolicy(0.0, 0.0)), Stream("main", "auth"), threading.Event()
-    holds.hold(stream, "siem", looked.set)
+    holds, looked = CircuitBreakers(RetryPolicy(0.0, 0.0)), threading.Event()
+    holds.hold(TO_SIEM, "siem", looked.set)
 
-    assert holds.held(stream)
-    assert holds.held(stream)
+    assert holds.held(TO_SIEM)
+    assert holds.held(TO_SIEM)
     assert not looked.is_set()
-    assert holds.held(stream)
+    assert holds.held(TO_SIEM)
     assert looked.wait(5)
 
 
 def test_the_first_look_of_a_process_whose_thread_is_refused_holds_its_stream(refused):
     refused.update({"look at": 1})
-    holds, stream = CircuitBreakers(), Stream("main", "auth")
-    holds.know("siem", lambda: None)
-    holds.needs(stream, ("siem",))
+    holds = CircuitBreakers()
 
-    assert holds.held(stream)
+    assert holds.held(TO_SIEM, lambda: None)
 
 
 def test_a_bundle_does_not_fail_because_nobody_can_look_after_idle_connections(refused, monkeypatch, tmp_path):

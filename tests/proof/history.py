@@ -6,6 +6,7 @@ What is checked is what Vector's harness checks, after the faults have stopped a
   * every row that Duo has is at every destination, or a dead letter for that destination;
   * nothing arrived that Duo does not have, and no line is mangled: a plain row arrives exactly as its format writes it;
   * an event that is new after the faults gets through, within ``LIVENESS_SECS``, and the program still runs;
+  * while one destination is away and nothing else is wrong, a new event reaches the other within ``NEAR_SECS``;
   * nothing was told as a bug: no traceback, no thread that died.
 How often each trouble came, and how often something was sent again, is counted: where nothing happens, nothing is proved.
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 from pipelines import exit_codes
 from tests.proof.disk import Disk
 from tests.proof.duo import MARKER, MOST_BYTES, Duo, Row
-from tests.proof.plans import HOSTS, Plan
+from tests.proof.plans import HOSTS, ONE_AWAY, Plan
 from tests.proof.program import GRACE_SECS, Stage
 from tests.proof.siem import Host
 from tests.proof.simulation import Simulation
@@ -41,6 +42,7 @@ from transforms.state.dead_letters.letter import read_dead_letters
 
 LIVENESS_SECS = 1500.0
 SETTLE_SECS = 7200.0
+NEAR_SECS = 120.0
 _STEP_SECS = 5.0
 _RESTART_SECS = 3.0
 _MEMORY = Path("/dev/shm")
@@ -251,6 +253,24 @@ class History:
 
     def hang(self, name: str, secs: float) -> None:
         self._pace(name, "none", secs)
+
+    def one_away(self, name: str, secs: float, dies_meanwhile: bool) -> None:
+        """For long, and the program may be killed meanwhile: the other one gets what is new all the same, and soon."""
+        self.outcome.counts["one SIEM away for long"] += 1
+        self.hosts[name].stop()
+        self._pass_time(secs / 2)
+        if dies_meanwhile:
+            self.kill()
+        fresh = [row for log_type in self.plan.log_types for row in self.duo.publish(log_type, 2)]
+        if not self._wait_for(lambda: set(self._missing(fresh)) <= {name}, NEAR_SECS) and self._nothing_else_is_wrong:
+            others = {other: rows for other, rows in self._missing(fresh).items() if other != name}
+            self._blame(f"a new event waits while {name} is away", others)
+        self._pass_time(secs / 2)
+        self.hosts[name].start()
+
+    @property
+    def _nothing_else_is_wrong(self) -> bool:
+        return {action.what for action in self.plan.actions} <= {"publish", ONE_AWAY} and not self.stage.gives_up
 
     def slow(self, name: str, secs: float) -> None:
         self._pace(name, "slow", secs)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields, replace
 from tests.proof.duo import LOG_TYPES, ODDITIES, TROUBLES
 
 HOSTS = ("json-siem", "cef-siem")
+ONE_AWAY = "one_away"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def _rows(rng: random.Random, log_types: tuple[str, ...]) -> Action:
 def _away(rng: random.Random, log_types: tuple[str, ...]) -> Action:
     """The program is down for long while Duo goes on, and has much to catch up with."""
     return Action(_moment(rng), "away", (rng.choice((900.0, 4000.0, 9000.0)), rng.choice((5, 20))))
+
+
+def _one_away(rng: random.Random, log_types: tuple[str, ...]) -> Action:
+    dies_meanwhile = rng.random() < 0.4
+    return Action(_moment(rng), ONE_AWAY, (rng.choice(HOSTS), rng.choice((200.0, 900.0, 4000.0)), dies_meanwhile))
 
 
 def _late_rows(rng: random.Random, log_types: tuple[str, ...]) -> Action:
@@ -170,6 +176,7 @@ FAMILIES: dict[str, Choose] = {
     "answers": _answer,
     "empty answers": _empty,
     "SIEM": _siem,
+    "one SIEM away": _one_away,
     "hanging SIEM": _hang,
     "goodbyes": _goodbye,
     "rejections": _rejections,

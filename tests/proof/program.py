@@ -50,7 +50,6 @@ from transforms.duo.fetch import feed
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
 from transforms.duo.rate_limit.budget import RateBudget
-from transforms.duo.source import DuoLogSource, Passes
 from transforms.errors import RetryLater
 from transforms.formats.apply import FormatEvents
 from transforms.process import descriptors, lifetime, pass_slots
@@ -75,7 +74,7 @@ _LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, 
 
 
 class _FusedStage(stream_runner.StreamRunner):
-    """One stream of a local run, with the fused stage run here instead of in Beam."""
+    """One stream on its way to one destination in a local run, with the fused stage run here instead of in Beam."""
 
     def _run_pass(self) -> None:
         try:
@@ -83,22 +82,18 @@ class _FusedStage(stream_runner.StreamRunner):
             self._backoff.succeeded()
             self.fatal = None
         except Exception as error:
-            self._handle_failure(FAILURES.take(self.stream) or error)
+            self._handle_failure(FAILURES.take(self.subscription) or error)
 
     def _pass(self) -> None:
         stage: Stage = _STAGE[0]
-        job = self._job
-        source = DuoLogSource(self._log_type, (self._account,), job.reading, job.storage, Passes())
-        coder = source.get_checkpoint_mark_coder()
-        steps = [
-            (FormatEvents(d), SendToDestination(d), WriteDeadLetters(job.storage.dead_letter_dir)) for d in job.destinations
-        ]
-        for formatting, sending, _ in steps:
-            formatting.setup()
-            sending.setup()
+        coder = self._source.get_checkpoint_mark_coder()
+        letters = WriteDeadLetters(self._job.storage.dead_letter_dir)
+        steps = (FormatEvents(self._destination), SendToDestination(self._destination), letters)
+        for step in steps[:2]:
+            step.setup()
         mark, late = None, []
         while True:
-            reader = source.create_reader(None, mark)
+            reader = self._source.create_reader(None, mark)
             self._bundle(reader, steps)
             ended = reader.get_watermark() == MAX_TIMESTAMP
             encoded = coder.encode(reader.get_checkpoint_mark())
@@ -122,24 +117,22 @@ class _FusedStage(stream_runner.StreamRunner):
             if not _STAGE[0].chance("a finalizer that never comes", _STAGE[0].drops_finalizers):
                 mark.finalize_checkpoint()
 
-    def _bundle(self, reader: Any, steps: list[Any]) -> None:
-        for step in (step for chain in steps for step in chain):
+    def _bundle(self, reader: Any, steps: tuple[Any, ...]) -> None:
+        for step in steps:
             step.start_bundle()
         pages, more = 0, reader.start()
         while more:
             for batch in SplitPages().process(reader.get_current()):
-                for chain in steps:
-                    _through(chain, batch)
+                _through(steps, batch)
             pages += 1
             if _STAGE[0].chance("a bundle given up in its middle", _STAGE[0].gives_up):
                 raise RetryLater("The runner gave the bundle up.", kind="runner")
             more = pages < PAGES_PER_BUNDLE and reader.advance()
-        for formatting, sending, letters in steps:
-            formatting.finish_bundle()
-            for rejected in sending.finish_bundle():
-                letters.process(rejected.value.value)
-        for _, _, letters in steps:
-            letters.finish_bundle()
+        formatting, sending, letters = steps
+        formatting.finish_bundle()
+        for rejected in sending.finish_bundle():
+            letters.process(rejected.value.value)
+        letters.finish_bundle()
 
 
 def _through(chain: Any, batch: Any) -> None:

@@ -71,16 +71,18 @@ def test_killed_it_loses_nothing_and_repeats_at_most_what_was_under_way(tmp_path
         print(f"killed 5 times: 0 lost, {repeated(siem)} repeated")
 
 
-def test_a_destination_that_takes_nothing_leaves_other_log_types_running(tmp_path, prism):
+def test_a_destination_that_takes_nothing_leaves_all_else_running(tmp_path, prism):
     with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as stuck:
         stuck.stall()
         duo.add_backlog({"auth": 30_000, "activity": 6_000})
-        routes = [{"log_types": ["auth"], "destinations": ["stuck"]}, {"log_types": ["activity"], "destinations": ["siem"]}]
+        both = ["auth", "activity"]
+        routes = [{"log_types": ["auth"], "destinations": ["stuck"]}, {"log_types": both, "destinations": ["siem"]}]
         config = write_config(tmp_path, duo, [tcp(siem.port), tcp(stuck.port, "stuck")], routes=routes)
         with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
-            wait_for_all(duo, siem, ["activity"], program)
+            wait_for_all(duo, siem, both, program)
             duo.simulator.add("activity", 100)
-            wait_for_all(duo, siem, ["activity"], program)
+            duo.simulator.add("auth", 100)
+            wait_for_all(duo, siem, both, program)
             stuck.resume()
             wait_for_all(duo, stuck, ["auth"], program)
             assert program.end() == exit_codes.OK

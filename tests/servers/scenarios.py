@@ -33,8 +33,8 @@ from tests.servers.harness import (
     write_config,
 )
 from tests.servers.rsyslog import Listener, Rsyslog
-from transforms.coders import Stream
 from transforms.duo.log_types import LOG_TYPES
+from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 
@@ -279,7 +279,9 @@ def _end_a_window_at(folder: Path, log_types: list[str], at_ms: int) -> None:
     store = CheckpointStore(folder / "checkpoints")
     store.open()
     for log_type in log_types:
-        store.commit(Stream("main", log_type, "localhost"), Cursor(at_ms - 2_000, maxtime_ms=at_ms, seq=1))
+        store.commit(
+            Subscription(Stream("main", log_type, "localhost"), "siem"), Cursor(at_ms - 2_000, maxtime_ms=at_ms, seq=1)
+        )
 
 
 class Cable:

@@ -74,7 +74,7 @@ def test_a_log_file_that_is_a_pipe_keeps_nobody_waiting(tmp_path, duo, siem):
 
 def test_the_record_of_a_stream_that_is_a_link(tmp_path, duo, siem, victim):
     (tmp_path / "checkpoints").mkdir(mode=0o700)
-    (tmp_path / "checkpoints" / "main.auth.json").symlink_to(victim)
+    (tmp_path / "checkpoints" / "main.auth.siem.json").symlink_to(victim)
     config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
     assert "it is a symbolic link, which is not followed" in refused(Program(tmp_path, "run", config))
     status = Program(tmp_path / "checkpoints", "status", config)
@@ -85,13 +85,13 @@ def test_the_record_of_a_stream_that_is_a_link(tmp_path, duo, siem, victim):
 
 def test_what_is_written_aside_is_never_written_through_a_link(tmp_path, duo, siem, victim):
     (tmp_path / "checkpoints").mkdir(mode=0o700)
-    for name in (".main.auth.json.new", ".rate-budgets.new"):
+    for name in (".main.auth.siem.json.new", ".rate-budgets.new"):
         (tmp_path / "checkpoints" / name).symlink_to(victim)
     config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
     with Program(tmp_path, "run", config) as program:
         wait_for_all(duo, siem, ["auth"], program)
         assert program.end() == exit_codes.OK
-    assert not (tmp_path / "checkpoints" / "main.auth.json").is_symlink()
+    assert not (tmp_path / "checkpoints" / "main.auth.siem.json").is_symlink()
 
 
 def test_a_backfill_keeps_its_end_in_no_file_of_another(tmp_path, duo, siem, victim):

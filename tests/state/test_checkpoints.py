@@ -13,18 +13,18 @@ from contextlib import suppress
 
 import pytest
 
-from transforms.coders import Stream
 from transforms.errors import RetryLater
+from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.local import CheckpointStore, StoreInUse, StoreUnusable
 from transforms.state.checkpoints.record import decode_record
 from transforms.state.cursor import Cursor, CursorUnreadable
 
-STREAM = Stream("main", "auth", "api-0a1b2c3d.duosecurity.com")
+AUTH = Subscription(Stream("main", "auth", "api-0a1b2c3d.duosecurity.com"), "siem")
 # Written by release 1.0.0; later releases must go on reading it.
 FROZEN = (
     b'{"v":1,"stream":{"account":"main","log_type":"auth","api_host":"api-0a1b2c3d.duosecurity.com","account_id":null},'
-    b'"cursor":{"v":1,"seq":3,"min":1700000000000},"committed_ms":1700000000999,"delivered":12,"safe":null,'
-    b'"sum":"4bd193912b782a5d"}'
+    b'"destination":"siem","cursor":{"v":1,"seq":3,"min":1700000000000},"committed_ms":1700000000999,"delivered":12,"safe":null,'
+    b'"sum":"6cf8cb83470c5d3a"}'
 )
 
 
@@ -36,42 +36,42 @@ def store(tmp_path):
 
 
 def path_of(store, suffix=""):
-    return store.directory / f"main.auth.json{suffix}"
+    return store.directory / f"main.auth.siem.json{suffix}"
 
 
 def test_a_stream_without_a_record_has_no_cursor(store):
-    assert store.load(STREAM) is None
+    assert store.load(AUTH) is None
 
 
 def test_a_committed_cursor_is_there_for_the_next_process(store):
-    store.commit(STREAM, Cursor(5, seq=1), delivered=10)
-    store.commit(STREAM, Cursor(6, seq=2), delivered=5)
+    store.commit(AUTH, Cursor(5, seq=1), delivered=10)
+    store.commit(AUTH, Cursor(6, seq=2), delivered=5)
 
     fresh = CheckpointStore(store.directory)
-    assert fresh.load(STREAM) == Cursor(6, seq=2)
+    assert fresh.load(AUTH) == Cursor(6, seq=2)
     assert [record.delivered for record in fresh.records()] == [15]
 
 
 def test_a_finalizer_that_comes_late_does_not_move_the_cursor_back(store):
-    assert store.commit(STREAM, Cursor(6, seq=2))
-    assert not store.commit(STREAM, Cursor(5, seq=1))
-    assert not store.commit(STREAM, Cursor(6, seq=2))
+    assert store.commit(AUTH, Cursor(6, seq=2))
+    assert not store.commit(AUTH, Cursor(5, seq=1))
+    assert not store.commit(AUTH, Cursor(6, seq=2))
 
-    assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+    assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
 
 def test_commits_of_many_threads_keep_the_latest(store):
-    threads = [threading.Thread(target=store.commit, args=(STREAM, Cursor(n, seq=n))) for n in range(1, 40)]
+    threads = [threading.Thread(target=store.commit, args=(AUTH, Cursor(n, seq=n))) for n in range(1, 40)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert CheckpointStore(store.directory).load(STREAM) == Cursor(39, seq=39)
+    assert CheckpointStore(store.directory).load(AUTH) == Cursor(39, seq=39)
 
 
 def test_only_the_owner_may_read_records_and_directory(store):
-    store.commit(STREAM, Cursor(5, seq=1))
+    store.commit(AUTH, Cursor(5, seq=1))
 
     assert stat.S_IMODE(path_of(store).stat().st_mode) == 0o600
     assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
@@ -80,11 +80,11 @@ def test_only_the_owner_may_read_records_and_directory(store):
 def test_the_bytes_of_version_1_are_read(store):
     path_of(store).write_bytes(FROZEN)
 
-    assert store.load(STREAM) == Cursor(1_700_000_000_000, seq=3)
+    assert store.load(AUTH) == Cursor(1_700_000_000_000, seq=3)
 
 
 def test_the_record_keeps_its_shape(store):
-    store.commit(STREAM, Cursor(1_700_000_000_000, seq=3), delivered=12)
+    store.commit(AUTH, Cursor(1_700_000_000_000, seq=3), delivered=12)
 
     written = json.loads(path_of(store).read_bytes())
     frozen = json.loads(FROZEN)
@@ -98,24 +98,24 @@ def test_the_record_keeps_its_shape(store):
 )
 class TestARecordThatCannotBeUsed:
     def test_is_told_and_kept_aside_and_the_record_before_it_is_used(self, store, caplog, content):
-        store.commit(STREAM, Cursor(5, seq=1))
-        store.commit(STREAM, Cursor(6, seq=2))
+        store.commit(AUTH, Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(6, seq=2))
         path_of(store).write_bytes(content)
 
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=1)
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(5, seq=1)
         assert "kept as" in caplog.text
-        (aside,) = store.directory.glob("main.auth.json.unreadable-*")
+        (aside,) = store.directory.glob("main.auth.siem.json.unreadable-*")
         assert aside.read_bytes() == content
 
     def test_gives_no_cursor_where_there_is_none_before_it(self, store, caplog, content):
         path_of(store).write_bytes(content)
 
-        assert store.load(STREAM) is None
+        assert store.load(AUTH) is None
         assert "full look-back" in caplog.text
 
 
 def test_a_record_that_cannot_be_read_for_want_of_a_descriptor_is_read_later(store):
-    store.commit(STREAM, Cursor(5, seq=1))
+    store.commit(AUTH, Cursor(5, seq=1))
     fresh = CheckpointStore(store.directory)
     taken = []
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -125,13 +125,13 @@ def test_a_record_that_cannot_be_read_for_want_of_a_descriptor_is_read_later(sto
             while True:
                 taken.append(os.open("/dev/null", os.O_RDONLY))
         with pytest.raises(RetryLater, match="LimitNOFILE"):
-            fresh.load(STREAM)
+            fresh.load(AUTH)
     finally:
         for descriptor in taken:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
-    assert fresh.load(STREAM) == Cursor(5, seq=1)
+    assert fresh.load(AUTH) == Cursor(5, seq=1)
 
 
 def test_no_bit_of_a_record_can_flip_unnoticed(store):
@@ -153,64 +153,64 @@ class TestTheSafePosition:
     """What is delivered and may not have been read is delivered again by another process, and by this one not."""
 
     def test_is_where_another_process_goes_on(self, store, caplog):
-        store.commit(STREAM, Cursor(5, seq=1))
-        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(6, seq=2))
+        store.commit(AUTH, Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(7, seq=3), safe=Cursor(6, seq=2))
 
-        assert store.load(STREAM) == Cursor(7, seq=3)
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert store.load(AUTH) == Cursor(7, seq=3)
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
         assert "may not have been read" in caplog.text
 
     def test_is_the_delivered_one_where_nothing_else_is_said(self, store):
-        store.commit(STREAM, Cursor(7, seq=3))
+        store.commit(AUTH, Cursor(7, seq=3))
 
         assert json.loads(path_of(store).read_bytes())["safe"] is None
 
     def test_follows_alone(self, store):
-        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
-        store.make_safe(STREAM, Cursor(6, seq=2))
+        store.commit(AUTH, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+        store.make_safe(AUTH, Cursor(6, seq=2))
 
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
     def test_never_goes_back(self, store):
-        store.commit(STREAM, Cursor(6, seq=2))
-        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
-        store.make_safe(STREAM, Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(6, seq=2))
+        store.commit(AUTH, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+        store.make_safe(AUTH, Cursor(5, seq=1))
 
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
     def test_is_never_ahead_of_the_delivered_one(self, store):
-        store.commit(STREAM, Cursor(6, seq=2), safe=Cursor(9, seq=9))
-        store.make_safe(STREAM, Cursor(9, seq=9))
+        store.commit(AUTH, Cursor(6, seq=2), safe=Cursor(9, seq=9))
+        store.make_safe(AUTH, Cursor(9, seq=9))
 
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
     def test_counts_for_the_process_that_went_on_from_it(self, store):
-        store.commit(STREAM, Cursor(9, seq=9), safe=Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(9, seq=9), safe=Cursor(5, seq=1))
         after = CheckpointStore(store.directory)
-        after.load(STREAM)
+        after.load(AUTH)
 
-        assert after.commit(STREAM, Cursor(6, seq=2))
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert after.commit(AUTH, Cursor(6, seq=2))
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
     def test_moves_where_the_delivered_one_stands(self, store):
-        store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(7, seq=3), safe=Cursor(5, seq=1))
 
-        assert store.commit(STREAM, Cursor(7, seq=3), safe=Cursor(6, seq=2))
-        assert CheckpointStore(store.directory).load(STREAM) == Cursor(6, seq=2)
+        assert store.commit(AUTH, Cursor(7, seq=3), safe=Cursor(6, seq=2))
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(6, seq=2)
 
 
 def test_a_crash_between_writing_and_renaming_leaves_the_old_record(store, monkeypatch):
-    store.commit(STREAM, Cursor(5, seq=1))
+    store.commit(AUTH, Cursor(5, seq=1))
 
     def crash(*_args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pathlib.Path.replace", crash)
     with pytest.raises(KeyboardInterrupt):
-        store.commit(STREAM, Cursor(6, seq=2))
+        store.commit(AUTH, Cursor(6, seq=2))
     monkeypatch.undo()
 
-    assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=1)
+    assert CheckpointStore(store.directory).load(AUTH) == Cursor(5, seq=1)
 
 
 def test_a_second_copy_on_the_same_directory_is_refused_and_told_who_holds_it(store):
@@ -241,12 +241,28 @@ def test_the_lock_is_free_again_once_its_holder_is_killed(store):
 
 
 def test_account_names_that_differ_never_share_a_file(store):
-    odd = [Stream(name, "auth") for name in ("a/b", "a.b", "a b", "a%2Fb", "é")]
-    for number, stream in enumerate(odd):
-        store.commit(stream, Cursor(number, seq=1))
+    odd = [Subscription(Stream(name, "auth"), "siem") for name in ("a/b", "a.b", "a b", "a%2Fb", "é")]
+    assert_each_has_its_own_record(store, odd)
 
-    assert [store.load(stream) for stream in odd] == [Cursor(number, seq=1) for number in range(5)]
-    assert len(list(store.directory.glob("*.json"))) == 5
+
+def test_each_destination_of_a_stream_has_its_own_record(store):
+    assert_each_has_its_own_record(store, [Subscription(AUTH.stream, name) for name in ("siem", "siem.json", "other")])
+
+
+def test_names_that_are_too_long_for_a_file_system_never_share_a_file(store):
+    # As long as a configuration lets them be, each of their characters spelt out: a child's id comes from Duo.
+    long = [Subscription(Stream("." * 64 + f"/{'D' * 20}", "offline_enrollment"), "." * 63 + end) for end in "ab"]
+    assert_each_has_its_own_record(store, long)
+    store.forget(long[0])
+    assert store.load(long[0]) is None
+
+
+def assert_each_has_its_own_record(store, subscriptions):
+    for number, subscription in enumerate(subscriptions):
+        store.commit(subscription, Cursor(number, seq=1))
+
+    assert [store.load(each) for each in subscriptions] == [Cursor(number, seq=1) for number in range(len(subscriptions))]
+    assert len(list(store.directory.glob("*.json"))) == len(subscriptions)
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path):
@@ -257,38 +273,38 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
 
 
 def test_of_a_record_that_every_launch_forgets_the_newest_few_are_kept_and_those_of_other_streams_stay(store, monkeypatch):
-    other = Stream("main", "activity")
+    other = Subscription(Stream("main", "activity"), "siem")
     store.commit(other, Cursor(1, seq=1))
     store.forget(other)
     for number in range(6):
         monkeypatch.setattr(time, "strftime", lambda *_, second=number: f"20261101T00000{second}")
-        store.commit(STREAM, Cursor(number, seq=1))
-        store.commit(STREAM, Cursor(number, seq=2))
-        store.forget(STREAM)
+        store.commit(AUTH, Cursor(number, seq=1))
+        store.commit(AUTH, Cursor(number, seq=2))
+        store.forget(AUTH)
 
-    kept = sorted(store.directory.glob("main.auth.json.forgotten-*"))
+    kept = sorted(store.directory.glob("main.auth.siem.json.forgotten-*"))
     assert [bytes(decode_record(path.read_bytes()).cursor) for path in kept] == [Cursor(n, seq=2).to_json() for n in (3, 4, 5)]
-    assert len(list(store.directory.glob("main.auth.json.previous.forgotten-*"))) == 3
-    assert len(list(store.directory.glob("main.activity.json.forgotten-*"))) == 1
+    assert len(list(store.directory.glob("main.auth.siem.json.previous.forgotten-*"))) == 3
+    assert len(list(store.directory.glob("main.activity.siem.json.forgotten-*"))) == 1
 
 
 def test_a_cursor_of_a_later_release_hides_its_own_record_and_no_other(store):
-    other = Stream("main", "activity")
-    store.commit(STREAM, Cursor(5, seq=1))
+    other = Subscription(Stream("main", "activity"), "siem")
+    store.commit(AUTH, Cursor(5, seq=1))
     store.commit(other, Cursor(6, seq=1))
-    path = store.directory / store.file_name(STREAM)
+    path = store.directory / store.file_name(AUTH)
     path.write_bytes(path.read_bytes().replace(b'"cursor":{"v":1', b'"cursor":{"v":2'))
 
-    assert [record.stream for record in CheckpointStore(store.directory).records()] == [other]
+    assert [record.subscription for record in CheckpointStore(store.directory).records()] == [other]
 
 
 def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(store):
-    store.commit(STREAM, Cursor(5, seq=1))
-    store.commit(STREAM, Cursor(6, seq=2))
-    store.forget(STREAM)
+    store.commit(AUTH, Cursor(5, seq=1))
+    store.commit(AUTH, Cursor(6, seq=2))
+    store.forget(AUTH)
 
-    assert store.load(STREAM) is None
-    assert list(store.directory.glob("main.auth.json.forgotten-*"))
+    assert store.load(AUTH) is None
+    assert list(store.directory.glob("main.auth.siem.json.forgotten-*"))
     assert not path_of(store).exists()
 
 
@@ -306,10 +322,10 @@ def test_what_a_full_disk_kept_from_being_written_is_written_with_the_safe_posit
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    store.commit(STREAM, Cursor(1, seq=1))
+    store.commit(AUTH, Cursor(1, seq=1))
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space"):
-            store.commit(STREAM, Cursor(5, seq=5))
-    store.make_safe(STREAM, Cursor(5, seq=5))
-    assert CheckpointStore(store.directory).load(STREAM) == Cursor(5, seq=5)
+            store.commit(AUTH, Cursor(5, seq=5))
+    store.make_safe(AUTH, Cursor(5, seq=5))
+    assert CheckpointStore(store.directory).load(AUTH) == Cursor(5, seq=5)

@@ -16,9 +16,12 @@ from transforms.errors import DeliveryTimeout, RetryLater, Stopping
 from transforms.process import until_done
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
+from transforms.records import Subscription
 from transforms.state.dead_letters import avro_files
 from transforms.state.dead_letters.local import DeadLetterFiles
 from transforms.state.dead_letters.write import WriteDeadLetters, files_in
+
+TO_SIEM = Subscription(STREAM, "siem")
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_the_end_of_the_grace_period_ends_the_wait(folder, in_the_way):
     threading.Timer(0.2, STOP.request, args=(0.2,)).start()
     with pytest.raises(Stopping):
         run(WriteDeadLetters(str(folder)), [letter()])
-    assert isinstance(FAILURES.take(STREAM), Stopping)
+    assert isinstance(FAILURES.take(TO_SIEM), Stopping)
 
 
 def test_on_a_streaming_runner_the_delivery_timeout_ends_it_and_the_stream_is_held_until_it_can_be_written(
@@ -103,13 +106,13 @@ def test_on_a_streaming_runner_the_delivery_timeout_ends_it_and_the_stream_is_he
     step = WriteDeadLetters(str(folder), timeout_secs=0.4)
     with pytest.raises(DeliveryTimeout):
         run(step, [letter()])
-    assert isinstance(FAILURES.take(STREAM), DeliveryTimeout)
-    assert CIRCUIT_BREAKERS.held(STREAM)
+    assert isinstance(FAILURES.take(TO_SIEM), DeliveryTimeout)
+    assert CIRCUIT_BREAKERS.held(TO_SIEM)
     in_the_way.unlink()
-    eventually(lambda: not CIRCUIT_BREAKERS.held(STREAM))
+    eventually(lambda: not CIRCUIT_BREAKERS.held(TO_SIEM))
     run(step, [letter()])
     assert read_all(folder) == [letter()]
-    assert STREAM not in CIRCUIT_BREAKERS._holds
+    assert TO_SIEM not in CIRCUIT_BREAKERS._holds
 
 
 def test_a_sync_that_fails_is_not_believed_when_it_works_the_second_time(tmp_path, monkeypatch):

@@ -139,13 +139,14 @@ def _free(destination: Destination, stream: Stream) -> None:
     _FREE.setdefault(destination, []).append(entry)
 
 
-def leave(stream: Stream) -> None:
-    """This stream sends nothing any more: what is left of a bundle that failed is forgotten by the next one on its sender."""
+def leave(destination: Destination, stream: Stream) -> None:
+    """This stream sends nothing more there: what is left of a bundle that failed is forgotten by the next one on its sender."""
     with _LOCK:
-        for destination in [destination for destination, of in _BEGUN if of == stream]:
+        if (destination, stream) in _BEGUN:
             _free(destination, stream)
-        for entry in (entry for free in _FREE.values() for entry in free if entry.last == stream):
-            entry.last = None
+        for entry in _FREE.get(destination, ()):
+            if entry.last == stream:
+                entry.last = None
 
 
 def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
@@ -155,14 +156,15 @@ def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
     return [stream for stream, entry in begun if entry.sender.waited_secs > longer_than_secs]
 
 
-def check(stream: Stream) -> None:
-    """Looks after the idle senders that served this stream last, and after those that nobody else looks after: their stream is
-    gone, or waits elsewhere.
+def check(destination: Destination, stream: Stream) -> None:
+    """Looks after the idle senders there that served this stream last, and after those that nobody else looks after: their
+    stream is gone, or waits elsewhere.
     """
     long_ago = time.monotonic() - _NEGLECTED_SECS
     with _LOCK:
         free = [entry for entries in _FREE.values() for entry in entries]
-    _check([entry for entry in free if entry.last in (stream, None) or entry.looked_at < long_ago])
+    own = [entry for entry in free if entry.last is None or (entry.last == stream and entry.destination == destination)]
+    _check([*own, *(entry for entry in free if entry not in own and entry.looked_at < long_ago)])
 
 
 def check_all() -> None:

@@ -17,6 +17,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -27,13 +28,14 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
-from transforms.destinations import Rejection, make_sender, pool
+from transforms.destinations import Rejection, pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
+from transforms.destinations.probe import connect_once
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
 from transforms.process.shutdown import FAILURES
-from transforms.records import FormattedPage
+from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
@@ -77,7 +79,6 @@ class SendToDestination(beam.DoFn):
 
     def setup(self) -> None:
         if self._caretaker_dir is not None:
-            CIRCUIT_BREAKERS.know(self._destination.name, self._probe)
             check_idle_connections(self._caretaker_dir)
 
     def start_bundle(self) -> None:
@@ -106,9 +107,10 @@ class SendToDestination(beam.DoFn):
                 raise
             rejected += [self._dead(stream, delivery, rejection) for rejection in confirmed.rejected]
             self._count(delivery, confirmed.rejected)
-            RECEIPTS.confirmed(stream, self._destination.name, confirmed.receipt)
+            subscription = Subscription(stream, self._destination.name)
+            RECEIPTS.confirmed(subscription, confirmed.receipt)
             pool.done(self._destination, delivery.lease)
-            CIRCUIT_BREAKERS.delivered(stream, self._destination.name)
+            CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
         for name, count in self._counts.items():
             if count:
                 Metrics.counter(NAMESPACE, name).inc(count)
@@ -126,17 +128,10 @@ class SendToDestination(beam.DoFn):
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
         if isinstance(error, BundleReplaced):
             return  # what fails is nobody's bundle any more
-        FAILURES.record(stream, error)
+        subscription = Subscription(stream, self._destination.name)
+        FAILURES.record(subscription, error)
         if not isinstance(error, Stopping):
-            CIRCUIT_BREAKERS.hold(stream, self._destination.name, self._probe)
-
-    def _probe(self) -> None:
-        """Connects and closes again, beside the sender, which belongs to the bundles."""
-        sender = make_sender(self._destination)
-        try:
-            sender.test_connection()
-        finally:
-            sender.close(0.0)
+            CIRCUIT_BREAKERS.hold(subscription, self._destination.name, partial(connect_once, self._destination))
 
     def _dead(self, stream: Stream, delivery: _Delivery, rejection: Rejection) -> TaggedOutput:
         event = DuoEvent(stream, delivery.rows[rejection.index])

@@ -36,12 +36,10 @@ class FormatEvents(beam.DoFn):
 
     Args:
       destination: whose format is used; dead letters name it.
-      accounts: only events of these accounts; None for all.
     """
 
-    def __init__(self, destination: Destination, accounts: frozenset[str] | None = None) -> None:
+    def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._accounts = accounts
         self._formatter: Formatter | None = None
         self._told: set[str] = set()
         self._dropped: Counter[str] = Counter()
@@ -58,7 +56,7 @@ class FormatEvents(beam.DoFn):
 
     def process_batch(self, batch: EventBatch) -> Iterator[Any]:
         letters = DeadLetterBatch()
-        pages = [self._formatted(page, letters) for page in batch.pages if self._takes(page)]
+        pages = [self._formatted(page, letters) for page in batch.pages]
         if letters:
             yield beam.pvalue.TaggedOutput(DEAD, letters)
         pages = [page for page in pages if page.messages]
@@ -77,9 +75,6 @@ class FormatEvents(beam.DoFn):
 
     def infer_output_type(self, input_type: Any) -> type:  # noqa: ARG002
         return FormattedEvent
-
-    def _takes(self, page: DuoPage) -> bool:
-        return self._accounts is None or page.stream.account in self._accounts
 
     def _formatted(self, page: DuoPage, letters: DeadLetterBatch) -> FormattedPage:
         assert self._formatter is not None

@@ -1,7 +1,6 @@
 """Keeps the C library from holding on to memory that is free.
 
-Place: called by a launch on a streaming runner before it hands the job over, and on each worker by the step behind the reading
-one.
+Place: called by a launch on a streaming runner before it hands the job over, and on each worker by the step that reads.
 
 Why: the mark of a busy log is up to a megabyte, and Beam copies it several times for each bundle, on one of twenty threads.
 glibc gives each thread an arena of its own and, after the first free of a large block, takes blocks of that size from there;

@@ -1,16 +1,16 @@
-"""Which streams of a local run may be in a pass at the same time.
+"""Which subscriptions of a local run may be in a pass at the same time.
 
-Place in the flow: a stream's thread asks for a slot before it runs the graph; the reader inside asks whether others wait, and
-ends its pass at a good moment if so. Streaming runners ask nothing here.
+Place in the flow: a subscription's thread asks for a slot before it runs the graph; the reader inside asks whether others wait,
+and ends its pass at a good moment if so. Streaming runners ask nothing here.
 
 Why: a pass holds pages, messages and a connection, about 25 MB while a backlog is drained. Python runs one thread at a time, so
 two hundred passes at once are no faster than four, only larger.
 
-Contract, so that no stream waits for another's trouble:
+Contract, so that nobody waits for another's trouble:
   * A pass that waits for its destination holds no slot: it is not counted once its bundle has waited for ``stuck_secs``.
   * A pass counts for ``lease_secs`` at the longest, whatever it does.
-  * Where ``most_stuck`` passes wait for a destination, further streams of it wait outside, without pages. One more of them is
-    let in every ``try_secs``: what stops some connections need not stop all. Streams of other destinations go past them.
+  * Where ``most_stuck`` passes wait for a destination, further streams to it wait outside, without pages. One more of them is
+    let in every ``try_secs``: what stops some connections need not stop all. What goes to other destinations goes past them.
   * Else it is first come, first served, and a pass that meets others waiting ends after a few pages.
 """
 
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transforms.process.lifetime import per_process
-from transforms.records import Stream
+from transforms.records import Stream, Subscription
 from transforms.settings import Destination
 
 Waiting = Callable[[Destination, float], list[Stream]]
@@ -34,8 +34,8 @@ _LOOK_SECS = 1.0
 
 @dataclass(eq=False, slots=True)
 class _SlotRequest:
-    stream: Stream
-    destinations: tuple[Destination, ...]
+    subscription: Subscription
+    destination: Destination
     granted: threading.Event = field(default_factory=threading.Event)
     since: float = 0.0
     blocked: bool = False  # by a destination, not by other passes
@@ -74,8 +74,8 @@ class PassSlots:
     @contextmanager
     def slot(
         self,
-        stream: Stream,
-        destinations: tuple[Destination, ...],
+        subscription: Subscription,
+        destination: Destination,
         *,
         go_on: Callable[[], bool],
         blocked: Callable[[], None],
@@ -83,9 +83,9 @@ class PassSlots:
         """Waits for a slot and holds it for the block; False where ``go_on`` said to wait no longer.
 
         Args:
-          blocked: called now and then while a destination, and not other passes, is what this stream waits for.
+          blocked: called now and then while a destination, and not other passes, is what is waited for.
         """
-        wish = _SlotRequest(stream, destinations)
+        wish = _SlotRequest(subscription, destination)
         with self._lock:
             self._row.append(wish)
             self._admit()
@@ -109,7 +109,7 @@ class PassSlots:
             return
         now = time.monotonic()
         stuck: dict[str, set[Stream]] = {}
-        for destination in {d.name: d for wish in (*self._row, *self._running) for d in wish.destinations}.values():
+        for destination in {w.destination.name: w.destination for w in (*self._row, *self._running)}.values():
             stuck[destination.name] = set(self.waiting(destination, self._stuck_secs))
             self._begin_to_block(destination.name, len(stuck[destination.name]), now)
         free = self.slots - sum(self._counts(wish, stuck, now) for wish in self._running)
@@ -124,9 +124,8 @@ class PassSlots:
     def _grant(self, wish: _SlotRequest, now: float) -> None:
         wish.since = now
         self._running.append(wish)
-        for destination in wish.destinations:
-            if destination.name in self._tried_at:
-                self._tried_at[destination.name] = now
+        if wish.destination.name in self._tried_at:
+            self._tried_at[wish.destination.name] = now
         wish.granted.set()
 
     def _begin_to_block(self, destination: str, stuck: int, now: float) -> None:
@@ -138,13 +137,12 @@ class PassSlots:
     def _counts(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
         if now - wish.since > self._lease_secs:
             return False
-        return not any(wish.stream in stuck[destination.name] for destination in wish.destinations)
+        return wish.subscription.stream not in stuck[wish.destination.name]
 
     def _is_blocked(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
-        return any(
-            len(stuck[d.name] - {wish.stream}) >= self._most_stuck and now - self._tried_at.get(d.name, now) < self._try_secs
-            for d in wish.destinations
-        )
+        name = wish.destination.name
+        others_stuck = len(stuck[name] - {wish.subscription.stream})
+        return others_stuck >= self._most_stuck and now - self._tried_at.get(name, now) < self._try_secs
 
 
 def _nobody_waits(destination: Destination, longer_than_secs: float) -> list[Stream]:  # noqa: ARG001 - see ``Waiting``

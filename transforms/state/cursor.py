@@ -1,4 +1,4 @@
-"""The cursor: what resumes one stream, and the only thing about reading that outlives a process.
+"""The cursor: what resumes one subscription, and the only thing about reading that outlives a process.
 
 Place in the flow: the pager makes cursors, checkpoint marks carry them through the runner, the checkpoint store keeps the last
 delivered one. A cursor is versioned JSON, tiny for a quiet stream; its bytes are frozen by a test, because savepoints of old

@@ -1,8 +1,8 @@
 """What was delivered and may not have been read: the one thing that the sending side tells the reading side.
 
-Place in the flow: the sink hands over a ``Receipt`` for each stream of a bundle that a destination confirmed; finalizing the
-bundle adds the cursor behind it; from the two follows the stream's *safe* position, which goes into the checkpoint store beside
-the delivered one. Both sides are in one process, because they are fused into one stage.
+Place in the flow: the sink hands over a ``Receipt`` for each stream of a bundle that its destination confirmed; finalizing the
+bundle adds the cursor behind it; from the two follows the subscription's *safe* position, which goes into the checkpoint store
+beside the delivered one. Both sides are in one process, because they are fused into one stage.
 
 Why: a SIEM's kernel acknowledges what the SIEM has not read. Where the SIEM dies, the sender sends that again; where this
 process dies with it (one rack, one power cut), only Duo still has it. So a start after an end without order goes on from the
@@ -18,12 +18,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Protocol
 
 from transforms.errors import DuoLogSyncError
 from transforms.process.lifetime import per_process
-from transforms.records import Stream
+from transforms.records import Subscription
 from transforms.state.cursor import Cursor
 
 # More cursors than these are thinned out: the safe position then moves in larger steps.
@@ -57,11 +56,11 @@ READ_AT_ONCE = ReadAtOnce()
 
 @dataclass
 class _Account:
-    """Of one stream: the safe position, receipts since the last cursor, and cursors that wait, each with its receipts."""
+    """Of one subscription: the safe position, receipts since the last cursor, and cursors that wait, each with its receipts."""
 
     safe: Cursor
     kept: Cursor | None = None  # the last one that ``keep`` has taken
-    fresh: dict[str, list[Receipt]] = field(default_factory=dict)  # by destination
+    fresh: tuple[Receipt, ...] = ()
     waiting: deque[tuple[Cursor, tuple[Receipt, ...]]] = field(default_factory=deque)
     keep: Callable[[Cursor], None] | None = None
 
@@ -71,35 +70,34 @@ class Receipts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._accounts: dict[tuple[str, str], _Account] = {}  # not by API host: a child may move to another
+        self._accounts: dict[tuple[str, ...], _Account] = {}  # by identity
 
-    def begin(self, stream: Stream, cursor: Cursor) -> None:
-        """The stream is read from here on: everything before it is safe, unless this process delivered it."""
+    def begin(self, subscription: Subscription, cursor: Cursor) -> None:
+        """The subscription is read from here on: everything before it is safe, unless this process delivered it."""
         with self._lock:
-            if _key(stream) not in self._accounts:
-                self._accounts[_key(stream)] = _Account(cursor, kept=cursor)
+            if subscription.identity not in self._accounts:
+                self._accounts[subscription.identity] = _Account(cursor, kept=cursor)
 
-    def confirmed(self, stream: Stream, destination: str, receipt: Receipt) -> None:
-        """A destination confirmed a bundle of the stream."""
+    def confirmed(self, subscription: Subscription, receipt: Receipt) -> None:
+        """The destination confirmed a bundle of the stream."""
         with self._lock:
-            account = self._accounts.get(_key(stream))
+            account = self._accounts.get(subscription.identity)
             if account is None:
                 return  # not read by a reader of ours: nobody has a position of it
-            before = account.fresh.get(destination, ())
             # A later receipt of the same sender is enough, and they must not pile up while bundles fail or nothing is
             # finalized; but senders change, and then the earlier one counts, too.
-            account.fresh[destination] = [*(r for r in before if not (r.read or receipt.covers(r))), receipt]
+            account.fresh = (*(r for r in account.fresh if not (r.read or receipt.covers(r))), receipt)
 
-    def delivered(self, stream: Stream, cursor: Cursor, keep: Callable[[Cursor], None]) -> Cursor:
+    def delivered(self, subscription: Subscription, cursor: Cursor, keep: Callable[[Cursor], None]) -> Cursor:
         """Everything before the cursor was delivered; the position that is safe now, which may be another one.
 
         Args:
-          keep: writes a safe position into the stream's checkpoint, later, when nobody else does.
+          keep: writes a safe position into the checkpoint, later, when nobody else does.
         """
         with self._lock:
-            account = self._accounts.setdefault(_key(stream), _Account(cursor))
+            account = self._accounts.setdefault(subscription.identity, _Account(cursor))
             account.keep = keep
-            receipts, account.fresh = tuple(chain.from_iterable(account.fresh.values())), {}
+            receipts, account.fresh = account.fresh, ()
             if not account.waiting or cursor.seq > account.waiting[-1][0].seq:
                 account.waiting.append((cursor, receipts))
             else:
@@ -112,7 +110,7 @@ class Receipts:
             return account.safe
 
     def keep_safe(self) -> None:
-        """Writes what has become safe into the checkpoints, for streams that nobody else looks after.
+        """Writes what has become safe into the checkpoints, for what nobody else looks after.
 
         Raises the last of their errors where some could not be written; they are written the next time.
         """
@@ -131,10 +129,6 @@ class Receipts:
                     trouble = error
         if trouble is not None:
             raise trouble
-
-
-def _key(stream: Stream) -> tuple[str, str]:
-    return stream.account, stream.log_type
 
 
 def _settle(account: _Account) -> None:

@@ -68,11 +68,13 @@ class LiveStream:
         return False
 
     def _position_secs(self) -> float:
-        """How far the live stream is; infinitely far where nothing tells."""
+        """How far the live stream is on its way to any destination; infinitely far where nothing tells.
+
+        The furthest counts: what waits for a SIEM that is away asks Duo for nothing.
+        """
         try:
-            for record in CheckpointStore(self._directory).records():
-                if record.stream == self._stream:
-                    return Cursor.from_json(bytes(record.cursor)).position_ms / 1000
+            live = [record for record in CheckpointStore(self._directory).records() if record.stream == self._stream]
+            positions_ms = [Cursor.from_json(bytes(record.cursor)).position_ms for record in live]
         except (OSError, DuoLogSyncError):
-            pass
-        return float("inf")
+            positions_ms = []
+        return max(positions_ms, default=float("inf")) / 1000

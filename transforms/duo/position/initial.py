@@ -1,7 +1,10 @@
-"""Where a stream begins at a launch: at our checkpoint, else at Duo Log Sync's, else at the start of the look-back.
+"""Where a subscription begins at a launch: at its checkpoint, else as its route says, else where Duo Log Sync was.
 
 Place in the flow: asked once per reader that has no mark of the runner. Whatever is decided is written to the checkpoint
-store at once, so that a stream which has delivered nothing yet begins at the same place after a restart.
+store at once, so that what has delivered nothing yet begins at the same place after a restart.
+
+A route says ``start_days``, ``from: now``, which is no day back, or ``from: checkpoint of NAME``: the position of another
+destination with the same log. Where it says nothing, Duo Log Sync's checkpoint counts, and else the look-back.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ import json
 import logging
 from pathlib import Path
 
-from transforms.coders import Stream
 from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.process.clock import SYSTEM_CLOCK, Clock
-from transforms.settings import Reading, Storage
-from transforms.state.checkpoints.local import StoreUnusable
+from transforms.records import Stream, Subscription
+from transforms.settings import USUAL_START, Reading, Start, Storage
+from transforms.state.checkpoints.local import CheckpointStore, StoreUnusable
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.seen import IMPORTED_IDS, packed, row_digest
@@ -22,31 +25,50 @@ from transforms.state.seen import IMPORTED_IDS, packed, row_digest
 _LOGGER = logging.getLogger("duologsync.duo")
 
 
-def initial_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
+def initial_cursor(
+    subscription: Subscription, reading: Reading, storage: Storage, start: Start = USUAL_START, clock: Clock = SYSTEM_CLOCK
+) -> Cursor:
     """The cursor to begin with, from the best source there is. A clock that is wrong now is corrected for by the feed."""
     store = store_at(storage.checkpoint_dir)
-    stored = store.load(stream)
+    stored = store.load(subscription)
     if stored is not None:
         return stored
     now_ms = int(clock.wall_secs() * 1000)
-    cursor = import_incumbent(stream, storage.import_dir, now_ms) or first_cursor(now_ms, reading)
-    store.commit(stream, cursor.step())
-    return cursor.step()
+    cursor = None
+    if start.checkpoint_of is not None:
+        cursor = _position_of(Subscription(subscription.stream, start.checkpoint_of), subscription, store)
+    elif start.days is None:
+        cursor = import_incumbent(subscription.stream, storage.import_dir, now_ms)
+    cursor = (cursor or first_cursor(now_ms, reading)).step()
+    store.commit(subscription, cursor)
+    return cursor
 
 
-def hinted_cursor(stream: Stream, reading: Reading, storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Cursor:
+def _position_of(other: Subscription, subscription: Subscription, store: CheckpointStore) -> Cursor | None:
+    """Where another one stands, for this one to begin there; None where it has no checkpoint, which is told."""
+    cursor = store.load(other)
+    if cursor is None:
+        _LOGGER.warning("%s has no checkpoint; %s starts at its look-back and may repeat events.", other, subscription)
+    else:
+        _LOGGER.info("%s begins at the checkpoint of %s.", subscription, other)
+    return cursor
+
+
+def hinted_cursor(
+    subscription: Subscription, reading: Reading, storage: Storage, start: Start = USUAL_START, clock: Clock = SYSTEM_CLOCK
+) -> Cursor:
     """The same on a runner with checkpoints of its own, where a worker's directory may be empty, old or not writable.
 
-    Then it is a hint and no more: whatever is wrong with it, the stream begins, at worst at its look-back, which repeats events
+    Then it is a hint and no more: whatever is wrong with it, reading begins, at worst at the look-back, which repeats events
     and loses none.
     """
     if storage.resume:
         try:
-            return initial_cursor(stream, reading, storage, clock)
+            return initial_cursor(subscription, reading, storage, start, clock)
         except (OSError, StoreUnusable) as error:
             _LOGGER.warning(
                 "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
-                "at the look-back.", stream, storage.checkpoint_dir, error,
+                "at the look-back.", subscription, storage.checkpoint_dir, error,
             )  # fmt: skip
     return first_cursor(int(clock.wall_secs() * 1000), reading).step()
 

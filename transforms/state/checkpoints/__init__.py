@@ -1,1 +1,1 @@
-"""The checkpoint store: how far every stream is delivered, in a local directory or on another file system."""
+"""The checkpoint store: how far every stream is delivered to each destination, in a local directory or elsewhere."""

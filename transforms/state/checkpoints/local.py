@@ -1,4 +1,4 @@
-"""The checkpoint store: how far every stream is delivered, and how far that is safe; a fresh launch resumes here.
+"""The checkpoint store: how far every stream is delivered to each destination, and how far that is safe; launches resume here.
 
 Place in the flow: bundle finalization commits here once a bundle is delivered; ``create_reader`` reads here where the runner
 has no state of its own. The runner's checkpoints stay the truth while a job lives; this is what outlives it.
@@ -7,13 +7,14 @@ Two positions. *Delivered* is where this process goes on. *Safe* is what the rec
 hold it (``transforms.state.receipts``): another process begins there. After an end in good order they are the same.
 
 Contract:
-  * One small JSON file per stream, ``ACCOUNT.LOG_TYPE.json``, mode 600 in a directory of mode 700. It ends with a checksum of
-    what is before it: a time in which one bit is wrong looks like any other, and would skip or repeat months.
+  * One small JSON file per subscription, ``ACCOUNT.LOG_TYPE.DESTINATION.json``, mode 600 in a directory of mode 700. Names
+    that would be too long for a file system end with a digest instead. The file ends with a checksum of what is before it: a
+    time in which one bit is wrong looks like any other, and would skip or repeat months.
   * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
     ``….json.previous``.
   * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
   * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
-    now": the previous record is used, and without one the stream begins at its full look-back, which repeats but loses nothing.
+    now": the previous record is used, and without one all begins at the full look-back, which repeats but loses nothing.
   * ``forget`` moves a record aside as ``….json.forgotten-TIME``: where it was a mistake, renaming it back undoes it. Only the
     newest few are kept: where every launch begins anew, every launch leaves one.
   * ``lock()`` makes sure that only one running copy uses a directory.
@@ -22,6 +23,7 @@ Contract:
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -34,13 +36,14 @@ from pathlib import Path
 from transforms.errors import FatalError
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
-from transforms.records import Stream
+from transforms.records import Subscription
 from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
 from transforms.state.cursor import Cursor, CursorUnreadable
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
 FORGOTTEN_KEPT = 3
+_LONGEST_NAME = 180  # of 255 bytes: records that are moved aside get longer names
 
 
 class StoreInUse(FatalError):
@@ -98,19 +101,19 @@ class CheckpointStore:
             os.close(self._lock_fd)
             self._lock_fd = None
 
-    def load(self, stream: Stream) -> Cursor | None:
-        """Where the stream goes on; None where it has no record. In the process that delivers it, that is behind what was
+    def load(self, subscription: Subscription) -> Cursor | None:
+        """Where it goes on; None where it has no record. In the process that delivers it, that is behind what was
         delivered; in another one, behind what is safe. Unreadable files: see the module's contract.
         """
-        with self._lock_of(stream):
-            known = self._last.get(self.file_name(stream))
+        with self._lock_of(subscription):
+            known = self._last.get(self.file_name(subscription))
             if known is None:
-                known = self._read_best(stream)
+                known = self._read_best(subscription)
                 if known is not None:
-                    self._last[self.file_name(stream)] = known = _begin_anew(stream, known)
+                    self._last[self.file_name(subscription)] = known = _begin_anew(subscription, known)
             return known.cursor if known else None
 
-    def commit(self, stream: Stream, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
+    def commit(self, subscription: Subscription, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
 
         Args:
@@ -119,32 +122,32 @@ class CheckpointStore:
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
-        with self._lock_of(stream):
-            known = self._known(stream)
+        with self._lock_of(subscription):
+            known = self._known(subscription)
             safe = cursor if safe is None else safe
             if known is None:
                 fresh = Positions(cursor, delivered, _earlier(safe, cursor))
             else:
                 last = _later(known.cursor, cursor)
                 fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
-                if fresh[::2] == known[::2] and self.file_name(stream) not in self._unwritten:
+                if fresh[::2] == known[::2] and self.file_name(subscription) not in self._unwritten:
                     return False
-            self._record(stream, fresh)
+            self._record(subscription, fresh)
             return True
 
-    def make_safe(self, stream: Stream, safe: Cursor) -> None:
+    def make_safe(self, subscription: Subscription, safe: Cursor) -> None:
         """Records that everything before this cursor is safe, as far as it is delivered. Raises OSError."""
-        with self._lock_of(stream):
-            known = self._known(stream)
+        with self._lock_of(subscription):
+            known = self._known(subscription)
             # What a full disk kept from being written is written now: at the end of a run nobody else does.
-            if known is not None and (known.safe.seq < safe.seq or self.file_name(stream) in self._unwritten):
-                self._record(stream, known._replace(safe=_later(known.safe, _earlier(safe, known.cursor))))
+            if known is not None and (known.safe.seq < safe.seq or self.file_name(subscription) in self._unwritten):
+                self._record(subscription, known._replace(safe=_later(known.safe, _earlier(safe, known.cursor))))
 
-    def forget(self, stream: Stream) -> None:
-        """Moves a stream's record aside, so that it begins anew."""
-        with self._lock_of(stream):
-            self._last.pop(self.file_name(stream), None)
-            path = self._path(stream)
+    def forget(self, subscription: Subscription) -> None:
+        """Moves a record aside, so that it begins anew."""
+        with self._lock_of(subscription):
+            self._last.pop(self.file_name(subscription), None)
+            path = self._path(subscription)
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
                     record.replace(self._aside(record, "forgotten"))
@@ -164,41 +167,46 @@ class CheckpointStore:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def _known(self, stream: Stream) -> Positions | None:
-        known = self._last.get(self.file_name(stream))
-        if known is None and (read := self._read_best(stream)) is not None:
-            known = _begin_anew(stream, read)
+    def _known(self, subscription: Subscription) -> Positions | None:
+        known = self._last.get(self.file_name(subscription))
+        if known is None and (read := self._read_best(subscription)) is not None:
+            known = _begin_anew(subscription, read)
         return known
 
-    def _record(self, stream: Stream, known: Positions) -> None:
+    def _record(self, subscription: Subscription, known: Positions) -> None:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
-        self._last[self.file_name(stream)] = known
-        self._unwritten.add(self.file_name(stream))
-        self._keep(stream, encode_record(record_of(stream, known, int(time.time() * 1000))))
-        self._unwritten.discard(self.file_name(stream))
+        self._last[self.file_name(subscription)] = known
+        self._unwritten.add(self.file_name(subscription))
+        self._keep(subscription, encode_record(record_of(subscription, known, int(time.time() * 1000))))
+        self._unwritten.discard(self.file_name(subscription))
 
-    def _lock_of(self, stream: Stream) -> threading.Lock:
-        """Each stream's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
+    def _lock_of(self, subscription: Subscription) -> threading.Lock:
+        """Each record's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
         with self._mutex:
-            return self._locks.setdefault(self.file_name(stream), threading.Lock())
+            return self._locks.setdefault(self.file_name(subscription), threading.Lock())
 
     @staticmethod
-    def file_name(stream: Stream) -> str:
-        """The name of a stream's record."""
-        return f"{_file_safe(stream.account)}.{_file_safe(stream.log_type)}.json"
+    def file_name(subscription: Subscription) -> str:
+        """The name of a record: distinct subscriptions have distinct names."""
+        parts = (subscription.stream.account, subscription.stream.log_type, subscription.destination)
+        name = ".".join(map(_file_safe, parts))
+        if len(name) > _LONGEST_NAME:
+            digest = hashlib.blake2b(name.encode("ascii"), digest_size=16).hexdigest()
+            name = f"{name[: _LONGEST_NAME - len(digest) - 1]}+{digest}"  # a plus sign is in no name that is whole
+        return f"{name}.json"
 
-    def _path(self, stream: Stream) -> Path:
-        return self.directory / self.file_name(stream)
+    def _path(self, subscription: Subscription) -> Path:
+        return self.directory / self.file_name(subscription)
 
-    def _keep(self, stream: Stream, content: bytes) -> None:
-        self._write(self._path(stream), content)
+    def _keep(self, subscription: Subscription, content: bytes) -> None:
+        self._write(self._path(subscription), content)
 
-    def _read_best(self, stream: Stream) -> Positions | None:
-        path = self._path(stream)
+    def _read_best(self, subscription: Subscription) -> Positions | None:
+        path = self._path(subscription)
         previous = path.with_name(path.name + ".previous")
         for candidate in (path, previous):
             try:
-                return read_positions(read_own(candidate), stream)
+                return read_positions(read_own(candidate), subscription)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -206,10 +214,10 @@ class CheckpointStore:
                     raise shortage("reading a checkpoint") from None
                 raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
             except CursorUnreadable as error:
-                self._keep_aside(candidate, stream, error)
+                self._keep_aside(candidate, subscription, error)
         return None
 
-    def _keep_aside(self, path: Path, stream: Stream, error: CursorUnreadable) -> None:
+    def _keep_aside(self, path: Path, subscription: Subscription, error: CursorUnreadable) -> None:
         aside = self._aside(path, "unreadable")
         try:
             path.replace(aside)
@@ -218,9 +226,9 @@ class CheckpointStore:
                 f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}."
             ) from None
         _LOGGER.error(
-            "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one the stream "
+            "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one it "
             "begins at its full look-back and repeats events. None is skipped.",
-            stream, aside, error,
+            subscription, aside, error,
         )  # fmt: skip
 
     def _aside(self, path: Path, why: str) -> Path:
@@ -279,13 +287,13 @@ def _later(one: Cursor, other: Cursor) -> Cursor:
     return other if other.seq > one.seq else one
 
 
-def _begin_anew(stream: Stream, known: Positions) -> Positions:
+def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
     """What was recorded by another process, as this one goes on from it."""
     if known.safe.seq < known.cursor.seq:
         _LOGGER.warning(
-            "%s: the last run did not end in good order. What it delivered since %s may not have been read by its destination: "
+            "%s: the last run did not end in good order. What it delivered since %s may not have been read there: "
             "that is read and sent again.",
-            stream, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
+            subscription, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
         )  # fmt: skip
     return known._replace(cursor=known.safe)
 

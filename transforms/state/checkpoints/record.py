@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.records import Stream
+from transforms.records import Stream, Subscription
 from transforms.state.cursor import Cursor, CursorUnreadable
 
 _VERSION = 1
@@ -25,24 +25,29 @@ class Record(msgspec.Struct, frozen=True):
 
     Attributes:
       v: version of the record.
-      stream: whose cursor it is; a file that names another stream is foreign. A child of an MSP is told by its account id:
-        it stays the same when Duo moves it to another API host.
+      stream, destination: whose cursor it is; a file that names others is foreign.
       cursor: the last delivered position, as ``Cursor.to_json`` wrote it.
       committed_ms: when, milliseconds since the epoch.
-      delivered: events delivered since the stream's first checkpoint.
+      delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
     """
 
     v: int
     stream: Stream
+    destination: str
     cursor: msgspec.Raw
     committed_ms: int
     delivered: int = 0
     safe: msgspec.Raw = _NULL
 
+    @property
+    def subscription(self) -> Subscription:
+        """Whose record it is."""
+        return Subscription(self.stream, self.destination)
+
 
 class Positions(NamedTuple):
-    """What the store knows of a stream: what is delivered, how many events that were, and what of it is safe."""
+    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe."""
 
     cursor: Cursor
     delivered: int
@@ -54,12 +59,12 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _encode_record = msgspec.json.Encoder().encode
 
 
-def record_of(stream: Stream, positions: Positions, committed_ms: int) -> Record:
-    """The record of a stream that is so far."""
+def record_of(subscription: Subscription, positions: Positions, committed_ms: int) -> Record:
+    """The record of a subscription that is so far."""
     cursor = msgspec.Raw(positions.cursor.to_json())
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
-    return Record(_VERSION, stream, cursor, committed_ms, positions.delivered, safe)
+    return Record(_VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe)
 
 
 def encode_record(record: Record) -> bytes:
@@ -95,12 +100,13 @@ def readable_record(content: bytes) -> Record:
     return record
 
 
-def read_positions(content: bytes, stream: Stream) -> Positions:
-    """What a stream's record says. Raises CursorUnreadable."""
+def read_positions(content: bytes, subscription: Subscription) -> Positions:
+    """What a subscription's record says. Raises CursorUnreadable."""
     record = decode_record(content)
-    if not _same(record.stream, stream):
+    if record.subscription.identity != subscription.identity:
         raise CursorUnreadable(
-            f"The record belongs to {record.stream} at {record.stream.api_host}, not to {stream} at {stream.api_host}."
+            f"The record belongs to {record.subscription} at {record.stream.api_host}, not to {subscription} at "
+            f"{subscription.stream.api_host}."
         )
     return _positions(record)
 
@@ -109,9 +115,3 @@ def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
     return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
-
-
-def _same(one: Stream, other: Stream) -> bool:
-    if one.account_id is None:
-        return one == other
-    return (one.account, one.log_type, one.account_id) == (other.account, other.log_type, other.account_id)

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.records import Stream
+from transforms.records import Subscription
 from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore
 from transforms.state.checkpoints.record import Positions, Record, read_positions, readable_record
 from transforms.state.cursor import CursorUnreadable
@@ -47,10 +47,10 @@ class RemoteCheckpointStore(CheckpointStore):
     def unlock(self) -> None:
         self._last.clear()
 
-    def forget(self, stream: Stream) -> None:
-        with self._lock_of(stream):
-            self._last.pop(self.file_name(stream), None)
-            place = self._place(stream)
+    def forget(self, subscription: Subscription) -> None:
+        with self._lock_of(subscription):
+            self._last.pop(self.file_name(subscription), None)
+            place = self._place(subscription)
             if exists(place):
                 self._move_aside(place, "forgotten")
                 self._drop_older(f"{place}.forgotten-*")
@@ -67,11 +67,11 @@ class RemoteCheckpointStore(CheckpointStore):
                 with suppress(CursorUnreadable):
                     yield readable_record(read(found.path))
 
-    def _place(self, stream: Stream) -> str:
-        return f"{self._url}/{self.file_name(stream)}"
+    def _place(self, subscription: Subscription) -> str:
+        return f"{self._url}/{self.file_name(subscription)}"
 
-    def _read_best(self, stream: Stream) -> Positions | None:
-        place = self._place(stream)
+    def _read_best(self, subscription: Subscription) -> Positions | None:
+        place = self._place(subscription)
         try:
             content = read(place) if exists(place) else None
         except Exception as error:  # each file system has errors of its own
@@ -79,17 +79,17 @@ class RemoteCheckpointStore(CheckpointStore):
         if content is None:
             return None
         try:
-            return read_positions(content, stream)
+            return read_positions(content, subscription)
         except CursorUnreadable as error:
             _LOGGER.error(
-                "The checkpoint of %s was not usable and is kept as %s: %s The stream begins at its full look-back and repeats "
-                "events. None is skipped.", stream, self._move_aside(place, "unreadable"), error,
+                "The checkpoint of %s was not usable and is kept as %s: %s It begins at its full look-back and repeats "
+                "events. None is skipped.", subscription, self._move_aside(place, "unreadable"), error,
             )  # fmt: skip
             return None
 
-    def _keep(self, stream: Stream, content: bytes) -> None:
+    def _keep(self, subscription: Subscription, content: bytes) -> None:
         try:
-            write(self._place(stream), content)
+            write(self._place(subscription), content)
         except Exception as error:  # each file system has errors of its own
             raise OSError(None, f"{type(error).__name__}: {error}") from error
 

@@ -25,12 +25,12 @@ from typing import Protocol
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from transforms.coders import Stream
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DuoLogSyncError, Stopping
 from transforms.process.files import why_not_writable
 from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.process.shutdown import FAILURES
+from transforms.records import Stream, Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DeadLetter, about
 from transforms.state.dead_letters.local import DeadLetterFiles, StreamName
@@ -112,7 +112,7 @@ class WriteDeadLetters(beam.DoFn):
 
     def _clear(self) -> None:
         self._held: list[DeadLetter] = []
-        self._streams: dict[StreamName, Stream] = {}
+        self._subscriptions: dict[StreamName, Subscription] = {}
         self._reasons: Counter[str] = Counter()
 
     def start_bundle(self) -> None:
@@ -120,7 +120,7 @@ class WriteDeadLetters(beam.DoFn):
 
     def process(self, letter: DeadLetter) -> None:
         self._held.append(letter)
-        self._streams.setdefault((letter.account, letter.log_type), letter.stream)
+        self._subscriptions.setdefault((letter.account, letter.log_type), Subscription(letter.stream, letter.destination))
         self._reasons[letter.reason] += 1
         files = files_in(self._directory)
         if files.at_once or len(self._held) >= _HELD_LETTERS:
@@ -128,15 +128,15 @@ class WriteDeadLetters(beam.DoFn):
             self._held = []
 
     def finish_bundle(self) -> None:
-        if not self._streams:
+        if not self._subscriptions:
             return
         files = files_in(self._directory)
         if self._held:
             self._insist(lambda: files.write(self._held, sync=False))
             self._held = []
-        self._insist(lambda: files.sync(self._streams))
-        for stream in self._streams.values():
-            CIRCUIT_BREAKERS.delivered(stream, self._title)
+        self._insist(lambda: files.sync(self._subscriptions))
+        for subscription in self._subscriptions.values():
+            CIRCUIT_BREAKERS.delivered(subscription, self._title)
         report(self._reasons, self._directory)
         self._clear()
 
@@ -150,10 +150,10 @@ class WriteDeadLetters(beam.DoFn):
         try:
             files.insistence.until_done(attempt, self._timeout_secs)
         except DuoLogSyncError as error:
-            for stream in self._streams.values():
-                FAILURES.record(stream, error)
+            for subscription in self._subscriptions.values():
+                FAILURES.record(subscription, error)
                 if not isinstance(error, Stopping):
-                    CIRCUIT_BREAKERS.hold(stream, self._title, files.try_out)
+                    CIRCUIT_BREAKERS.hold(subscription, self._title, files.try_out)
             raise
         finally:
             if failed := files.insistence.failed - before:

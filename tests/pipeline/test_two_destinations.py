@@ -1,0 +1,119 @@
+"""Two destinations of one log: each has a position of its own, and neither waits for the other."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines import exit_codes
+from pipelines.demo.receiver import SiemReceiver
+from tests.conftest import FAST, now_ms
+from tests.pipeline.test_local_run import RunningJob
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
+from transforms.records import Stream, Subscription
+from transforms.settings import Destination, Format, Job, Route, Start, Storage
+from transforms.state.checkpoints.local import CheckpointStore
+
+
+@pytest.fixture
+def near():
+    with SiemReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def far():
+    with SiemReceiver() as receiver:
+        yield receiver
+
+
+def to(receiver, name):
+    return Destination(name, TcpSettings("127.0.0.1", receiver.port), Format(JsonOptions()))
+
+
+@pytest.fixture
+def job(account, near, far, tmp_path):
+    storage = Storage(str(tmp_path / "checkpoints"), str(tmp_path / "dead"))
+    routes = (Route(("auth",), ("near", "far")),)
+    return Job((account,), (to(near, "near"), to(far, "far")), routes, storage, FAST)
+
+
+def delivered(job):
+    records = CheckpointStore(job.storage.checkpoint_dir).records()
+    return {record.destination: record.delivered for record in records}
+
+
+def test_a_destination_that_is_away_holds_up_no_other_and_gets_all_when_it_is_back(job, simulator, near, far, eventually):
+    simulator.add_backlog("auth", 20_000, now_ms() - 3_600_000, now_ms() - 1_000)
+    far.refuse()
+    with RunningJob(job):
+        assert near.wait_for(20_000, 60)
+        for _ in range(3):
+            before = near.total()
+            simulator.add("auth", 10)
+            assert near.wait_for(before + 10, 10), "a new event waits for a destination that is not its own"
+        assert far.total() == 0
+        eventually(lambda: delivered(job) == {"near": 20_030, "far": 0})
+        far.reopen()
+        assert far.wait_for(20_030, 60)
+
+    assert delivered(job) == {"near": 20_030, "far": 20_030}
+    assert near.total() == far.total() == 20_030
+    assert near.unique_ids("auth") == far.unique_ids("auth") == set(simulator.produced_ids("auth"))
+
+
+def test_each_goes_on_at_its_own_position_after_a_restart(job, simulator, near, far):
+    simulator.add_backlog("auth", 3_000, now_ms() - 3_600_000, now_ms() - 1_000)
+    far.refuse()
+    with RunningJob(job, grace_secs=1.0):
+        assert near.wait_for(3_000, 30)
+    far.reopen()
+    with RunningJob(job) as running:
+        assert far.wait_for(3_000, 30)
+
+    assert running.exit_code == exit_codes.OK
+    assert near.total() == far.total() == 3_000
+
+
+@pytest.mark.parametrize(
+    ("start", "gets"),
+    [(Start(), 50), (Start(days=0), 10), (Start(days=0.5), 40), (Start(checkpoint_of="near"), 10)],
+    ids=["the look-back", "now", "days back", "where another one is"],
+)
+def test_one_that_is_added_later_begins_as_its_route_says(job, simulator, near, far, start, gets, eventually):
+    simulator.add("auth", 10, at_ms=now_ms() - 20 * 3_600_000)
+    simulator.add("auth", 30, at_ms=now_ms() - 6 * 3_600_000)
+    only_near = replace(job, destinations=job.destinations[:1], routes=(Route(("auth",), ("near",)),))
+    with RunningJob(only_near):
+        assert near.wait_for(40, 30)
+    both = replace(job, routes=(*only_near.routes, Route(("auth",), ("far",), start=start)))
+    with RunningJob(both):
+        eventually(lambda: "far" in delivered(both), "the new destination to have a position")
+        simulator.add("auth", 10)
+        assert far.wait_for(gets, 30)
+        assert near.wait_for(50, 30)
+
+    assert (near.total(), far.total()) == (50, gets)
+
+
+def test_a_destination_whose_address_changes_goes_on_where_it_was(job, simulator, near, far):
+    simulator.add("auth", 20, at_ms=now_ms() - 60_000)
+    with RunningJob(job):
+        assert far.wait_for(20, 30)
+    with SiemReceiver() as moved:
+        simulator.add("auth", 5)
+        with RunningJob(replace(job, destinations=(job.destinations[0], to(moved, "far")))):
+            assert moved.wait_for(5, 30)
+            assert near.wait_for(25, 30)
+        assert moved.total() == 5
+
+
+def test_each_has_a_record_that_names_it(job, simulator, near, far):
+    simulator.add("auth", 1, at_ms=now_ms() - 60_000)
+    with RunningJob(job):
+        assert near.wait_for(1, 30)
+        assert far.wait_for(1, 30)
+
+    stream = Stream("main", "auth", "localhost")
+    found = {record.subscription for record in CheckpointStore(job.storage.checkpoint_dir).records()}
+    assert found == {Subscription(stream, "near"), Subscription(stream, "far")}
