@@ -1,6 +1,7 @@
 """Several feeds of one stream, one for each destination: a page is fetched once for all that keep up, nobody waits for long."""
 
 import json
+import logging
 import random
 from collections import Counter
 from dataclasses import replace
@@ -488,7 +489,8 @@ class TestOneCallForAll:
         assert first.handed == second.handed == world.events()
 
     @pytest.mark.parametrize("error", [RetryLater("503", kind="server_error"), StreamUnavailable("403", kind="forbidden")])
-    def test_trouble_does_not_cost_more_calls_than_one_destination_makes(self, error):
+    def test_trouble_does_not_cost_more_calls_than_one_destination_makes(self, error, caplog):
+        caplog.set_level(logging.INFO)
         random.seed(1)
         counts = []
         for count in (1, 2):
@@ -503,6 +505,8 @@ class TestOneCallForAll:
             world.publish(3)
             world.run(2_000)
             assert [destination.handed for destination in world.destinations] == [world.events()] * count
+            assert caplog.text.count("(failure 1 in a row)") == caplog.text.count("is readable again") == 1
+            caplog.clear()
 
         assert counts[1] <= counts[0] * 1.2 + 1
 

@@ -85,9 +85,9 @@ class FailureClassifier:
         _LOGGER.error("%s: an error that nobody expected; the stream goes on.", self._stream, exc_info=error)
         return _RETRY.first_secs
 
-    def over(self) -> None:
-        """A call was answered."""
-        if self._kind is not None:
+    def over(self, *, told: bool = False) -> None:
+        """A call was answered. ``told``: another feed of the stream made it, and said so."""
+        if self._kind is not None and not told:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._backoff.failures)
         self.answered = True
         self._backoff.succeeded()

@@ -438,7 +438,7 @@ class PageFeed:
             self.counts.update(pages=1, rows=len(step.rows), rows_left_out=step.skipped)
             if work.answer is not None:
                 self.counts["pages_shared"] += 1
-            self._trouble.over()
+            self._trouble.over(told=work.answer is not None)
             self._fatal = None
             if work.epoch != self._epoch:
                 return
