@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import NOW_MS, FakeDuo, row
+from transforms.duo.fetch.backfill_priority import LiveStream
 from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.position.windows import DAY_MS, first_cursor
@@ -207,6 +208,16 @@ def test_a_connection_is_kept_while_pages_wait_for_their_reader_and_let_go_when_
     feed.work_once()
 
     assert duo.closed == 1
+
+
+def test_a_backfill_looks_at_the_files_of_live_reading_without_holding_up_its_readers(clock, tmp_path, monkeypatch):
+    feed = made(clock, MemoryDuo(clock), replace(READING, give_way_to=str(tmp_path)))
+    lock_held = []
+    monkeypatch.setattr(LiveStream, "is_behind", lambda _live: lock_held.append(feed._changed._is_owned()))
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+
+    assert lock_held == [False]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------------

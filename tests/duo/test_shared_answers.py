@@ -16,6 +16,7 @@ from tests.duo.test_feed_steps import ACCOUNT, HOUR, JumpingClock, MemoryDuo
 from transforms.duo.fetch import shared_answers
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.fetch.feed_registry import close_feeds, feed_of
+from transforms.duo.fetch.read_ahead import ReadAhead
 from transforms.duo.fetch.shared_answers import SharedAnswers
 from transforms.duo.position import windows
 from transforms.duo.position.windows import DAY_MS, first_cursor
@@ -348,6 +349,22 @@ class TestFallingBehind:
                 destination.work(0.0)
             assert world.answers._kept_bytes <= 3_000
             assert len(world.answers._kept) <= 16
+
+    def test_where_room_is_limited_a_quarter_as_much_is_kept_for_others(self, monkeypatch):
+        room = ReadAhead(limit_bytes=20_000)
+        monkeypatch.setattr(shared_answers, "READ_AHEAD", room)
+        world = World(page_limit=10)
+        world.publish(1_000, ago_ms=20 * HOUR * 1000)
+        here, away = world.add(), world.add()
+        away.away = True
+        while here.work(0.0) == 0.0:
+            away.work(0.0)
+            assert room._kept_bytes == world.answers._kept_bytes <= 5_000
+        away.away = False
+        catch_up(world)
+
+        assert here.handed == away.handed == world.events()
+        assert room._kept_bytes == 0
 
     def test_a_destination_that_nobody_asks_for_is_forgotten_and_what_was_kept_for_it_is_let_go(self):
         world = World(page_limit=10)
