@@ -41,7 +41,8 @@ class Outcome:
     """How it went.
 
     Attributes:
-      events: how many were published. lost, repeated: of them, at all SIEMs together.
+      events: how many were published. lost: of them, at all SIEMs together. repeated: at the SIEM that was there.
+      repeated_away: at the one that was away: of what it had acknowledged when it went, nobody knows whether it was read.
       delays_secs: at the SIEM that was there, while the other one was away.
       calls_away, calls_after: to Duo, while it was away and in the time after that.
       caught_up_secs: from its return until it had all that had been published by then.
@@ -50,6 +51,7 @@ class Outcome:
     events: int
     lost: int
     repeated: int
+    repeated_away: int
     delays_secs: tuple[float, ...]
     calls_away: int
     calls_after: int
@@ -172,7 +174,8 @@ def _measured(
     return Outcome(
         events=len(produced[LOG_TYPE]),
         lost=sum(sum(missing(produced, siem).values()) for siem in siems.values()),
-        repeated=sum(sum(repeated(siem).values()) for siem in siems.values()),
+        repeated=sum(repeated(siems["here"]).values()),
+        repeated_away=sum(repeated(away).values()) if away is not None else 0,
         delays_secs=load.delays(away_at, back_at),
         calls_away=calls[1] - calls[0],
         calls_after=calls[2] - calls[1],
