@@ -28,6 +28,9 @@ setup(
         "msgspec>=0.19",
         # The configuration model, its errors and its JSON Schema.
         "pydantic>=2.9,<3",
+        # How settings declare their bounds without pydantic, which brings both of them.
+        "annotated-types>=0.6",
+        "typing_extensions>=4.12",
         "pyyaml>=6.0.2",
         # Shows a backfill's progress on a terminal.
         "rich>=13",

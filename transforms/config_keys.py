@@ -7,7 +7,7 @@ a new kind says what its keys are in its own module, and nothing that reads conf
 Contract: a field with a ``Doc`` is a key of the file, of the same name; a field without one is set by the program. Understood
 are texts, numbers, switches, ``Literal`` words, ``tuple[str, ...]``, each also with ``| None``; ``SecretRef`` (the file holds
 a reference, or the secret itself); ``FilePath`` (made absolute); and another such dataclass (a section in the section). The
-bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen``, ``MaxLen``. Nothing of pydantic is here: workers read no
+bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen`` and their like. Nothing of pydantic is here: workers read no
 configuration.
 """
 
@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import Ge, Le, MinLen
 
 __all__ = [
-    "Broken", "Check", "Declared", "Doc", "FilePath", "Ge", "Host", "Le", "LocalPath", "MaxLen", "MinLen", "Port", "Text",
+    "Broken", "Check", "Declared", "Doc", "FilePath", "Ge", "Host", "Le", "LocalPath", "MinLen", "Port", "Text",
     "Wrong", "wrong_host", "wrong_path",
 ]  # fmt: skip
 

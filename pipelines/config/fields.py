@@ -32,7 +32,9 @@ SKEY_CHARS = 40
 class Section(BaseModel):
     """A mapping of the file: unknown keys are refused, types are exact, and no error holds what was given."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, hide_input_in_errors=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def by_key(cls) -> dict[str, FieldInfo]:

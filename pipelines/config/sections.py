@@ -11,7 +11,9 @@ known, all keys of all sections are taken, so that what is wrong with their valu
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Discriminator, Field, Tag, create_model
@@ -53,7 +55,7 @@ class TaggedSection(DeclaredSection):
     tag_key: ClassVar[str]
     lead_keys: ClassVar[tuple[str, ...]]
     tag: ClassVar[str] = _UNKNOWN
-    own_keys: ClassVar[dict[str, Doc]] = {}
+    own_keys: ClassVar[Mapping[str, Doc]] = MappingProxyType({})
     siblings: ClassVar[tuple[type[TaggedSection], ...]] = ()
 
     @classmethod
@@ -191,6 +193,8 @@ def _tagged_section(base: type[TaggedSection], word: str, declared: type[Declare
     keys = list(_keys_of(declared))
     title = f"{word.title()}{base.__name__.removesuffix('Section')}Section"
     definitions = {each.name: _field(each) for each in keys}
+    if taken := base.model_fields.keys() & definitions.keys():
+        raise ValueError(f"{declared.__name__} declares {', '.join(sorted(taken))}, which every {base.tag_key} has.")
     tag = (Literal[word], Field(description=description, examples=[word]))
     section = _made(title, base, declared, {base.tag_key: tag, **definitions})
     section.tag = word
@@ -206,13 +210,21 @@ def _unknown_section(
     for section in sections:
         for each in _keys_of(section.declared):
             annotation, field = _field(each)
-            everywhere = all(other.model_fields[each.name].is_required() for other in sections if each.name in other.own_keys)
-            if not everywhere or not all(each.name in other.own_keys for other in sections):
+            if not all(each.name in other.own_keys and other.model_fields[each.name].is_required() for other in sections):
                 annotation, field = annotation | None, Field(None, description=each.doc.text)
             definitions.setdefault(each.name, (annotation, field))
     words = tuple(section.tag for section in sections)
     tag = (Literal[words], Field(description=description, examples=[example]))
     return _made(f"Unknown{base.__name__}", base, Declared, {base.tag_key: tag, **definitions})
+
+
+@functools.cache
+def _nested_section(declared: type[Declared]) -> type[Section]:
+    """One for all kinds that have such a section, so that the schema describes it once."""
+    made: type[Section] = _made(
+        f"{declared.__name__}Section", DeclaredSection, declared, {each.name: _field(each) for each in _keys_of(declared)}
+    )
+    return made
 
 
 def _made(name: str, base: type[Any], declared: type[Declared], definitions: dict[str, Any]) -> type[Any]:
@@ -249,8 +261,7 @@ def _for_file(annotation: Any) -> Any:
     if annotation is SecretRef:
         return Secret
     if isinstance(annotation, type) and issubclass(annotation, Declared):
-        keys = {each.name: _field(each) for each in _keys_of(annotation)}
-        return _made(f"{annotation.__name__}Section", DeclaredSection, annotation, keys)
+        return _nested_section(annotation)  # type: ignore[arg-type]  # mypy takes the class for one of its objects
     if origin is not None and origin is not Literal:
         return Union[tuple(_for_file(each) for each in get_args(annotation))]  # noqa: UP007
     return annotation

@@ -125,6 +125,16 @@ def test_job_travels_without_secrets(write, secret):
     assert job.accounts[0].skey.resolve() == secret
 
 
+def test_every_secret_is_listed_with_the_key_that_gives_it(write, tmp_path):
+    job = load(write(EVERYTHING), look_at_files=False).job
+    assert [(".".join(map(str, secret.key)), str(secret.reference)) for secret in job.secrets()] == [
+        ("accounts.0.skey", f"config:{tmp_path}/config.yml#accounts.0.skey"),
+        ("accounts.0.proxy.password", "env:PROXY_PASSWORD"),
+        ("accounts.1.skey", f"file:{tmp_path}/secrets/skey"),
+        ("destinations.0.tls.client_key_password", "env:KEY_PASSWORD"),
+    ]
+
+
 def test_the_least_that_can_be_written(write, tmp_path):
     least = """\
 version: 2

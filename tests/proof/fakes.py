@@ -7,10 +7,15 @@ Contract: as much of both modules as the program uses, with the same meaning. Lo
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from typing_extensions import Self
 
@@ -56,18 +61,39 @@ class FakeThreading:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
-        make: Any = lambda kind: lambda *args, **named: kind(simulation, *args, **named)  # noqa: E731 - one line for five
-        self.Lock, self.RLock, self.Event = make(Lock), make(Lock), make(Event)
-        self.Condition, self.Thread = make(Condition), make(Thread)
+        make: Any = lambda kind: lambda *args, **named: kind(simulation, *args, **named)  # noqa: E731 - one line for three
+        self.Event, self.Thread = make(Event), make(Thread)
+
+    def Lock(self, kind: str = "") -> Lock:  # noqa: N802 - as in threading
+        return Lock(self.simulation, kind or _maker(sys._getframe(1)))
+
+    def Condition(self) -> Condition:  # noqa: N802 - as in threading
+        return Condition(self.simulation, _maker(sys._getframe(1)))
+
+    RLock = Lock
 
     def __getattr__(self, name: str) -> Any:
         return getattr(threading, name)
 
 
+ORDERS: set[tuple[str, str]] = set()
+"""Every pair of kinds of locks of which the second was taken by who held the first, since this module was loaded."""
+
+_HELD: WeakKeyDictionary[Task, list[Lock]] = WeakKeyDictionary()
+
+
+def _maker(frame: FrameType) -> str:
+    """Which class has a lock, and as what: ``PassSlots._lock``."""
+    attribute = re.search(r"self\.(\w+)", linecache.getline(frame.f_code.co_filename, frame.f_lineno))
+    of = type(frame.f_locals["self"]).__name__ if "self" in frame.f_locals else frame.f_globals["__name__"]
+    return f"{of}.{attribute[1] if attribute else frame.f_code.co_name}"
+
+
 class Lock:
     """A lock, reentrant because that costs nothing."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, kind: str) -> None:
+        self.kind = kind
         self._simulation = simulation
         self._owner: Task | None = None
         self._depth = 0
@@ -84,12 +110,18 @@ class Lock:
                 return False
             self._waiting.append((me, me.waits + 1))
             simulation.wait(None if deadline is None else deadline - simulation.now)
+        if self._owner is not me:
+            held = _HELD.setdefault(me, [])
+            ORDERS.update((outer.kind, self.kind) for outer in held)
+            held.append(self)
         self._owner, self._depth = me, self._depth + 1 if self._owner is me else 1
         return True
 
     def release(self) -> None:
         self._depth -= 1
         if self._depth <= 0:
+            if self._owner is not None:
+                _HELD[self._owner].remove(self)
             self._owner = None
             waiting, self._waiting = self._waiting, []
             for task, number in waiting:
@@ -108,8 +140,8 @@ class Lock:
 class Condition(Lock):
     """A condition with its own lock."""
 
-    def __init__(self, simulation: Simulation) -> None:
-        super().__init__(simulation)
+    def __init__(self, simulation: Simulation, kind: str) -> None:
+        super().__init__(simulation, kind)
         self._notified: list[tuple[Task, int]] = []
 
     def wait(self, timeout: float | None = None) -> bool:

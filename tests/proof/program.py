@@ -187,7 +187,7 @@ class Stage:
                 if hasattr(module, "ThreadPoolExecutor"):
                     put(module, "ThreadPoolExecutor", InlineExecutor(simulation))
             for module, name in _LOCKS:
-                put(module, name, self._threading.Lock())
+                put(module, name, self._threading.Lock(f"{module.__name__}.{name}"))
             put(email.utils, "time", self._time)  # with it duo_client dates what it signs
             put(feed, "DuoClient", client_of(self.duo))
             put(supervisor, "StreamRunner", _FusedStage)

@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from tests.packaging.test_architecture import orders_of_locks
+from tests.proof.fakes import ORDERS
 from tests.proof.history import Outcome, run
 from tests.proof.plans import FAMILIES, Plan, plan_of, shrink
 
@@ -59,6 +61,13 @@ def test_the_histories_were_full_of_trouble(seen: Counter[str]) -> None:
     assert seen, "it counts what the histories before it met"
     assert not [witness for witness in WITNESSES if not seen[witness]]
     assert seen["events repeated"] < seen["events arrived"] / 2
+
+
+def test_locks_were_taken_in_the_order_that_the_architecture_has(seen: Counter[str]) -> None:
+    """docs/architecture.md; else two threads could wait for each other."""
+    assert seen, "it looks at what the histories before it did"
+    assert ORDERS
+    assert sorted(ORDERS - orders_of_locks()) == []
 
 
 def test_a_seed_gives_the_same_history_again() -> None:

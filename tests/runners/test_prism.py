@@ -14,6 +14,7 @@ from tests.servers.harness import (
     Duo,
     assert_checkpoints_readable,
     checkpoints,
+    dead_letters,
     repeated,
     tcp,
     wait_for_all,
@@ -69,6 +70,26 @@ def test_killed_it_loses_nothing_and_repeats_at_most_what_was_under_way(tmp_path
             wait_for_all(duo, siem, counts, program)
             assert program.end() == exit_codes.OK
         print(f"killed 5 times: 0 lost, {repeated(siem)} repeated")
+
+
+def test_what_a_destination_rejects_is_kept_once_and_holds_nothing_up(tmp_path, prism):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 3_000})
+        duo.simulator.add("auth", 2, row_bytes=4_000)
+        config = write_config(tmp_path, duo, [tcp(siem.port, max_message_bytes=3_000)], log_types=["auth"])
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_until(lambda: len(dead_letters(tmp_path)) == 2, "the dead letters")
+            duo.simulator.add("auth", 20)
+            wait_until(lambda: len(siem.unique_ids("auth")) == 3_020, "all others")
+            codes = [program.end()]
+            program.start()
+            duo.simulator.add("auth", 5)
+            wait_until(lambda: len(siem.unique_ids("auth")) == 3_025, "what came later")
+            codes.append(program.end())
+
+        assert codes == [exit_codes.OK, exit_codes.OK]
+        assert [letter.reason for letter in dead_letters(tmp_path)] == ["oversize", "oversize"], "none is made again"
+        assert not any(repeated(siem).values())
 
 
 def test_a_destination_that_takes_nothing_leaves_all_else_running(tmp_path, prism):

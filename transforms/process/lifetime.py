@@ -10,8 +10,9 @@ Contract:
     the same one; only what is in it is new, its locks included. Programs that embed a run, and tests, call it between two runs.
   * The order of ``reset`` is that of an orderly end, by ``Stage``: everything is told to stop, then threads are ended, then
     connections are closed, then files, and last everything is forgotten.
-  * Two things are not registered: tables that are filled where they are written and never change, and caches of pure functions,
-    which can only make things faster. A test walks through all modules and fails for anything else that is not in the list.
+  * Two things are not registered: tables that are filled where they are written, to which only a ``register`` adds while
+    modules are imported; and caches of pure functions, which can only make things faster. A test walks through all modules and
+    fails for anything else that is not in the list.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class _Registered:
     thing: Any
     make: Callable[[], Any]
     close: Callable[[Any], object] | None
-    stage: Stage
+    stage: Stage | None
 
 
 _REGISTERED: dict[str, _Registered] = {}
 
 
 def per_process(
-    name: str, make: Callable[[], _T], *, close: Callable[[_T], object] | None = None, stage: Stage = Stage.FILES
+    name: str, make: Callable[[], _T], *, close: Callable[[_T], object] | None = None, stage: Stage | None = None
 ) -> _T:
     """Makes the one object of this process that has this name.
 
@@ -56,7 +57,7 @@ def per_process(
       name: what it is, for ``names`` and for people.
       make: makes a new one, which ``reset`` also uses. No attribute of what it makes may refer back to the object itself.
       close: gives up what the object holds outside of Python's memory: threads, sockets, files.
-      stage: when that is done.
+      stage: when that is done; it goes with ``close``.
     """
     thing = make()
     _REGISTERED[name] = _Registered(thing, make, close, stage)
@@ -70,16 +71,17 @@ def reset(*, close: bool = True) -> None:
       close: False where nothing can be closed any more, because the threads that held it are dead.
     """
     if close:
-        for entry in sorted(_REGISTERED.values(), key=lambda entry: entry.stage):
-            if entry.close is not None:
-                entry.close(entry.thing)
+        for stage in Stage:
+            for entry in _REGISTERED.values():
+                if entry.stage is stage and entry.close is not None:
+                    entry.close(entry.thing)
     for entry in _REGISTERED.values():
         _renew(entry)
 
 
-def names() -> list[str]:
-    """Everything that is registered by the modules which were imported, in the order in which ``reset`` would close it."""
-    return sorted(_REGISTERED, key=lambda name: _REGISTERED[name].stage)
+def names() -> dict[str, Stage | None]:
+    """Everything that the imported modules have registered, and when it is closed; None for what is only forgotten."""
+    return {name: entry.stage for name, entry in _REGISTERED.items()}
 
 
 def is_registered(thing: object) -> bool:

@@ -123,12 +123,14 @@ class StreamSender:
         self._queue = deque(first + [block for block in rest if id(block) in keep])
 
     def send(self, messages: Sequence[bytes]) -> None:
-        if self._max_bytes and max(map(len, messages), default=0) > self._max_bytes:
+        sizes = list(map(len, messages))
+        if self._max_bytes and max(sizes, default=0) > self._max_bytes:
             messages = self._without_oversize(messages, self._max_bytes)
+            sizes = list(map(len, messages))
         else:
             self._taken += len(messages)
         self._small += messages
-        self._small_bytes += sum(map(len, messages))
+        self._small_bytes += sum(sizes)
         if self._small_bytes >= self._block_bytes:
             self._close_full_blocks()
             self._insist(acknowledged=False)
