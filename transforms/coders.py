@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 import msgspec
 from apache_beam import coders
+from apache_beam.metrics.metric import Lineage
 from apache_beam.typehints.batch import BatchConverter
 
 from transforms.records import DuoEvent, DuoPage, EventBatch, EventFacts, FormattedEvent, MessageBatch, Stream
@@ -41,17 +42,65 @@ _STREAM_BYTES = 64
 
 
 class SplitPages(beam.DoFn):
-    """DuoPage → its events, in order, as one batch."""
+    """DuoPage → its events, in order, as one batch. Reports where they come from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._streams: set[Stream] = set()
+
+    def start_bundle(self) -> None:
+        self._streams.clear()
 
     @beam.DoFn.yields_batches
     def process(self, page: DuoPage) -> Iterator[EventBatch]:
+        self._streams.add(page.stream)
         yield EventBatch((page,))
+
+    def finish_bundle(self) -> None:
+        for stream in self._streams:
+            Lineage.sources().add("duo", stream.api_host, stream.log_type)
 
     def get_output_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return EventBatch
 
     def infer_output_type(self, input_type: Any) -> type:  # noqa: ARG002
         return DuoEvent
+
+
+def events_of(collection: beam.PCollection) -> beam.PCollection:
+    """The events of a collection whose type may say less, or which holds rows, such as ``DuoRow``."""
+    if collection.element_type is DuoEvent:
+        return collection
+    return collection | "Events" >> beam.Map(_as_event).with_output_types(DuoEvent)
+
+
+def messages_of(collection: beam.PCollection) -> beam.PCollection:
+    """The formatted events of a collection whose type may say less."""
+    if collection.element_type is FormattedEvent:
+        return collection
+    return collection | "Messages" >> beam.Map(_as_message).with_output_types(FormattedEvent)
+
+
+def _as_event(element: Any) -> DuoEvent:
+    if isinstance(element, DuoEvent):
+        return element
+    try:
+        stream = Stream(element.account, element.log_type, element.api_host, element.account_id)
+        return DuoEvent(stream, element.raw)
+    except AttributeError:
+        raise TypeError(
+            f"An event of Duo is expected here, not {type(element).__name__}: hand on the DuoEvent that ReadFromDuo gives, or "
+            "a row with account, log_type, api_host, account_id and raw."
+        ) from None
+
+
+def _as_message(element: Any) -> FormattedEvent:
+    if isinstance(element, FormattedEvent):
+        return element
+    raise TypeError(
+        f"A message to send is expected here, not {type(element).__name__}: put FormatEvents before, or make a "
+        "FormattedEvent(event, message) of each event."
+    )
 
 
 class Batch(Protocol):

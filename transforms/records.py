@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -77,6 +78,21 @@ class DuoPage(msgspec.Struct, frozen=True):
 
     stream: Stream
     rows: list[bytes]
+
+
+class DuoRow(NamedTuple):
+    """An event with a schema, as Beam SQL and Beam YAML need it."""
+
+    account: str
+    log_type: str
+    api_host: str
+    account_id: str | None
+    raw: bytes
+
+    @classmethod
+    def of(cls, event: DuoEvent) -> DuoRow:
+        stream = event.stream
+        return cls(stream.account, stream.log_type, stream.api_host, stream.account_id, event.raw)
 
 
 class FormattedEvent(msgspec.Struct, frozen=True, gc=False):

@@ -17,10 +17,10 @@ from types import FrameType
 
 from pipelines import exit_codes
 from pipelines.beam_internals.step_clock import end_bundles_at_once
-from pipelines.ending import close_destinations
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
 from transforms.destinations import pool
+from transforms.destinations.ending import close_destinations
 from transforms.destinations.probe import connect_once
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed_registry import close_feeds

@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from tests.duo.odd_rows import odd_rows
 from tests.formats import golden
 from transforms.coders import DuoEvent, EventBatch, Stream
-from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.client.answers import read_page
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.values import iso_to_ms
 from transforms.errors import RetryLater, Undeliverable
 from transforms.formats import FORMATS, FormatKind, make_formatter, syslog_header
-from transforms.formats.apply import FormatEvents
+from transforms.formats.apply import FormatBatches
 from transforms.formats.cef import CefOptions
 from transforms.formats.json_lines import JsonOptions
-from transforms.settings import Destination, Format, SyslogHeader
+from transforms.settings import Format, SyslogHeader
 
 STREAM = Stream("acme", "activity")
 ODD = odd_rows("odd", "2023-11-14T22:13:20.123+00:00")
@@ -112,7 +111,7 @@ class _Broken:
 
 def test_an_error_of_a_format_is_a_dead_letter_and_told_once_without_the_event(monkeypatch, caplog):
     monkeypatch.setitem(FORMATS, "json", FormatKind(JsonOptions, lambda _: _Broken()))
-    step = FormatEvents(Destination("siem", TcpSettings("siem.example.com", 514), Format(JsonOptions())))
+    step = FormatBatches(Format(JsonOptions()), "siem")
     step.setup()
     with caplog.at_level(logging.ERROR):
         (dead,) = step.process_batch(EventBatch.of(DuoEvent(STREAM, b'{"secret":%d}' % number) for number in (1, 2)))

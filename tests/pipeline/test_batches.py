@@ -13,7 +13,7 @@ from tests.destinations.peers import Peer, destination, eventually
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, SplitPages, Stream
 from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
-from transforms.formats.apply import FormatEvents
+from transforms.formats.apply import FormatBatches
 from transforms.state.dead_letters.letter import DEAD
 
 AUTH, ACTIVITY = Stream("acme", "auth", "api-1.duosecurity.com"), Stream("acme", "activity", "api-1.duosecurity.com")
@@ -44,7 +44,8 @@ def run(peer: Peer, *between, pages=PAGES, **settings):
     events = pipeline | "Pages" >> beam.Create(pages, reshuffle=False) | "Split" >> beam.ParDo(SplitPages())
     for number, step in enumerate(between):
         events |= f"Step {number}" >> step
-    formatted = events | "Format" >> beam.ParDo(FormatEvents(there)).with_outputs(DEAD, main="formatted")
+    formatting = beam.ParDo(FormatBatches(there.format, there.name)).with_outputs(DEAD, main="formatted")
+    formatted = events | "Format" >> formatting
     sent = formatted["formatted"] | "Send" >> beam.ParDo(SendToDestination(there)).with_outputs(DEAD)
     for name, letters in (("unformattable", formatted[DEAD]), ("refused", sent[DEAD])):
         _ = letters | f"See {name}" >> beam.ParDo(_SeeLetters(name))

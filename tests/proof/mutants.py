@@ -23,7 +23,7 @@ from transforms.duo.client import answers
 from transforms.duo.fetch import feed
 from transforms.duo.position import paging
 from transforms.errors import Undeliverable
-from transforms.formats.apply import FormatEvents
+from transforms.formats.apply import FormatBatches
 from transforms.state.checkpoints import local, record
 from transforms.state.cursor import CursorUnreadable
 
@@ -46,14 +46,14 @@ def _pages_fail_as_a_whole() -> AbstractContextManager[Any]:
 
 
 def _formats_fail_bundles() -> AbstractContextManager[Any]:
-    dead = FormatEvents._dead
+    dead = FormatBatches._dead
 
-    def stumble(self: FormatEvents, event: Any, error: Undeliverable) -> Any:
+    def stumble(self: FormatBatches, event: Any, error: Undeliverable) -> Any:
         if error.reason.startswith("not_"):
             raise RuntimeError("a formatter stumbled") from error
         return dead(self, event, error)
 
-    return mock.patch.object(FormatEvents, "_dead", stumble)
+    return mock.patch.object(FormatBatches, "_dead", stumble)
 
 
 def _ends_count_as_read() -> AbstractContextManager[Any]:

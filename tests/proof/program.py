@@ -31,7 +31,6 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 import pipelines.local
 import transforms
-from pipelines.graph import PAGES_PER_BUNDLE
 from pipelines.local import stream_runner, supervisor
 from tests.proof.connection import connector
 from tests.proof.disk import Disk
@@ -47,11 +46,12 @@ from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.settings import TcpSettings
 from transforms.destinations.stream.tuning import Tuning
 from transforms.duo.fetch import feed
+from transforms.duo.io import PAGES_PER_BUNDLE
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.rate_limit import budgets
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import RetryLater
-from transforms.formats.apply import FormatEvents
+from transforms.formats.apply import FormatBatches
 from transforms.process import descriptors, lifetime, pass_slots
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import Destination, Job
@@ -88,7 +88,7 @@ class _FusedStage(stream_runner.StreamRunner):
         stage: Stage = _STAGE[0]
         coder = self._source.get_checkpoint_mark_coder()
         letters = WriteDeadLetters(self._job.storage.dead_letter_dir)
-        steps = (FormatEvents(self._destination), SendToDestination(self._destination), letters)
+        steps = (FormatBatches(self._destination.format, self._destination.name), SendToDestination(self._destination), letters)
         for step in steps[:2]:
             step.setup()
         mark, late = None, []

@@ -82,7 +82,7 @@ def test_one_file_per_stream_named_after_it(tmp_path):
 
 def test_an_event_that_failed_becomes_a_letter():
     detail = "The row is not an object."
-    found = dead_letter(DuoEvent(STREAM, b"[]"), destination(1), "not_json", detail)
+    found = dead_letter(DuoEvent(STREAM, b"[]"), "siem-1", "json", "not_json", detail)
     assert (found.reason, found.detail, found.raw, found.destination) == ("not_json", detail, b"[]", "siem-1")
     assert abs(found.time_ms / 1000 - time.time()) < 5
     assert DeadLetterCoder().decode(DeadLetterCoder().encode(found)) == found

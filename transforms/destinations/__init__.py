@@ -14,14 +14,27 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transforms.destinations.sender import Confirmation, Rejection, Sender
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.settings import Destination, KindSettings
 
-__all__ = ["KINDS", "Confirmation", "Kind", "Rejection", "Sender", "make_sender", "register"]
+if TYPE_CHECKING:
+    from transforms.destinations.write import WriteToSiem, WriteToSiemResult
+
+__all__ = [
+    "KINDS",
+    "Confirmation",
+    "Kind",
+    "Rejection",
+    "Sender",
+    "WriteToSiem",
+    "WriteToSiemResult",
+    "make_sender",
+    "register",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +77,12 @@ def register(kind: Kind) -> None:
 def make_sender(destination: Destination) -> Sender:
     """What sends to a destination."""
     return KINDS[destination.kind].make(destination)
+
+
+def __getattr__(name: str) -> Any:
+    # Only who builds a pipeline waits for Beam to load: the configuration needs the kinds and their settings.
+    if name in ("WriteToSiem", "WriteToSiemResult"):
+        from transforms.destinations import write
+
+        return getattr(write, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,16 +4,19 @@ Place in the flow: the sink starts it on its worker. Local runs look after each 
 
 Why: what a SIEM's kernel acknowledged is not yet read. If the SIEM then crashes, the sender sends it again, but only when it
 looks; the next bundle of a quiet log may be hours away, and the worker may have ended by then. What was seen to be read is
-written into the checkpoints here, too.
+written into the checkpoints here, too. And where the process ends by itself, as one with a pipeline of the user's own does, its
+connections are closed in good order: the next launch would else send much of it again.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from functools import partial
 
 from transforms.destinations import pool
+from transforms.destinations.ending import close_destinations
 from transforms.errors import DuoLogSyncError
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.shutdown import STOP
@@ -56,6 +59,8 @@ def check_idle_connections(dead_letter_dir: str) -> None:
     Args:
       dead_letter_dir: where is kept what may be unread and is not sent again.
     """
+    atexit.unregister(close_destinations)  # once, however often this is called
+    atexit.register(close_destinations)
     if not IDLE_CHECKER.need(dead_letter_dir):
         _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Lineage
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
@@ -111,6 +112,7 @@ class SendToDestination(beam.DoFn):
             RECEIPTS.confirmed(subscription, confirmed.receipt)
             pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
+            Lineage.sinks().add("siem", self._destination.name, subtype=self._destination.kind)
         for name, count in self._counts.items():
             if count:
                 Metrics.counter(NAMESPACE, name).inc(count)
@@ -135,7 +137,7 @@ class SendToDestination(beam.DoFn):
 
     def _dead(self, stream: Stream, delivery: _Delivery, rejection: Rejection) -> TaggedOutput:
         event = DuoEvent(stream, delivery.rows[rejection.index])
-        letter = dead_letter(event, self._destination, rejection.reason, rejection.detail)
+        letter = dead_letter(event, self._destination.name, self._destination.format.name, rejection.reason, rejection.detail)
         return TaggedOutput(DEAD, WindowedValue(letter, delivery.timestamps[rejection.index], (GlobalWindow(),)))
 
     def _count(self, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:

@@ -27,10 +27,10 @@ from apache_beam.io.unbounded_source import UnboundedReader, _ReadFromUnboundedS
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms import core
 
-from transforms.coders import DuoPage
 from transforms.destinations.probe import connect_once
 from transforms.duo.source import DuoLogSource, GoneReader
 from transforms.process.allocator import give_memory_back
+from transforms.records import DuoPage
 from transforms.settings import Destination
 
 
@@ -45,7 +45,7 @@ class ReadPages(beam.PTransform):
     def __init__(
         self,
         sources: Sequence[DuoLogSource],
-        destination: Destination,
+        destination: Destination | None,
         *,
         poll_interval: float = 1.0,
         max_records_per_bundle: int = 10_000,
@@ -67,10 +67,10 @@ class ReadPages(beam.PTransform):
 class _ReadSources(_ReadFromUnboundedSourceDoFn):
     """Beam's, with readers of our own making. Beam offers no other way; its version is pinned, and tests cover this."""
 
-    def __init__(self, sources: tuple[DuoLogSource, ...], destination: Destination, *limits: float) -> None:
+    def __init__(self, sources: tuple[DuoLogSource, ...], destination: Destination | None, *limits: float) -> None:
         super().__init__(*limits)
         self._sources = {source.subscription.identity: source for source in sources}
-        self._probe = partial(connect_once, destination)
+        self._probe = None if destination is None else partial(connect_once, destination)
 
     def setup(self) -> None:
         """Makes no place to park readers; Beam then closes a reader with its bundle."""

@@ -30,6 +30,7 @@ from typing import Any
 import msgspec
 from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
+from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 from transforms.coders import DuoPage, DuoPageCoder
@@ -57,13 +58,22 @@ _ENDLESS_WAIT_SECS = 1.0
 # So many pages are sent before a pass ends because others wait. Each pass costs as much CPU as a page or two.
 _PAGES_BEFORE_OTHERS = 4
 _WIRE_VERSION = 1
+# Beam's own name for it: by this, Dataflow knows that a reader waits for a rate limit, and that more workers would not help.
+_THROTTLED = "cumulativeThrottlingSeconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """The source is run in passes: at most this many pages in one."""
+    """The source ends.
+
+    Attributes:
+      pages_per_pass: after so many pages at the latest.
+      caught_up: only once all that there is now was read, however long an answer takes; else where nothing comes for a moment,
+        because it is run again.
+    """
 
     pages_per_pass: int = 256
+    caught_up: bool = False
 
 
 class DuoCheckpointMark(CheckpointMark):
@@ -236,7 +246,10 @@ class DuoReader(UnboundedReader):
         assert self._feed is not None
         if self._source.passes is not None:
             # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and others without a slot.
-            return self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._turn)
+            fetched = self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._turn)
+            while fetched is None and self._waits_for_all():
+                fetched = self._feed.take(_PASS_WAIT_SECS, self._turn)
+            return fetched
         if CIRCUIT_BREAKERS.held(self._subscription, self._probe):
             return None
         try:
@@ -245,6 +258,13 @@ class DuoReader(UnboundedReader):
             # Raising would start this step again and again, on some runners end the job. The feed itself tries rarely.
             _say_once(self._subscription, str(error))
             return None
+
+    def _waits_for_all(self) -> bool:
+        """Something may come that belongs to this pass, and nothing waits for the end of the bundle."""
+        assert self._source.passes is not None
+        assert self._feed is not None
+        over = self._undelivered_rows or self._feed.caught_up or STOP.requested
+        return self._source.passes.caught_up and not over
 
     def get_current(self) -> DuoPage:
         assert self._current is not None
@@ -259,6 +279,8 @@ class DuoReader(UnboundedReader):
         return MAX_TIMESTAMP if self._ended else _timestamp(self._cursor)
 
     def get_checkpoint_mark(self) -> DuoCheckpointMark:
+        if self._feed is not None and (secs := self._feed.throttled_secs()):
+            Metrics.counter("duologsync", _THROTTLED).inc(secs)
         rows, self._undelivered_rows = self._undelivered_rows, 0
         return DuoCheckpointMark(self._cursor, self._source, rows)
 

@@ -13,12 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from transforms.errors import Undeliverable
 from transforms.formats import cef, json_lines
 from transforms.records import DuoEvent
 from transforms.settings import Format, FormatOptions
+
+if TYPE_CHECKING:
+    from transforms.formats.apply import FormatEvents
+
+__all__ = ["FORMATS", "FormatEvents", "FormatKind", "Formatter", "format_failed", "make_formatter", "register"]
 
 
 class Formatter(Protocol):
@@ -63,3 +68,12 @@ def register(kind: FormatKind) -> None:
 def make_formatter(settings: Format) -> Formatter:
     """What writes events in a format."""
     return FORMATS[settings.name].make(settings)
+
+
+def __getattr__(name: str) -> Any:
+    # Only who builds a pipeline waits for Beam to load: the configuration needs the names and settings of the formats.
+    if name == "FormatEvents":
+        from transforms.formats.apply import FormatEvents
+
+        return FormatEvents
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

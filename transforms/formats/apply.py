@@ -1,7 +1,7 @@
-"""The format step: a page's events → their messages, one step per destination.
+"""``FormatEvents``: events → their messages.
 
-Place in the flow: between ``SplitPages`` and ``SendToDestination``, fused with both. An event that the format cannot write
-becomes a dead letter with its reason; the stream goes on.
+Place in the flow: the second of the three public transforms, between ``ReadFromDuo`` and ``WriteToSiem``, fused with both. An
+event that the format cannot write becomes a dead letter with its reason; the stream goes on.
 
 Contract: the order stays. No event fails its bundle here: a bundle that fails is read and sent again, and would fail again, for
 ever. So an error that a format does not raise on purpose is a dead letter, too (``format_failed``). It is a bug, and told with
@@ -14,38 +14,110 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.display import DisplayDataItem
 
-from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch
+from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, events_of
 from transforms.errors import Undeliverable
-from transforms.formats import Formatter, format_failed, make_formatter
+from transforms.formats import FORMATS, Formatter, format_failed, make_formatter
+from transforms.parameters import made
 from transforms.records import FormattedPage
-from transforms.settings import Destination
+from transforms.settings import Format, SyslogHeader
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
+from transforms.state.dead_letters.write import WriteDeadLetters
 
 _LOGGER = logging.getLogger("duologsync.formats")
 _PLACES_TOLD = 20
+_NO_HEADER = "none"
+_STYLES = ("rfc5424", "rfc3164")
 
 
-class FormatEvents(beam.DoFn):
+class FormatEvents(beam.PTransform):
+    """Writes each ``DuoEvent`` as one line: a ``FormattedEvent``.
+
+    ::
+
+        events | FormatEvents("cef", header="rfc5424", dead_letter_dir="/var/lib/duo/dead_letters")
+
+    Args:
+      format: ``json`` or ``cef``; or a whole ``Format``.
+      dead_letter_dir: where events are kept that cannot be written: a directory or a URL of a Beam file system.
+      destination: the name of the ``WriteToSiem`` that the messages go to; dead letters have it, for their replay.
+      header: a syslog header before each message: ``rfc5424``, ``rfc3164``, ``none``, or a mapping with ``style``,
+        ``facility``, ``hostname`` and ``app_name``. Without it, the one that is usual with the format.
+      dead_letter_timeout_secs: for how long a bundle may wait until that directory can be written; None for ever.
+      options: those of the format: ``envelope``, ``profile`` and others.
+    """
+
+    def __init__(
+        self,
+        format: str | Format = "json",  # noqa: A002 - the word that users have for it
+        *,
+        dead_letter_dir: str,
+        destination: str = "siem",
+        header: str | Mapping[str, Any] | None = None,
+        dead_letter_timeout_secs: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self._format = format if isinstance(format, Format) else _format(format, header, options)
+        if not dead_letter_dir:
+            raise ValueError("FormatEvents needs dead_letter_dir: give the directory, or the URL, that keeps odd events.")
+        self._dead_letter_dir = dead_letter_dir
+        self._dead_letter_timeout_secs = dead_letter_timeout_secs
+        self._destination = destination
+
+    def expand(self, events: beam.PCollection) -> beam.PCollection:
+        formatting = beam.ParDo(FormatBatches(self._format, self._destination)).with_outputs(DEAD, main="formatted")
+        formatted, dead = events_of(events) | "Format" >> formatting
+        formatted.element_type, dead.element_type = FormattedEvent, DeadLetter
+        dead | "Keep" >> beam.ParDo(WriteDeadLetters(self._dead_letter_dir, self._dead_letter_timeout_secs))
+        return formatted
+
+    def display_data(self) -> dict[str, Any]:
+        header = self._format.header
+        return {
+            "format": DisplayDataItem(self._format.name, label="Format"),
+            "header": DisplayDataItem(header.style if header else "none", label="Syslog header"),
+            "dead_letter_dir": DisplayDataItem(self._dead_letter_dir, label="Dead letters"),
+        }
+
+
+def _format(name: str, header: str | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Format:
+    if name not in FORMATS:
+        raise ValueError(f"FormatEvents: there is no format {name!r}. There are {', '.join(FORMATS)}.")
+    who = f"FormatEvents({name!r})"
+    chosen = made(FORMATS[name].options, options, who).completed(of_msp=False)
+    fields = {"style": header or chosen.default_header or _NO_HEADER} if header is None or isinstance(header, str) else header
+    written = made(SyslogHeader, fields, f"{who}: header")
+    if written.style == _NO_HEADER:
+        return Format(chosen)
+    if written.style not in _STYLES:
+        raise ValueError(f"{who}: header: there is no style {written.style!r}. There are {', '.join((*_STYLES, _NO_HEADER))}.")
+    return Format(chosen, written)
+
+
+class FormatBatches(beam.DoFn):
     """EventBatch → MessageBatch; what cannot be written goes to the output ``dead``.
 
     Args:
-      destination: whose format is used; dead letters name it.
+      written: the format.
+      destination: the name that dead letters have.
     """
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, written: Format, destination: str) -> None:
+        self._format = written
         self._destination = destination
         self._formatter: Formatter | None = None
         self._told: set[str] = set()
         self._dropped: Counter[str] = Counter()
 
     def setup(self) -> None:
-        self._formatter = make_formatter(self._destination.format)
+        self._formatter = make_formatter(self._format)
 
     def start_bundle(self) -> None:
         self._dropped.clear()
@@ -94,7 +166,7 @@ class FormatEvents(beam.DoFn):
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
         self._dropped[error.reason] += 1
-        return dead_letter(event, self._destination, error.reason, str(error))
+        return dead_letter(event, self._destination, self._format.name, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__
@@ -104,6 +176,6 @@ class FormatEvents(beam.DoFn):
             _LOGGER.error(
                 "%s: an event could not be written as %s, for a reason that nobody expected (%s). It is a dead letter; the "
                 "stream goes on.\n%s",
-                event.stream, self._destination.format.name, kind, place,
+                event.stream, self._format.name, kind, place,
             )  # fmt: skip
         return format_failed(error)

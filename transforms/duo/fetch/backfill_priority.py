@@ -13,9 +13,9 @@ import logging
 import os
 from pathlib import Path
 
-from transforms.coders import Stream
 from transforms.errors import DuoLogSyncError
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.records import Stream
 from transforms.settings import Reading
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor

@@ -15,7 +15,6 @@ import logging
 import time
 from collections import Counter
 
-from transforms.coders import Stream
 from transforms.duo.client.client import PageRefused
 from transforms.duo.position.paging import Step
 from transforms.duo.position.windows import days_out_of_reach
@@ -24,6 +23,7 @@ from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnav
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD
+from transforms.records import Stream
 from transforms.state.cursor import Cursor, Gap
 
 # The feed's own: the name of a logger is part of each line of JSON, and users select by it.

@@ -29,7 +29,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from transforms.coders import DuoPage, Stream
 from transforms.duo.client.client import DuoClient, PageClient, PageRefused
 from transforms.duo.client.connections import IDLE_SECS
 from transforms.duo.fetch.backfill_priority import LiveStream
@@ -46,6 +45,7 @@ from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.rate_limit.budgets import budget_of
 from transforms.errors import BadCredentials, FatalError, RetryLater
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.records import DuoPage, Stream
 from transforms.settings import Account, Reading
 from transforms.state.cursor import Cursor
 
@@ -92,6 +92,7 @@ class PageFeed:
     ) -> None:
         self.stream = stream_of(account, log_type)
         self.counts: Counter[str] = Counter()
+        self._throttled_secs = 0.0
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
         self._clock = clock
@@ -186,6 +187,13 @@ class PageFeed:
         """Everything before the cursor is safe: its pages are let go."""
         with self._changed:
             self._pages.delivered(cursor)
+
+    def throttled_secs(self) -> int:
+        """For how many whole seconds the rate budget has held reading back, while there was more, since this was last asked."""
+        with self._changed:
+            whole = int(self._throttled_secs)
+            self._throttled_secs -= whole
+            return whole
 
     @property
     def ready(self) -> bool:
@@ -394,6 +402,8 @@ class PageFeed:
             return _Pause(_LOOK_FOR_ROOM_SECS)
         if found is None and (pause := self._budget.reserve(behind=self._part.is_behind(call))) > 0:
             self._share.holds(self._share.ready_bytes, answered=True)
+            if not self._caught_up:
+                self._throttled_secs += pause
             return self._rest(pause, caught_up=self._caught_up)
         self._caught_up = False
         if found is None:
@@ -462,6 +472,8 @@ class PageFeed:
                 return
             wait_secs = self._trouble.failed(error)
             self._raise_if_final(error)
+            if getattr(error, "kind", "") == "rate_limited":
+                self._throttled_secs += wait_secs
             self._rest(wait_secs, caught_up=False)
             # How long a 429 is waited out is the budget's word, and all feeds ask that.
             if not isinstance(error, PageRefused) and getattr(error, "kind", "") != "rate_limited":

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from transforms.coders import DuoPage
+from transforms.records import DuoPage
 from transforms.state.cursor import Cursor
 
 # Pages handed out and not yet committed. Bundles are smaller; a runner that never finalizes must not fill memory.

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from apache_beam import coders
 
-from transforms.coders import DuoEvent, Stream
+from transforms.records import DuoEvent, Stream
 from transforms.settings import Destination
 from transforms.state.dead_letters.avro_files import read_whole_blocks
 
@@ -92,19 +92,19 @@ class DeadLetterBatch(list[DeadLetter]):
         return sum(len(letter.raw) + len(letter.message) for letter in self)
 
 
-def dead_letter(event: DuoEvent, destination: Destination | None, reason: str, detail: str) -> DeadLetter:
+def dead_letter(event: DuoEvent, destination: str, format_name: str, reason: str, detail: str) -> DeadLetter:
     """The letter for an event that a format or a destination cannot take."""
-    return DeadLetter(**about(event.stream, destination), reason=reason, detail=detail, raw=event.raw)
+    return DeadLetter(**about(event.stream, destination, format_name), reason=reason, detail=detail, raw=event.raw)
 
 
 def failed_again(letter: DeadLetter, destination: Destination, reason: str, detail: str) -> DeadLetter:
     """The same letter, event or message alike, after a destination could not take it once more."""
-    now = about(letter.stream, destination)
+    now = about(letter.stream, destination.name, destination.format.name)
     changed = {name: now[name] for name in ("time_ms", "destination", "format")}
     return msgspec.structs.replace(letter, **changed, reason=reason, detail=detail)
 
 
-def about(stream: Stream, destination: Destination | None) -> dict[str, Any]:
+def about(stream: Stream, destination: str, format_name: str) -> dict[str, Any]:
     """The fields of a letter that do not depend on what went wrong."""
     return {
         "time_ms": time.time_ns() // 1_000_000,
@@ -112,8 +112,8 @@ def about(stream: Stream, destination: Destination | None) -> dict[str, Any]:
         "log_type": stream.log_type,
         "api_host": stream.api_host,
         "account_id": stream.account_id,
-        "destination": destination.name if destination is not None else "",
-        "format": destination.format.name if destination is not None else "",
+        "destination": destination,
+        "format": format_name,
     }
 
 

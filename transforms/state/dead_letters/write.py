@@ -84,7 +84,7 @@ def keep_unread(directory: str, unread: Iterable[Unread]) -> None:
     """Keeps messages of which it will never be known whether they were read. Raises RetryLater where that cannot be."""
     letters = [
         DeadLetter(
-            **about(some.stream, some.destination),
+            **about(some.stream, some.destination.name, some.destination.format.name),
             reason=MAYBE_UNREAD,
             detail="Acknowledged by the receiver's system, but its connection was lost and it may not have been read.",
             message=message,

@@ -1,6 +1,7 @@
 """The end of a run, as far as destinations are concerned: connections are closed in good order, and what that showed is kept.
 
-Place: called last by the local supervisor and by a launch whose workers live in this process.
+Place: called last by the local supervisor and by a launch whose workers live in this process; in any other process that sends,
+it is called when the interpreter ends, see ``idle_checker``.
 """
 
 from __future__ import annotations
