@@ -6,12 +6,12 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
-from pipelines.graph import PAGES_PER_BUNDLE
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
 from tests.runners.frozen_savepoints import EVENTS, RELEASES, thaw
 from tests.runners.programs import RunnerProgram, SubmittedProgram, fetched_twice, pages_since, set_destinations
 from tests.servers.harness import Duo, missing, repeated, tcp, wait_for_all, wait_until, write_config
 from transforms.duo.fetch.feed import _AHEAD
+from transforms.duo.io import PAGES_PER_BUNDLE
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 LOAD = {"auth": 120_000, "activity": 30_000}

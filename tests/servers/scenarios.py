@@ -19,7 +19,6 @@ from pathlib import Path
 from typing_extensions import Self
 
 from pipelines.demo.receiver import SiemReceiver
-from pipelines.graph import PAGES_PER_BUNDLE
 from tests.servers.harness import (
     Duo,
     Program,
@@ -33,6 +32,7 @@ from tests.servers.harness import (
     write_config,
 )
 from tests.servers.rsyslog import Listener, Rsyslog
+from transforms.duo.io import PAGES_PER_BUNDLE
 from transforms.duo.log_types import LOG_TYPES
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.local import CheckpointStore
