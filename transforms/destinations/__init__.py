@@ -3,8 +3,8 @@
 Place in the flow: format → **destination**. A kind of destination knows nothing of formats. A new one is one module with its
 ``KindSettings`` and a ``make(settings.Destination) -> Sender``, one test folder and one line in ``KINDS``; a program of its own
 calls ``register`` instead, before it reads a configuration. What the configuration file accepts, its schema, its sample and
-which secrets there are follow from the settings. No sender and nothing of Beam is loaded here, so that who needs the settings
-only, such as the configuration, does not wait for them.
+which secrets there are follow from the settings. Names of all rooms of this package are here; in it, modules take them from
+where they are.
 
 Contract: see ``transforms.destinations.sender``, whose names are here, too.
 """

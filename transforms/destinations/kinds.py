@@ -1,4 +1,11 @@
-"""The kinds of destinations, and what makes a sender of each. ``transforms.destinations`` has the contract, and these names."""
+"""The kinds of destinations that there are.
+
+Place in the flow: the configuration makes a section of the file for each; the pool, and whoever tries a destination, makes
+senders by it.
+
+Contract: no sender is loaded before one is made, and nothing of Beam, so that who needs the settings only, such as the
+configuration, does not wait for them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The formats, and what makes a formatter of each. ``transforms.formats`` has the contract, and these names."""
+"""The formats that there are.
+
+Place in the flow: the configuration makes a section of the file for each; the format step and ``replay`` make formatters by it.
+
+Contract: nothing of Beam is loaded here; the configuration needs the formats and their options.
+"""
 
 from __future__ import annotations
 
