@@ -25,7 +25,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from transforms.destinations import Confirmation, Sender, make_sender
+from transforms.destinations.kinds import make_sender
+from transforms.destinations.sender import Confirmation, Sender
 from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.threads import each_in_threads

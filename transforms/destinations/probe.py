@@ -6,7 +6,7 @@ by a local run at its start.
 
 from __future__ import annotations
 
-from transforms.destinations import make_sender
+from transforms.destinations.kinds import make_sender
 from transforms.settings import Destination
 
 

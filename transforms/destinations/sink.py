@@ -29,11 +29,12 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch, Stream
-from transforms.destinations import Rejection, pool
+from transforms.destinations import pool
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
 from transforms.destinations.probe import connect_once
+from transforms.destinations.sender import Rejection
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
 from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage, Subscription

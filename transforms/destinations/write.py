@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from transforms.coders import messages_of
 from transforms.config_keys import Ge
-from transforms.destinations import KINDS
+from transforms.destinations.kinds import KINDS
 from transforms.destinations.sink import SendToDestination
 from transforms.parameters import checked, made
 from transforms.settings import Destination, Format, FormatOptions, KindSettings

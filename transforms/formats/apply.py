@@ -23,7 +23,7 @@ from apache_beam.transforms.display import DisplayDataItem
 
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, events_of
 from transforms.errors import Undeliverable
-from transforms.formats import FORMATS, Formatter, format_failed, make_formatter
+from transforms.formats.registry import FORMATS, Formatter, format_failed, make_formatter
 from transforms.parameters import made
 from transforms.records import FormattedPage
 from transforms.settings import Format, SyslogHeader

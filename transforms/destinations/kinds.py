@@ -1,0 +1,62 @@
+"""The kinds of destinations that there are.
+
+Place in the flow: the configuration makes a section of the file for each; the pool, and whoever tries a destination, makes
+senders by it.
+
+Contract: no sender is loaded before one is made, and nothing of Beam, so that who needs the settings only, such as the
+configuration, does not wait for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from transforms.destinations.sender import Sender
+from transforms.destinations.stream.settings import TcpSettings, TlsSettings
+from transforms.destinations.udp.settings import UdpSettings
+from transforms.settings import Destination, KindSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of destination: its settings, which are its section of the configuration file, and what sends to one."""
+
+    settings: type[KindSettings]
+    make: Callable[[Destination[Any]], Sender]
+
+    @property
+    def name(self) -> str:
+        return self.settings.kind
+
+
+def _made_by(module: str) -> Callable[[Destination[Any]], Sender]:
+    """``make`` of a module that is loaded when the first sender is made."""
+
+    def make(destination: Destination[Any]) -> Sender:
+        sender: Sender = importlib.import_module(module).make(destination)
+        return sender
+
+    return make
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(TcpSettings, _made_by("transforms.destinations.stream.tcp")),
+        Kind(TlsSettings, _made_by("transforms.destinations.stream.tls")),
+        Kind(UdpSettings, _made_by("transforms.destinations.udp.sender")),
+    )
+}
+
+
+def register(kind: Kind) -> None:
+    """Adds a kind from outside. Call it before ``pipelines.config`` is imported, in every process."""
+    KINDS[kind.name] = kind
+
+
+def make_sender(destination: Destination) -> Sender:
+    """What sends to a destination."""
+    return KINDS[destination.kind].make(destination)
