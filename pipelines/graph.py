@@ -29,11 +29,7 @@ from transforms.settings import Account, Destination, Job
 
 
 def build(pipeline: beam.Pipeline, job: Job, *, passes: Passes | None = None) -> None:
-    """Adds the steps of a job to a pipeline: a chain for each destination, and each log type that some route takes to it.
-
-    In this order, because Flink knows the beginnings of chains by their place among all of them: a destination that is added at
-    the end of the list leaves the others where they were, and a job goes on from its savepoint.
-    """
+    """Adds the steps of a job to a pipeline: a chain for each destination, and each log type that some route takes to it."""
     log_types = dict.fromkeys(t for account in job.accounts for t in job.log_types_of(account.name))
     for destination in job.destinations:
         for log_type in log_types:
