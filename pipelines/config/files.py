@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-from pipelines.config.certificates import wrong_with_ca, wrong_with_client_cert, wrong_with_client_key
 from pipelines.config.fields import SKEY_CHARS, wrong_skey
 from pipelines.config.problems import Findings, KeyPath
 from transforms.secrets import SecretRef, SecretUnavailable
@@ -23,6 +23,13 @@ Translate = Callable[[KeyPath], KeyPath]
 _ALLOW = "Let the user that runs duologsync write to it, or name another."
 
 
+def _certificates() -> ModuleType:
+    """Here, because it needs cryptography, which takes a while to load, and most configurations name no certificate."""
+    from pipelines.config import certificates
+
+    return certificates
+
+
 def inspect(job: Job, findings: Findings, translate: Translate) -> None:
     """Adds what is wrong with the files of a Job."""
     look = _Look(findings, translate)
@@ -30,7 +37,7 @@ def inspect(job: Job, findings: Findings, translate: Translate) -> None:
         look.at_secret(path, secret)
     for index, account in enumerate(job.accounts):
         if account.ca_file:
-            look.at_words(("accounts", index, "ca_file"), wrong_with_ca(account.ca_file))
+            look.at_words(("accounts", index, "ca_file"), _certificates().wrong_with_ca(account.ca_file))
     for path, tls in parts_of(job, Tls):
         look.at_tls(path, tls)
     look.at_directory(("storage", "checkpoint_dir"), job.storage.checkpoint_dir)
@@ -85,10 +92,10 @@ class _Look:
 
     def at_tls(self, key: KeyPath, tls: Tls) -> None:
         if tls.ca_file:
-            self.at_words((*key, "ca_file"), wrong_with_ca(tls.ca_file))
+            self.at_words((*key, "ca_file"), _certificates().wrong_with_ca(tls.ca_file))
         if not tls.client_cert_file:
             return
-        self.at_words((*key, "client_cert_file"), wrong_with_client_cert(tls.client_cert_file))
+        self.at_words((*key, "client_cert_file"), _certificates().wrong_with_client_cert(tls.client_cert_file))
         password = None
         if tls.client_key_password:
             if tls.client_key_password.scheme == "gcp":
@@ -99,7 +106,7 @@ class _Look:
                 return  # said already; without the password nothing can be said about the key
         name = "client_key_file" if tls.client_key_file else "client_cert_file"
         key_file = tls.client_key_file or tls.client_cert_file
-        self.at_words((*key, name), wrong_with_client_key(key_file, tls.client_cert_file, password))
+        self.at_words((*key, name), _certificates().wrong_with_client_key(key_file, tls.client_cert_file, password))
 
     def at_directory(self, key: KeyPath, text: str, *, needed: bool = True) -> None:
         """A directory that can be written to, or be created by the program when it starts.

@@ -141,7 +141,7 @@ def test_a_receiver_counts_as_back_once_what_it_lost_went_out_on_a_connection_th
     time.sleep(0.3)
     deliver(sender, messages(12, start=12))
     looked_after(sender, lambda: not peer.lost(messages(24)))
-    assert sender._health._away_since is None
+    assert sender._health._trouble.over() is None
 
 
 @pytest.mark.parametrize("meet", ["tls"], indirect=True)
@@ -412,7 +412,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
     for message in (b"one", b"two"):
         sink.process(FormattedEvent(DuoEvent(STREAM, b"{}"), message), Timestamp(0))
     sink.finish_bundle()
-    (entry,) = pool._FREE[there]
+    (entry,) = pool._POOL.free[there]
     entry.sender._unread._read_within_secs = 0.01
     kept = []
 

@@ -173,7 +173,7 @@ def test_a_batch_of_several_streams_is_delivered_and_confirmed_for_each(peer):
 
     assert arrived(peer) == ROWS
     assert len(peer.connections) == 2
-    assert pool._BEGUN == {}
+    assert pool._POOL.begun == {}
 
 
 def test_what_a_format_cannot_write_leaves_its_batch_and_the_others_go_on(peer):

@@ -237,4 +237,4 @@ def test_an_object_of_a_key_is_made_once_until_it_is_taken_out():
 
 def test_everything_that_a_run_has_once_per_process_is_in_the_list():
     modules()
-    assert set(lifetime.names()) >= {"stop", "feeds", "connections to Duo", "free senders", "receipts", "checkpoint stores"}
+    assert set(lifetime.names()) >= {"stop", "feeds", "connections to Duo", "senders", "receipts", "checkpoint stores"}

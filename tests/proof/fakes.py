@@ -64,8 +64,8 @@ class FakeThreading:
         make: Any = lambda kind: lambda *args, **named: kind(simulation, *args, **named)  # noqa: E731 - one line for three
         self.Event, self.Thread = make(Event), make(Thread)
 
-    def Lock(self, kind: str = "") -> Lock:  # noqa: N802 - as in threading
-        return Lock(self.simulation, kind or _maker(sys._getframe(1)))
+    def Lock(self) -> Lock:  # noqa: N802 - as in threading
+        return Lock(self.simulation, _maker(sys._getframe(1)))
 
     def Condition(self) -> Condition:  # noqa: N802 - as in threading
         return Condition(self.simulation, _maker(sys._getframe(1)))

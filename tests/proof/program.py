@@ -70,7 +70,6 @@ def _modules() -> list[ModuleType]:
 
 
 _MODULES = _modules()
-_LOCKS = [(m, n) for m in _MODULES for n, v in vars(m).items() if isinstance(v, type(threading.Lock()))]
 
 
 class _FusedStage(stream_runner.StreamRunner):
@@ -186,8 +185,6 @@ class Stage:
                     put(module, "threading", self._threading)
                 if hasattr(module, "ThreadPoolExecutor"):
                     put(module, "ThreadPoolExecutor", InlineExecutor(simulation))
-            for module, name in _LOCKS:
-                put(module, name, self._threading.Lock(f"{module.__name__}.{name}"))
             put(email.utils, "time", self._time)  # with it duo_client dates what it signs
             put(feed, "DuoClient", client_of(self.duo))
             put(supervisor, "StreamRunner", _FusedStage)

@@ -10,6 +10,7 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.runners.flink.cluster import memory_mb
 from tests.runners.programs import RunnerProgram, add_account, fetched_twice
 from tests.servers.harness import (
+    AT_ONCE,
     LOG_TYPES,
     Duo,
     assert_checkpoints_readable,
@@ -157,7 +158,9 @@ def test_a_wrong_secret_key_leaves_one_account_without_pages_and_the_others_runn
         duo.add_backlog({"auth": 2_000})
         config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
         add_account(config, duo.account(name="wrong", skey=f"file:{wrong}"))
-        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+        program = RunnerProgram(tmp_path, "run", config, "--", *prism)
+        program.started_by = AT_ONCE
+        with program:
             wait_for_all(duo, siem, ["auth"], program)
             wait_until(
                 lambda: any(line.startswith("wrong/auth:") for line in program.lines("ERROR")), "a word about the wrong key"

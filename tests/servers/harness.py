@@ -47,8 +47,25 @@ def wait_until(condition: Callable[[], object], what: str, within_secs: float = 
         time.sleep(0.02)
 
 
+_IMPATIENT = """
+import sys
+from pipelines.cli import main
+from transforms.duo.fetch import failure_classifier
+failure_classifier.REFUSAL_WAITS_SECS = (0.5, 1.5)
+sys.exit(main())
+"""
+AT_ONCE = ("-c", _IMPATIENT)
+"""Starts a ``Program`` that believes a refusal of its keys after two seconds; ``test_feed_steps`` has the whole minute."""
+
+
 class Program:
-    """``python -m pipelines`` with the words that a user would type; one log for all its launches."""
+    """``python -m pipelines`` with the words that a user would type; one log for all its launches.
+
+    Attributes:
+      started_by: what Python is told to start.
+    """
+
+    started_by: tuple[str, ...] = ("-m", "pipelines")
 
     def __init__(self, folder: Path, *words: object, env: dict[str, str] | None = None) -> None:
         self._words = [str(word) for word in words]
@@ -62,7 +79,7 @@ class Program:
         assert not self.running, "it runs already"
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines", *self._words],
+                [sys.executable, *self.started_by, *self._words],
                 cwd=self._folder,
                 env=self._env,
                 stdout=log,

@@ -92,7 +92,7 @@ def test_a_hundred_and_ninety_streams_with_128_descriptors_deliver_everything_an
 
 
 def test_a_low_soft_limit_is_raised_at_the_start(parent, tmp_path):
-    duo, siem, ids, config = parent
+    *_, config = parent
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert hard > 1024
 
@@ -100,7 +100,7 @@ def test_a_low_soft_limit_is_raised_at_the_start(parent, tmp_path):
         descriptors = f"{hard} && ulimit -S -n {FEW}"
 
     with SoftlyLimited(tmp_path, "run", config) as program:
-        wait_until(lambda: all_arrived(duo, siem, ids), "everything arrives")
+        wait_until(lambda: program.log().count(": reading ") == CHILDREN, "all streams are started")
         soft, _ = resource.prlimit(program._process.pid, resource.RLIMIT_NOFILE)
         assert program.end() == exit_codes.OK
 

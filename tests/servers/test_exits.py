@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+import signal
 import socketserver
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 from pipelines import exit_codes
 from pipelines.demo.certificates import make_certificates
 from pipelines.demo.receiver import SiemReceiver
-from tests.servers.harness import Duo, Program, dead_letters, tcp, wait_for_all, wait_until, write_config
+from tests.servers.harness import AT_ONCE, LOG_TYPES, Duo, Program, dead_letters, tcp, wait_for_all, wait_until, write_config
 
 pytestmark = pytest.mark.servers
 
@@ -39,6 +40,7 @@ def test_a_wrong_secret_key_ends_with_its_own_exit_code(tmp_path):
     with Duo(tmp_path) as duo, SiemReceiver() as siem:
         duo.skey_file.write_text(wrong)
         program = Program(tmp_path, "run", write_config(tmp_path, duo, [tcp(siem.port)]))
+        program.started_by = AT_ONCE
         code = program.run()
 
     assert code == exit_codes.CREDENTIALS
@@ -137,3 +139,18 @@ class _Proxy:
     def __exit__(self, *_exc):
         self._server.shutdown()
         self._server.server_close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_leaves_nothing_in_the_temporary_directory(tmp_path, number):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog(dict.fromkeys(LOG_TYPES, 50))
+        config = write_config(tmp_path, duo, [tcp(siem.port)])
+        with Program(tmp_path, "run", config, env={"TMPDIR": str(temporary)}) as program:
+            wait_for_all(duo, siem, LOG_TYPES, program)
+            program.send(number)
+            program.wait()
+
+    assert list(temporary.iterdir()) == []

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 
 from transforms.errors import FatalError
 from transforms.process.lifetime import per_process
+from transforms.process.log_once import LogOnce
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 from transforms.records import Subscription
@@ -48,9 +49,9 @@ class _OpenBreaker:
       backoff: of bundles that it did not take since it last took one.
       not_before: monotonic time of the next probe.
       released: it could be connected to: the next bundle may try.
-      told: the log says that it is waited for.
+      quiet: nothing is said before the first look is over.
+      waits: that it is waited for. fatal: what only a person can mend about it.
       looked: a first look at it is over.
-      said: what only a person can mend about it, as the log has it.
     """
 
     probe: Probe
@@ -58,9 +59,10 @@ class _OpenBreaker:
     not_before: float = 0.0
     probing: bool = False
     released: bool = False
-    told: bool = False
+    quiet: bool = False
+    waits: LogOnce = field(default_factory=LogOnce)
+    fatal: LogOnce = field(default_factory=LogOnce)
     looked: threading.Event = field(default_factory=threading.Event)
-    said: str = ""
 
 
 class CircuitBreakers:
@@ -80,7 +82,8 @@ class CircuitBreakers:
             hold.probe = probe
             hold.released = False
             hold.not_before = time.monotonic() + hold.backoff.failed()
-            hold.told = False
+            hold.quiet = False
+            hold.waits.over()
 
     def delivered(self, subscription: Subscription, what: str) -> None:
         """It took a bundle."""
@@ -111,8 +114,8 @@ class CircuitBreakers:
                     self._start_look(subscription, what, hold)
             return bool(waiting)
 
-    def _open(self, probe: Probe, *, told: bool = False) -> _OpenBreaker:
-        return _OpenBreaker(probe, Backoff(self._policy), told=told)
+    def _open(self, probe: Probe, *, quiet: bool = False) -> _OpenBreaker:
+        return _OpenBreaker(probe, Backoff(self._policy), quiet=quiet)
 
     def _look_first(self, subscription: Subscription, probe: Probe) -> None:
         destination = subscription.destination
@@ -120,7 +123,7 @@ class CircuitBreakers:
             self._asked.add(subscription)
             if destination in self._connected or destination in self._holds.get(subscription, {}):
                 return
-            hold = self._holds.setdefault(subscription, {})[destination] = self._open(probe, told=True)
+            hold = self._holds.setdefault(subscription, {})[destination] = self._open(probe, quiet=True)
             self._start_look(subscription, destination, hold)
         hold.looked.wait(_FIRST_LOOK_SECS)
 
@@ -128,14 +131,14 @@ class CircuitBreakers:
         hold.probing = started(self._look, f"look at {what}", subscription, what, hold) is not None
         if not hold.probing:
             hold.not_before = time.monotonic() + _PROBE_EVERY_SECS
-            hold.told = False
+            hold.quiet = False
+            hold.waits.over()
             hold.looked.set()
             _LOGGER.warning("%s cannot be looked at: %s. It is tried again.", what, NO_THREAD)
 
     @staticmethod
     def _tell(subscription: Subscription, what: str, hold: _OpenBreaker, now: float) -> None:
-        if not hold.told:
-            hold.told = True
+        if not hold.quiet and hold.waits.due() is not None:
             _LOGGER.warning(
                 "%s is not read on until %s can be used; all else goes on. The next look is in %.0f s.",
                 subscription, what, max(0.0, hold.not_before - now),
@@ -146,8 +149,7 @@ class CircuitBreakers:
             hold.probe()
         except Exception as error:  # whatever it is, it is no connection; the next look may find one
             _LOGGER.debug("%s still waits for %s: %s", subscription, what, error)
-            if isinstance(error, FatalError) and hold.said != str(error):
-                hold.said = str(error)
+            if isinstance(error, FatalError) and hold.fatal.due(str(error)) is not None:
                 _LOGGER.error("%s", error)
             found = False
         else:
@@ -160,7 +162,8 @@ class CircuitBreakers:
             if found:
                 self._connected.add(what)
             elif not hold.looked.is_set():
-                hold.told = False
+                hold.quiet = False
+                hold.waits.over()
         hold.looked.set()
 
 

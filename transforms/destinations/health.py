@@ -10,14 +10,13 @@ a mistake in the configuration (nothing was ever delivered) or a change at the S
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 from transforms.process.lifetime import OnePerKey, per_process
+from transforms.process.log_once import REMIND_SECS, LogOnce
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
-_REMIND_SECS = 60.0
 _ASK_AGAIN_SECS = 86_400.0
 
 
@@ -29,29 +28,21 @@ class Health:
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
         self._title = f"Destination {destination.name} ({destination.place})"
-        self._lock = threading.Lock()
-        self._away_since: float | None = None
-        self._said_at = float("-inf")
-        self._said_away = False
-        self._said_wrong = ""
+        self._trouble = LogOnce(REMIND_SECS)
+        self._wrong = ""
 
     def away(self, cause: str) -> None:
         """It cannot be reached, or the connection was lost."""
-        self._trouble(
-            cause, "is away: %s. Its events wait here and are sent when it is back.", "is still away after %.0f s: %s."
-        )
+        self._say(cause, "is away: %s. Its events wait here and are sent when it is back.", "is still away after %.0f s: %s.")
 
     def wrong(self, cause: str) -> None:
         """It answers, but not as configured, although it once did: a certificate was changed, say."""
-        with self._lock:
-            if cause != self._said_wrong:
-                self._said_at = float("-inf")  # a cause that a person must know of is not held back for a minute
-                self._said_wrong = cause
+        self._wrong = cause  # what a person must know of is not held back for a minute
         self.away(cause)
 
     def stalled(self, cause: str) -> None:
         """It is connected and answers, but takes nothing."""
-        self._trouble(cause, "is stalled: %s. Its events wait here.", "is still stalled after %.0f s: %s.")
+        self._say(cause, "is stalled: %s. Its events wait here.", "is still stalled after %.0f s: %s.")
 
     def goodbye_answered(self) -> None:
         """It ended a connection in good order."""
@@ -87,27 +78,19 @@ class Health:
             "they are kept as dead letters.", self._title, messages,
         )  # fmt: skip
 
-    def _trouble(self, cause: str, first: str, again: str) -> None:
-        now = time.monotonic()
-        with self._lock:
-            new = self._away_since is None
-            since = self._away_since = now if self._away_since is None else self._away_since
-            if now - self._said_at < _REMIND_SECS:
-                return
-            self._said_at = now
-            self._said_away = True
-        if new or now - since < 1:
+    def _say(self, cause: str, first: str, again: str) -> None:
+        for_secs = self._trouble.due(self._wrong)
+        if for_secs is None:
+            return
+        if for_secs < 1:
             _LOGGER.warning("%s " + first, self._title, cause)
         else:
-            _LOGGER.warning("%s " + again, self._title, now - since, cause)
+            _LOGGER.warning("%s " + again, self._title, for_secs, cause)
 
     def back(self, resent: int) -> None:
         """It is connected again, and so many messages are sent once more."""
-        with self._lock:
-            since, self._away_since = self._away_since, None
-            said, self._said_away = self._said_away, False
-        if said and since is not None:
-            gone_secs = time.monotonic() - since
+        gone_secs = self._trouble.over()
+        if gone_secs is not None:
             _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
 
 

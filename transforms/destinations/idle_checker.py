@@ -19,6 +19,7 @@ from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
 from transforms.errors import DuoLogSyncError
 from transforms.process.lifetime import Stage, per_process
+from transforms.process.log_once import LogOnce
 from transforms.process.shutdown import STOP
 from transforms.process.threads import NO_THREAD, started
 from transforms.state.dead_letters.write import keep_unread
@@ -66,25 +67,23 @@ def check_idle_connections(dead_letter_dir: str) -> None:
 
 
 def _run(dead_letter_dir: str) -> None:
-    trouble = ""
+    trouble = LogOnce()
     while not STOP.wait(_EVERY_SECS):
         try:
             pool.check_all()
             pool.keep_given_up(partial(keep_unread, dead_letter_dir))
-            trouble = _keep_safe(trouble)
+            _keep_safe(trouble)
         except Exception:  # one connection's trouble must not leave all others without care
             _LOGGER.exception("An idle connection could not be looked after.")
 
 
-def _keep_safe(told: str) -> str:
-    """Writes what has become safe into the checkpoints; the trouble with that, which is told once and not every time."""
+def _keep_safe(trouble: LogOnce) -> None:
+    """Writes what has become safe into the checkpoints."""
     try:
         RECEIPTS.keep_safe()
+        trouble.over()
     except (OSError, DuoLogSyncError) as error:
-        trouble = str(error)
-        if trouble != told:
+        if trouble.due(str(error)) is not None:
             _LOGGER.error(
                 "The checkpoints cannot be brought up to date: %s. A launch without others repeats some events.", error
             )
-        return trouble
-    return ""

@@ -29,6 +29,7 @@ from transforms.destinations.kinds import make_sender
 from transforms.destinations.sender import Confirmation, Sender
 from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
+from transforms.process.log_once import LogOnce
 from transforms.process.threads import each_in_threads
 from transforms.records import Stream
 from transforms.settings import Destination
@@ -58,7 +59,7 @@ class _Entry:
         self.lease: Lease | None = None
         self.last: Stream | None = None
         self.looked_at = 0.0  # monotonic; when it was last used or looked after
-        self.trouble = ""  # why what it has given up could not be kept
+        self.trouble = LogOnce()  # why what it has given up could not be kept
 
 
 class Lease:
@@ -99,19 +100,26 @@ class Lease:
         return BundleReplaced(f"{self._entry.destination.name}: another bundle of {self.stream} has begun.")
 
 
-_LOCK = per_process("lock of the senders", threading.Lock)
-_FREE: dict[Destination, list[_Entry]] = per_process(  # the one that was used last is at the end
-    "free senders", dict, close=lambda _: close_all(_RESET_SECS), stage=Stage.CONNECTIONS
-)
-_BEGUN: dict[tuple[Destination, Stream], _Entry] = per_process("senders at work", dict)
+class _Pool:
+    """The senders of this process. ``free``: the one that was used last is at the end."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.free: dict[Destination, list[_Entry]] = {}
+        self.begun: dict[tuple[Destination, Stream], _Entry] = {}
+
+
+_POOL = per_process("senders", _Pool, close=lambda _: close_all(_RESET_SECS), stage=Stage.CONNECTIONS)
 
 
 def begin(destination: Destination, stream: Stream) -> Lease:
     """A bundle of this stream starts: its sender, begun."""
-    with _LOCK:
-        entry = _BEGUN.get((destination, stream))
+    with _POOL.lock:
+        entry = _POOL.begun.get((destination, stream))
         if entry is None:
-            entry = _BEGUN[destination, stream] = _taken(_FREE.setdefault(destination, []), stream) or _Entry(destination)
+            entry = _POOL.begun[destination, stream] = _taken(_POOL.free.setdefault(destination, []), stream) or _Entry(
+                destination
+            )
         before, lease = entry.lease, Lease(entry, stream)
         entry.lease = lease
     if before is not None:
@@ -126,34 +134,34 @@ def begin(destination: Destination, stream: Stream) -> Lease:
 
 def done(destination: Destination, lease: Lease) -> None:
     """That bundle was confirmed."""
-    with _LOCK:
-        entry = _BEGUN.get((destination, lease.stream))
+    with _POOL.lock:
+        entry = _POOL.begun.get((destination, lease.stream))
         if entry is not None and entry.lease is lease:
             _free(destination, lease.stream)
 
 
 def _free(destination: Destination, stream: Stream) -> None:
     """The sender of this stream's bundle can be had by others. The caller holds the lock."""
-    entry = _BEGUN.pop((destination, stream))
+    entry = _POOL.begun.pop((destination, stream))
     entry.lease = None
     entry.looked_at = time.monotonic()
-    _FREE.setdefault(destination, []).append(entry)
+    _POOL.free.setdefault(destination, []).append(entry)
 
 
 def leave(destination: Destination, stream: Stream) -> None:
     """This stream sends nothing more there: what is left of a bundle that failed is forgotten by the next one on its sender."""
-    with _LOCK:
-        if (destination, stream) in _BEGUN:
+    with _POOL.lock:
+        if (destination, stream) in _POOL.begun:
             _free(destination, stream)
-        for entry in _FREE.get(destination, ()):
+        for entry in _POOL.free.get(destination, ()):
             if entry.last == stream:
                 entry.last = None
 
 
 def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
     """The streams whose bundle has waited for so long for this destination to take something."""
-    with _LOCK:
-        begun = [(key[1], entry) for key, entry in _BEGUN.items() if key[0] == destination]
+    with _POOL.lock:
+        begun = [(key[1], entry) for key, entry in _POOL.begun.items() if key[0] == destination]
     return [stream for stream, entry in begun if entry.sender.waited_secs > longer_than_secs]
 
 
@@ -162,23 +170,23 @@ def check(destination: Destination, stream: Stream) -> None:
     stream is gone, or waits elsewhere.
     """
     long_ago = time.monotonic() - _NEGLECTED_SECS
-    with _LOCK:
-        free = [entry for entries in _FREE.values() for entry in entries]
+    with _POOL.lock:
+        free = [entry for entries in _POOL.free.values() for entry in entries]
     own = [entry for entry in free if entry.last is None or (entry.last == stream and entry.destination == destination)]
     _check([*own, *(entry for entry in free if entry not in own and entry.looked_at < long_ago)])
 
 
 def check_all() -> None:
     """Looks after all idle senders. Call it every few seconds from one thread."""
-    with _LOCK:
-        entries = [entry for free in _FREE.values() for entry in free]
+    with _POOL.lock:
+        entries = [entry for free in _POOL.free.values() for entry in free]
     _check(entries)
 
 
 def keep_given_up(keep: Keep) -> None:
     """Hands over what idle senders have given up; where it cannot be kept now, that is told, and it is the next time."""
-    with _LOCK:
-        entries = [entry for free in _FREE.values() for entry in free]
+    with _POOL.lock:
+        entries = [entry for free in _POOL.free.values() for entry in free]
     for entry in entries:
         if entry.lock.acquire(blocking=False):
             try:
@@ -186,21 +194,20 @@ def keep_given_up(keep: Keep) -> None:
                 if given_up:
                     keep(given_up)
                     entry.sender.given_up_is_kept()
-                entry.trouble = ""
+                entry.trouble.over()
             except RetryLater as error:
-                if str(error) != entry.trouble:
+                if entry.trouble.due(str(error)) is not None:
                     _LOGGER.error("%s", error)
-                entry.trouble = str(error)
             finally:
                 entry.lock.release()
 
 
 def close_all(grace_secs: float) -> list[UnreadMessages]:
     """Ends all connections in good order, at the same time, and forgets the senders. What may be unread is returned."""
-    with _LOCK:
-        entries = [entry for free in _FREE.values() for entry in free] + list(_BEGUN.values())
-        _FREE.clear()
-        _BEGUN.clear()
+    with _POOL.lock:
+        entries = [entry for free in _POOL.free.values() for entry in free] + list(_POOL.begun.values())
+        _POOL.free.clear()
+        _POOL.begun.clear()
     left = each_in_threads(lambda entry: _close(entry, grace_secs), entries, 32, "close-destination")
     return [unread for of_entry in left for unread in of_entry]
 

@@ -25,6 +25,7 @@ from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, Mes
 from transforms.errors import Undeliverable
 from transforms.formats.registry import FORMATS, Formatter, format_failed, make_formatter
 from transforms.parameters import made
+from transforms.process.log_once import LogOncePerKey
 from transforms.records import FormattedPage
 from transforms.settings import Format, SyslogHeader
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
@@ -113,11 +114,12 @@ class FormatBatches(beam.DoFn):
         self._format = written
         self._destination = destination
         self._formatter: Formatter | None = None
-        self._told: set[str] = set()
+        self._bugs: LogOncePerKey[str] | None = None  # by place
         self._dropped: Counter[str] = Counter()
 
     def setup(self) -> None:
         self._formatter = make_formatter(self._format)
+        self._bugs = LogOncePerKey(most=_PLACES_TOLD)
 
     def start_bundle(self) -> None:
         self._dropped.clear()
@@ -171,8 +173,8 @@ class FormatBatches(beam.DoFn):
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__
         place = "".join(traceback.format_tb(error.__traceback__)[-3:])
-        if place not in self._told and len(self._told) < _PLACES_TOLD:
-            self._told.add(place)
+        assert self._bugs is not None
+        if self._bugs.due(place) is not None:
             _LOGGER.error(
                 "%s: an event could not be written as %s, for a reason that nobody expected (%s). It is a dead letter; the "
                 "stream goes on.\n%s",

@@ -129,7 +129,6 @@ def _renew(entry: _Registered) -> None:
     elif isinstance(thing, (list, deque)):
         thing.clear()
         thing.extend(fresh)
-    elif hasattr(thing, "__dict__"):
+    else:
         vars(thing).clear()
         vars(thing).update(vars(fresh))
-    # What is left is a bare lock. Nobody holds it any more: whoever could was closed.

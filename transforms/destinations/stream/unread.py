@@ -25,6 +25,7 @@ from transforms.destinations.stream.connection import Connection
 from transforms.destinations.stream.goodbyes import Endings, Outcome
 from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer, parted_by_chances, parted_by_doubt
 from transforms.destinations.stream.tuning import Tuning
+from transforms.process.log_once import LogOnce
 from transforms.records import Stream
 from transforms.state.receipts import Receipt
 
@@ -67,7 +68,7 @@ class Unread:
         self._read_within_secs = tuning.read_within_secs
         self._doubt_limits = tuning.goodbye_doubt_secs, tuning.goodbye_doubt_bytes
         self._health = health
-        self._told_unanswered = False
+        self._unanswered = LogOnce()
 
     @property
     def in_doubt(self) -> bool:
@@ -131,9 +132,10 @@ class Unread:
                 self._doubt(blocks)
                 self._health.away("the receiver reset the connection at its end")
         unanswered_secs = self.endings.unanswered_secs(now)
-        if unanswered_secs >= _WORTH_TELLING_SECS and not self._told_unanswered:
+        if unanswered_secs < _WORTH_TELLING_SECS:
+            self._unanswered.over()
+        elif self._unanswered.due() is not None:
             self._health.unanswered(unanswered_secs)
-        self._told_unanswered = unanswered_secs >= _WORTH_TELLING_SECS
         self.count()
 
     def given_up_is_kept(self) -> None:

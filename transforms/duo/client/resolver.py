@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from transforms.process.lifetime import per_process
+from transforms.process.threads import started
 
 Addresses = list[tuple[Any, Any, int, str, Any]]
 
@@ -31,8 +32,7 @@ class _LookUp:
         except OSError as error:
             self._error = error
         finally:
-            with _lock:
-                _under_way.pop((self._host, self._port), None)
+            _LOOK_UPS.ended(self._host, self._port)
             self._ended.set()
 
     def result(self, within_secs: float) -> Addresses:
@@ -43,22 +43,34 @@ class _LookUp:
         return self._addresses
 
 
-_lock = per_process("lock of name look-ups", threading.Lock)
-_under_way: dict[tuple[str, int], _LookUp] = per_process("name look-ups", dict)
+class _LookUps:
+    """Those that are under way in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, int], _LookUp] = {}
+
+    def of(self, host: str, port: int) -> tuple[_LookUp, bool]:
+        """The one look-up of a name, and whether it was made for this call."""
+        with self._lock:
+            known = self._under_way.get((host, port))
+            if known is not None:
+                return known, False
+            made = self._under_way[host, port] = _LookUp(host, port)
+            return made, True
+
+    def ended(self, host: str, port: int) -> None:
+        """The next call looks the name up anew."""
+        with self._lock:
+            self._under_way.pop((host, port), None)
+
+
+_LOOK_UPS = per_process("name look-ups", _LookUps)
 
 
 def resolve(host: str, port: int, within_secs: float) -> Addresses:
     """The addresses of a host, as getaddrinfo gives them. Raises OSError, TimeoutError where it takes too long."""
-    with _lock:
-        look_up = _under_way.get((host, port))
-        if look_up is None:
-            look_up = _under_way[host, port] = _LookUp(host, port)
-            thread = threading.Thread(target=look_up.run, name=f"look up {host}", daemon=True)
-        else:
-            thread = None
-    if thread is not None:
-        try:
-            thread.start()
-        except RuntimeError:  # no thread can be had now
-            look_up.run()
+    look_up, new = _LOOK_UPS.of(host, port)
+    if new and started(look_up.run, f"look up {host}") is None:
+        look_up.run()
     return look_up.result(within_secs)

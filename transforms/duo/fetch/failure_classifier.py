@@ -21,6 +21,7 @@ from transforms.duo.position.windows import days_out_of_reach
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.log_once import LogOnce
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD
 from transforms.records import Stream
@@ -45,13 +46,13 @@ class FailureClassifier:
         self._budget = budget
         self._counts = counts
         self._clock = clock
-        self._kind: str | None = None  # what was told last; None while all is well
+        self._failing = LogOnce(clock=clock)  # its cause is the kind of the last error
         self._backoff = Backoff(_RETRY)
         self._refusals = 0  # of the keys, since a call was answered
-        self._ahead = False  # the position lies in the future, and that was told
-        self._threadless = False
-        self._short = False  # the last window held less than Duo counted
-        self._shortened = False  # the last window was followed by less overlap than it should be
+        self._ahead = LogOnce(clock=clock)  # the position lies in the future
+        self._threadless = LogOnce(clock=clock)
+        self._short = LogOnce(clock=clock)  # the last window held less than Duo counted
+        self._shortened = LogOnce(clock=clock)  # the last window was followed by less overlap than it should be
         self.answered = False  # some call was, since the feed began
 
     # --- errors ------------------------------------------------------------------------------------------------------
@@ -87,21 +88,21 @@ class FailureClassifier:
 
     def over(self, *, told: bool = False) -> None:
         """A call was answered. ``told``: another feed of the stream made it, and said so."""
-        if self._kind is not None and not told:
+        if self._failing.over() is not None and not told:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._backoff.failures)
         self.answered = True
         self._backoff.succeeded()
-        self._kind, self._refusals = None, 0
+        self._refusals = 0
 
     def thread(self, *, there: bool) -> None:
         """Whether the thread that reads is there; it cannot always be had."""
-        if not there:
-            self._counts["threads_refused"] += 1
-        if not there and not self._threadless:
+        if there:
+            if self._threadless.over() is not None:
+                _LOGGER.info("%s is read again: its thread could be started.", self._stream)
+            return
+        self._counts["threads_refused"] += 1
+        if self._threadless.due() is not None:
             _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
-        if there and self._threadless:
-            _LOGGER.info("%s is read again: its thread could be started.", self._stream)
-        self._threadless = not there
 
     def _sort(self, error: Exception, own_wait_secs: float) -> tuple[str, float]:
         """What kind of trouble it is, and how long to leave the stream alone: by the retry policy, or for what is as good."""
@@ -123,20 +124,19 @@ class FailureClassifier:
 
     def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
+        new = self._failing.due(kind) is not None
         if told:
-            self._kind = kind
             return
         failures = self._backoff.failures
-        level = logging.WARNING if self._kind != kind or failures % 20 == 0 else logging.DEBUG
+        level = logging.WARNING if new or failures % 20 == 0 else logging.DEBUG
         if kind == "rate_limited" and level == logging.WARNING and failures < 20:
             level = logging.INFO  # how fast Duo may be called is learnt from these
-        if isinstance(error, BadCredentials) and self._kind != kind and not self.answered:
+        if isinstance(error, BadCredentials) and new and not self.answered:
             _LOGGER.warning(
                 "%s: Duo refuses the keys. They are tried again before that is believed: in %.0f s.", self._stream, wait_secs
             )
         if isinstance(error, FatalError) and level == logging.WARNING:
             level = logging.ERROR if self.answered else logging.DEBUG
-        self._kind = kind
         _LOGGER.log(
             level,
             "%s: %s Trying again in %.0f s (failure %d in a row).",
@@ -163,16 +163,15 @@ class FailureClassifier:
     def waits_at(self, cursor: Cursor, now_ms: int) -> None:
         """There is nothing to ask for yet behind a position: whether that is for want of a right clock. Told once."""
         ahead = cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS
-        if ahead and not self._ahead:
+        if ahead and self._ahead.due() is not None:
             self._counts["ahead_of_clock"] += 1
             _LOGGER.error(
                 "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
                 "clock, and it goes on within half a minute; or, if it was wrong when the checkpoint was written, move the "
                 "checkpoint aside.", self._stream, (cursor.position_ms - now_ms) / 86_400_000,
             )  # fmt: skip
-        if self._ahead and not ahead:
+        if not ahead and self._ahead.over() is not None:
             _LOGGER.info("%s: this machine's clock is not behind its checkpoint any more, and reading goes on.", self._stream)
-        self._ahead = ahead
 
     def begins_earlier(self, cursor: Cursor) -> None:
         """The clock was set back before anything was read, and the look-back begins earlier by that."""
@@ -210,16 +209,15 @@ class FailureClassifier:
             if counted != read:
                 self._counts["windows_that_differ"] += 1
             if counted <= read:
-                self._short = False
+                self._short.over()
             else:
                 self._counts["missing"] += counted - read
                 _LOGGER.log(
-                    logging.DEBUG if self._short else logging.ERROR,
+                    logging.DEBUG if self._short.due() is None else logging.ERROR,
                     "%s: Duo counted %d events in the window that ended at %s, %d were read, also when asked again. Reading "
                     "goes on; the end of that window is read again later. See duologsync status.",
                     self._stream, counted, _utc(step.cursor.position_ms), read,
                 )  # fmt: skip
-                self._short = True
 
     def _about_gaps(self, step: Step) -> None:
         gap = step.closed_gap
@@ -247,15 +245,16 @@ class FailureClassifier:
             )  # fmt: skip
 
     def _about_memory(self, shortened_ms: int) -> None:
-        if shortened_ms:
-            self._counts["overlap_shortened"] += 1
-        if shortened_ms and not self._shortened:
+        if not shortened_ms:
+            self._shortened.over()
+            return
+        self._counts["overlap_shortened"] += 1
+        if self._shortened.due() is not None:
             _LOGGER.warning(
                 "%s: more events are published than overlap_max_rows lets be remembered. Events that Duo publishes late are "
                 "looked for over %.0f s less; raise overlap_max_rows to find them all.",
                 self._stream, shortened_ms / 1000,
             )  # fmt: skip
-        self._shortened = bool(shortened_ms)
 
 
 def _utc(time_ms: int) -> str:
