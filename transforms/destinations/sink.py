@@ -7,8 +7,8 @@ Contract: elements are ``FormattedEvent``, and come in batches. The main output 
 ``DeadLetter`` per event that the destination rejected, with the event's timestamp, in the global window. finish_bundle()
 returns when every sender that was used has confirmed; the letters leave it then, so they are kept before the bundle is
 finished. Until then the rows of a bundle are held, as references. Where nobody else looks after idle connections,
-``idle_checks_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection
-and no secret.
+``idle_checks_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no
+connection and no secret.
 """
 
 from __future__ import annotations
