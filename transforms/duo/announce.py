@@ -44,7 +44,8 @@ class AnnounceSources(beam.PTransform):
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         impulses = pbegin | "Impulses" >> FlinkStreamingImpulseSource().set_interval_ms(_EVERY_MS)
-        return impulses | "Offer" >> beam.ParDo(_Offer(self._sources)) | "Once" >> beam.ParDo(AnnounceOnce())
+        offers = impulses | "Offer" >> beam.ParDo(_Offer(self._sources)).with_output_types(tuple[bytes, DuoLogSource])
+        return offers | "Once" >> beam.ParDo(AnnounceOnce()).with_output_types(DuoLogSource)
 
 
 class _Offer(beam.DoFn):
