@@ -70,7 +70,7 @@ class Reading:
       overlap_secs: rows that Duo publishes up to so much late are found; 0 reads nothing twice but the last millisecond.
       overlap_max_rows: rows that are remembered for it, per stream; a burst beyond it shortens the overlap, and that is told.
       from_ms, until_ms: a backfill: begin there instead of ``start_days`` back, and end there.
-      give_way_to: a backfill: the checkpoint directory of the live reading that comes first.
+      live_checkpoint_dir: a backfill: the checkpoint directory of the live reading that comes first.
       relist_secs: how often the children of an MSP parent are listed anew.
     """
 
@@ -83,7 +83,7 @@ class Reading:
     overlap_max_rows: int = 1_500_000
     from_ms: int | None = None
     until_ms: int | None = None
-    give_way_to: str | None = None
+    live_checkpoint_dir: str | None = None
     relist_secs: float = 900.0
 
 

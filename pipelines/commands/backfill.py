@@ -116,7 +116,7 @@ def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_type
         routes=routes,
         storage=replace(job.storage, checkpoint_dir=str(directory), import_dir=None, resume=True),
         reading=replace(
-            job.reading, from_ms=from_ms, until_ms=until_ms, overlap_secs=0.0, give_way_to=job.storage.checkpoint_dir
+            job.reading, from_ms=from_ms, until_ms=until_ms, overlap_secs=0.0, live_checkpoint_dir=job.storage.checkpoint_dir
         ),
     )
 

@@ -82,7 +82,7 @@ def test_no_more_are_lent_than_may_be_open_and_who_comes_first_is_served_first(c
         for name in "abcd":
             threads.append(threading.Thread(target=want, args=(name,)))
             threads[-1].start()
-            eventually(lambda: len(connections._row) == len(threads))
+            eventually(lambda: len(connections._waiting) == len(threads))
         with pytest.raises(RetryLater, match="None of the 2 connections") as caught, connections.lent(place, 0.05):
             pass
         assert caught.value.kind == "connections"

@@ -211,7 +211,7 @@ def test_a_connection_is_kept_while_pages_wait_for_their_reader_and_let_go_when_
 
 
 def test_a_backfill_looks_at_the_files_of_live_reading_without_holding_up_its_readers(clock, tmp_path, monkeypatch):
-    feed = made(clock, MemoryDuo(clock), replace(READING, give_way_to=str(tmp_path)))
+    feed = made(clock, MemoryDuo(clock), replace(READING, live_checkpoint_dir=str(tmp_path)))
     lock_held = []
     monkeypatch.setattr(LiveStream, "is_behind", lambda _live: lock_held.append(feed._changed._is_owned()))
     feed.seek(first_cursor(NOW_MS, READING))

@@ -185,7 +185,7 @@ def test_what_is_here_and_what_is_on_its_way_fills_the_room_and_gives_it_back():
     assert not three.reserve(1)
     assert room.scarce
     two.holds(0, answered=True)
-    assert three.turn.is_set()
+    assert three.granted.is_set()
     assert three.reserve(1)
     assert not room.scarce
 

@@ -60,6 +60,20 @@ def test_what_one_destination_has_not_read_is_no_matter_of_another(receipts):
     assert receipts.delivered(AUTH, at(1), ignore) == at(1)
 
 
+def test_a_sink_that_calls_the_destination_by_another_name_than_the_reader_makes_nothing_safe_too_early(receipts):
+    """Names are the user's in a pipeline of her own; a wrong one may repeat events and must not lose one."""
+    unread = Receipt()
+    receipts.confirmed(Subscription(AUTH.stream, "splunk"), unread)
+    assert receipts.delivered(AUTH, at(1), ignore) == at(0)
+    unread.read = True
+    assert receipts.delivered(AUTH, at(1), ignore) == at(1)
+
+
+def test_what_is_sent_of_a_stream_that_nobody_reads_here_is_no_matter_of_others(receipts):
+    receipts.confirmed(Subscription(Stream("main", "telephony"), "siem"), Receipt())
+    assert receipts.delivered(AUTH, at(1), ignore) == at(1)
+
+
 def test_what_was_read_behind_something_unread_is_not_safe(receipts):
     first, second = Receipt(), Receipt(read=True)
     receipts.confirmed(AUTH, first)

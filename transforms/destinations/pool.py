@@ -13,8 +13,9 @@ A bundle that failed never says done. Its sender stays with its stream, which be
 where there is no next one. A runner may also give a bundle up that is still at work in another thread: its lease ends with the
 next ``begin``, which waits until it has left the sender; whatever it asks for afterwards raises ``BundleReplaced``.
 
-Local runs call ``check`` and ``close_all``. On other runners ``caretaker`` calls ``check_all`` every few seconds, and the end
-of a worker process is a crash as far as connections are concerned, but on Prism, whose workers are the program itself.
+Local runs call ``check`` and ``close_all``. On other runners ``idle_checker`` calls ``check_all`` every few seconds, and
+the end of a worker process is a crash as far as connections are concerned, but on Prism, whose workers are the program
+itself.
 """
 
 from __future__ import annotations

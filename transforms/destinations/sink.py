@@ -7,8 +7,8 @@ Contract: elements are ``FormattedEvent``, and come in batches. The main output 
 ``DeadLetter`` per event that the destination rejected, with the event's timestamp, in the global window. finish_bundle()
 returns when every sender that was used has confirmed; the letters leave it then, so they are kept before the bundle is
 finished. Until then the rows of a bundle are held, as references. Where nobody else looks after idle connections,
-``caretaker_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no connection
-and no secret.
+``idle_checks_dir`` says where dead letters of theirs go. The pickled DoFn holds settings and references to secrets, no
+connection and no secret.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class _Delivery:
 class SendToDestination(beam.DoFn):
     """Sends each message; confirms at the end of the bundle."""
 
-    def __init__(self, destination: Destination, *, caretaker_dir: str | None = None) -> None:
+    def __init__(self, destination: Destination, *, idle_checks_dir: str | None = None) -> None:
         super().__init__()
         self._destination = destination
-        self._caretaker_dir = caretaker_dir
+        self._idle_checks_dir = idle_checks_dir
         self._clear()
 
     def _clear(self) -> None:
@@ -80,8 +80,8 @@ class SendToDestination(beam.DoFn):
         self._counts: Counter[str] = Counter()
 
     def setup(self) -> None:
-        if self._caretaker_dir is not None:
-            check_idle_connections(self._caretaker_dir)
+        if self._idle_checks_dir is not None:
+            check_idle_connections(self._idle_checks_dir)
 
     def start_bundle(self) -> None:
         self._clear()

@@ -83,7 +83,7 @@ class WriteToSiem(beam.PTransform):
 
     def expand(self, messages: beam.PCollection) -> WriteToSiemResult:
         messages = messages_of(messages)
-        sink = SendToDestination(self._destination, caretaker_dir=self._dead_letter_dir if self._idle_checks else None)
+        sink = SendToDestination(self._destination, idle_checks_dir=self._dead_letter_dir if self._idle_checks else None)
         refused = (messages | "Send" >> beam.ParDo(sink).with_outputs(DEAD))[DEAD]
         if not messages.windowing.is_default():
             # The sink looks at no window, because an element in several of them would else be sent for each.

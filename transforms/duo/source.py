@@ -199,7 +199,7 @@ class DuoReader(UnboundedReader):
         self._cursor = cursor
         self._probe = probe
         self._feed: PageFeed | None = None
-        self._turn: int | None = None
+        self._generation: int | None = None
         self._current: FetchedPage | None = None
         self._undelivered_rows = 0
         self._pages_left = source.passes.pages_per_pass if source.passes else None
@@ -210,7 +210,7 @@ class DuoReader(UnboundedReader):
             return False  # the feeds are closed by now, or about to be
         RECEIPTS.begin(self._subscription, self._cursor)
         self._feed = self._source.feed()
-        self._turn = self._feed.seek(self._cursor)
+        self._generation = self._feed.seek(self._cursor)
         return self.advance()
 
     def advance(self) -> bool:
@@ -246,14 +246,14 @@ class DuoReader(UnboundedReader):
         assert self._feed is not None
         if self._source.passes is not None:
             # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and others without a slot.
-            fetched = self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._turn)
+            fetched = self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._generation)
             while fetched is None and self._waits_for_all():
-                fetched = self._feed.take(_PASS_WAIT_SECS, self._turn)
+                fetched = self._feed.take(_PASS_WAIT_SECS, self._generation)
             return fetched
         if CIRCUIT_BREAKERS.held(self._subscription, self._probe):
             return None
         try:
-            return self._feed.take(_ENDLESS_WAIT_SECS, self._turn)
+            return self._feed.take(_ENDLESS_WAIT_SECS, self._generation)
         except FatalError as error:
             # Raising would start this step again and again, on some runners end the job. The feed itself tries rarely.
             _say_once(self._subscription, str(error))

@@ -67,7 +67,7 @@ class PassSlots:
         self._lease_secs = lease_secs
         self._try_secs = try_secs
         self._lock = threading.Lock()
-        self._row: list[_SlotRequest] = []
+        self._queue: list[_SlotRequest] = []
         self._running: list[_SlotRequest] = []
         self._tried_at: dict[str, float] = {}
 
@@ -85,48 +85,48 @@ class PassSlots:
         Args:
           blocked: called now and then while a destination, and not other passes, is what is waited for.
         """
-        wish = _SlotRequest(subscription, destination)
+        request = _SlotRequest(subscription, destination)
         with self._lock:
-            self._row.append(wish)
+            self._queue.append(request)
             self._admit()
         try:
-            while not wish.granted.is_set() and go_on():
-                if wish.blocked:
+            while not request.granted.is_set() and go_on():
+                if request.blocked:
                     blocked()
-                wish.granted.wait(_LOOK_SECS)
+                request.granted.wait(_LOOK_SECS)
                 with self._lock:
                     self._admit()
-            yield wish.granted.is_set()
+            yield request.granted.is_set()
         finally:
             with self._lock:
-                (self._running if wish.granted.is_set() else self._row).remove(wish)
+                (self._running if request.granted.is_set() else self._queue).remove(request)
                 self._admit()
 
     def _admit(self) -> None:
         """Grants what can be granted now. The caller holds the lock."""
-        if not self._row:
+        if not self._queue:
             self.wanted = False
             return
         now = time.monotonic()
         stuck: dict[str, set[Stream]] = {}
-        for destination in {w.destination.name: w.destination for w in (*self._row, *self._running)}.values():
+        for destination in {w.destination.name: w.destination for w in (*self._queue, *self._running)}.values():
             stuck[destination.name] = set(self.waiting(destination, self._stuck_secs))
             self._begin_to_block(destination.name, len(stuck[destination.name]), now)
-        free = self.slots - sum(self._counts(wish, stuck, now) for wish in self._running)
-        for wish in list(self._row):
-            wish.blocked = self._is_blocked(wish, stuck, now)
-            if free > 0 and not wish.blocked:
-                self._row.remove(wish)
-                self._grant(wish, now)
+        free = self.slots - sum(self._counts(request, stuck, now) for request in self._running)
+        for request in list(self._queue):
+            request.blocked = self._is_blocked(request, stuck, now)
+            if free > 0 and not request.blocked:
+                self._queue.remove(request)
+                self._grant(request, now)
                 free -= 1
-        self.wanted = any(not wish.blocked for wish in self._row)
+        self.wanted = any(not request.blocked for request in self._queue)
 
-    def _grant(self, wish: _SlotRequest, now: float) -> None:
-        wish.since = now
-        self._running.append(wish)
-        if wish.destination.name in self._tried_at:
-            self._tried_at[wish.destination.name] = now
-        wish.granted.set()
+    def _grant(self, request: _SlotRequest, now: float) -> None:
+        request.since = now
+        self._running.append(request)
+        if request.destination.name in self._tried_at:
+            self._tried_at[request.destination.name] = now
+        request.granted.set()
 
     def _begin_to_block(self, destination: str, stuck: int, now: float) -> None:
         if stuck >= self._most_stuck:
@@ -134,14 +134,14 @@ class PassSlots:
         else:
             self._tried_at.pop(destination, None)
 
-    def _counts(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
-        if now - wish.since > self._lease_secs:
+    def _counts(self, request: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
+        if now - request.since > self._lease_secs:
             return False
-        return wish.subscription.stream not in stuck[wish.destination.name]
+        return request.subscription.stream not in stuck[request.destination.name]
 
-    def _is_blocked(self, wish: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
-        name = wish.destination.name
-        others_stuck = len(stuck[name] - {wish.subscription.stream})
+    def _is_blocked(self, request: _SlotRequest, stuck: dict[str, set[Stream]], now: float) -> bool:
+        name = request.destination.name
+        others_stuck = len(stuck[name] - {request.subscription.stream})
         return others_stuck >= self._most_stuck and now - self._tried_at.get(name, now) < self._try_secs
 
 

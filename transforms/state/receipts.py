@@ -22,7 +22,7 @@ from typing import Protocol
 
 from transforms.errors import DuoLogSyncError
 from transforms.process.lifetime import per_process
-from transforms.records import Subscription
+from transforms.records import Stream, Subscription
 from transforms.state.cursor import Cursor
 
 # More cursors than these are thinned out: the safe position then moves in larger steps.
@@ -58,6 +58,7 @@ READ_AT_ONCE = ReadAtOnce()
 class _Account:
     """Of one subscription: the safe position, receipts since the last cursor, and cursors that wait, each with its receipts."""
 
+    stream: Stream
     safe: Cursor
     kept: Cursor | None = None  # the last one that ``keep`` has taken
     fresh: tuple[Receipt, ...] = ()
@@ -76,17 +77,24 @@ class Receipts:
         """The subscription is read from here on: everything before it is safe, unless this process delivered it."""
         with self._lock:
             if subscription.identity not in self._accounts:
-                self._accounts[subscription.identity] = _Account(cursor, kept=cursor)
+                self._accounts[subscription.identity] = _Account(subscription.stream, cursor, kept=cursor)
 
     def confirmed(self, subscription: Subscription, receipt: Receipt) -> None:
         """The destination confirmed a bundle of the stream."""
         with self._lock:
-            account = self._accounts.get(subscription.identity)
-            if account is None:
-                return  # not read by a reader of ours: nobody has a position of it
-            # A later receipt of the same sender is enough, and they must not pile up while bundles fail or nothing is
-            # finalized; but senders change, and then the earlier one counts, too.
-            account.fresh = (*(r for r in account.fresh if not (r.read or receipt.covers(r))), receipt)
+            for account in self._concerned(subscription):
+                # A later receipt of the same sender is enough, and they must not pile up while bundles fail or nothing is
+                # finalized; but senders change, and then the earlier one counts, too.
+                account.fresh = (*(r for r in account.fresh if not (r.read or receipt.covers(r))), receipt)
+
+    def _concerned(self, subscription: Subscription) -> list[_Account]:
+        """Its own account. In a pipeline of somebody's own, reader and sink may call the destination by two names: then the
+        receipt counts for all that is read of the stream, which may repeat more and lose nothing.
+        """
+        own = self._accounts.get(subscription.identity)
+        if own is not None:
+            return [own]
+        return [account for account in self._accounts.values() if account.stream == subscription.stream]
 
     def delivered(self, subscription: Subscription, cursor: Cursor, keep: Callable[[Cursor], None]) -> Cursor:
         """Everything before the cursor was delivered; the position that is safe now, which may be another one.
@@ -95,7 +103,7 @@ class Receipts:
           keep: writes a safe position into the checkpoint, later, when nobody else does.
         """
         with self._lock:
-            account = self._accounts.setdefault(subscription.identity, _Account(cursor))
+            account = self._accounts.setdefault(subscription.identity, _Account(subscription.stream, cursor))
             account.keep = keep
             receipts, account.fresh = account.fresh, ()
             if not account.waiting or cursor.seq > account.waiting[-1][0].seq:

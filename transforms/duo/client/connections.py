@@ -180,7 +180,7 @@ class Connections:
         self._lock = threading.Lock()
         self._idle: list[DuoConnection] = []  # the one that was used last is at the end
         self._lent = 0
-        self._row: deque[threading.Event] = deque()
+        self._waiting: deque[threading.Event] = deque()
         self._tidied_at = float("-inf")
         self._fewer: tuple[float, int] | None = None  # until when, and how many
 
@@ -224,14 +224,14 @@ class Connections:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _take(self, place: Place, wait_secs: float) -> DuoConnection:
-        turn = threading.Event()
+        granted = threading.Event()
         with self._lock:
-            self._row.append(turn)
+            self._waiting.append(granted)
             self._call_first()
-        if not turn.wait(wait_secs):
+        if not granted.wait(wait_secs):
             with self._lock:
-                if not turn.is_set():  # else it was our turn at the last moment
-                    self._row.remove(turn)
+                if not granted.is_set():  # else it was granted at the last moment
+                    self._waiting.remove(granted)
                     raise RetryLater(
                         f"None of the {self._room()} connections to Duo that this process may have was free within "
                         f"{wait_secs:g} s.",
@@ -246,7 +246,7 @@ class Connections:
     def _kept(self, place: Place) -> DuoConnection | None:
         """An idle connection to the place, taken out; without one, the oldest of all makes way where it must."""
         makes_way = None
-        with self._lock:  # the turn counts as lent already
+        with self._lock:  # it counts as lent already
             kept = next((each for each in reversed(self._idle) if each.place == place), None)
             if kept is not None:
                 self._idle.remove(kept)
@@ -280,9 +280,9 @@ class Connections:
 
     def _call_first(self) -> None:
         """The caller holds the lock."""
-        while self._row and self._lent < self._room():
+        while self._waiting and self._lent < self._room():
             self._lent += 1
-            self._row.popleft().set()
+            self._waiting.popleft().set()
 
     def _stale(self, connection: DuoConnection) -> bool:
         return self._clock.monotonic_secs() - connection.used_at > IDLE_SECS or not connection.quiet

@@ -10,7 +10,8 @@ Contract:
   * ``seek(cursor)`` says where the reader stands. Pages already here behind that cursor are kept and handed out again. Whoever
     seeks takes the stream over: a bundle that a runner has given up may still be at work, and would take pages from its
     successor, whose mark then leads past them.
-  * ``take(wait_secs, turn)`` hands out the next page, or None where there is none within that time, or the turn is over.
+  * ``take(wait_secs, generation)`` hands out the next page, or None where there is none within that time, or that generation of
+    readers is over.
   * ``delivered(cursor)`` lets go of the pages up to a cursor that the checkpoint store has. Until then they are kept, so that a
     bundle that failed is repeated from memory.
   * A failure ends nothing: what passes is retried with back-off and jitter, an unavailable stream is tried rarely, and what a
@@ -102,14 +103,15 @@ class PageFeed:
         self._client: PageClient | None = None
         self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
         self._trouble = FailureClassifier(self.stream, self._budget, self.counts, clock)
-        self._live = LiveStream(reading.give_way_to, self.stream, reading, clock) if reading.give_way_to else None
+        live_dir = reading.live_checkpoint_dir
+        self._live = LiveStream(live_dir, self.stream, reading, clock) if live_dir else None
         self._answers = answers or SharedAnswers(clock)
         self._duo_clock = self._answers.duo_clock
         self._part = self._answers.join(self._look_again)
         self._changed = threading.Condition()
         self._thread = FeedThread(f"feed {self.stream}", self._changed, self.work_once, self._wait_for_room, self._wanted)
         self._pages = PageBuffer()
-        self._turn = 0  # grows with every reader
+        self._generation = 0  # grows with every reader
         self._epoch = 0  # grows with every jump, so that an answer asked for before it is thrown away
         self._due = 0.0  # monotonic time before which there is nothing to do
         self._caught_up = self._finished = self._held = self._closed = False
@@ -126,7 +128,7 @@ class PageFeed:
     def seek(self, cursor: Cursor) -> int:
         """Goes to a position: backward to pages still here, forward to what is fetched, else anew from there.
 
-        Returns the turn that begins with it, and ends with the next call.
+        Returns the generation of readers that begins with it, and ends with the next call.
         """
         with self._changed:
             if not self._pages.go_to(cursor):
@@ -136,28 +138,28 @@ class PageFeed:
                 self._fatal = None
                 self._trouble.begins_at(cursor, self._now_ms())
                 self._part.enter(cursor)
-            self._turn += 1
+            self._generation += 1
             self._count_ready()
             self._asked()
             self._thread.wake()
-            return self._turn
+            return self._generation
 
-    def take(self, wait_secs: float, turn: int | None = None) -> FetchedPage | None:
-        """The next page; None where there is none in time, and when the turn is over. Without one it is anybody's.
+    def take(self, wait_secs: float, generation: int | None = None) -> FetchedPage | None:
+        """The next page; None where there is none in time, and when the generation is over. Without one it is anybody's.
 
         Raises FatalError where only a person can help.
         """
         deadline = self._clock.monotonic_secs() + wait_secs
         with self._changed:
             self._asked()
-            while not self._pages.ready and turn in (None, self._turn):
+            while not self._pages.ready and generation in (None, self._generation):
                 if self._fatal is not None:
                     raise self._fatal
                 left_secs = deadline - self._clock.monotonic_secs()
                 if left_secs <= 0 or self._closed or (self.resting and not self._due_within(left_secs)):
                     return None
                 self._changed.wait(left_secs)
-            if turn not in (None, self._turn):
+            if generation not in (None, self._generation):
                 return None
             fetched = self._pages.hand_out()
             self._count_ready()

@@ -32,15 +32,15 @@ class Share:
     def __init__(self, all_of_them: ReadAhead) -> None:
         self._all = all_of_them
         self.ready_bytes = 0
-        self.turn = threading.Event()
+        self.granted = threading.Event()
 
     def reserve(self, expected_bytes: int) -> bool:
         """Whether a call may be made now. Where not, this share waits in the row; see ``wait``."""
         return self._all.reserve(self, expected_bytes)
 
     def wait(self, secs: float) -> None:
-        """Waits until it may be this share's turn, or so long."""
-        self.turn.wait(secs)
+        """Waits until it may have room, or so long."""
+        self.granted.wait(secs)
 
     def withdraw(self) -> None:
         """Wants no room any more."""
@@ -61,12 +61,12 @@ class ReadAhead:
         self._ready_bytes = 0
         self._kept_bytes = 0
         self._calls: OrderedDict[Share, tuple[float, int]] = OrderedDict()  # the oldest first
-        self._row: OrderedDict[Share, None] = OrderedDict()
+        self._waiting: OrderedDict[Share, None] = OrderedDict()
 
     @property
     def scarce(self) -> bool:
         """Somebody waits for room."""
-        return bool(self._row)
+        return bool(self._waiting)
 
     def reserve(self, share: Share, expected_bytes: int) -> bool:
         """See ``Share``."""
@@ -75,13 +75,13 @@ class ReadAhead:
         with self._lock:
             now = time.monotonic()
             used = self._ready_bytes + self._calls_bytes(now)
-            first = next(iter(self._row), share)
+            first = next(iter(self._waiting), share)
             if first is not share or (used and used + expected_bytes > self.limit_bytes):
-                if share not in self._row:
-                    self._row[share] = None
-                share.turn.clear()
+                if share not in self._waiting:
+                    self._waiting[share] = None
+                share.granted.clear()
                 return False
-            self._row.pop(share, None)
+            self._waiting.pop(share, None)
             self._calls.pop(share, None)
             self._calls[share] = (now, expected_bytes)
             self._call_first()
@@ -89,9 +89,9 @@ class ReadAhead:
 
     def withdraw(self, share: Share) -> None:
         """See ``Share``."""
-        if share in self._row:
+        if share in self._waiting:
             with self._lock:
-                self._row.pop(share, None)
+                self._waiting.pop(share, None)
                 self._call_first()
 
     def holds(self, share: Share, ready_bytes: int, answered: bool) -> None:
@@ -125,9 +125,9 @@ class ReadAhead:
         return sum(expected for _, expected in self._calls.values())
 
     def _call_first(self) -> None:
-        first = next(iter(self._row), None)
+        first = next(iter(self._waiting), None)
         if first is not None:
-            first.turn.set()
+            first.granted.set()
 
 
 READ_AHEAD = per_process("read-ahead", ReadAhead)

@@ -71,15 +71,15 @@ class RateBudget:
         self._uniform = uniform
         self._lock = threading.Lock()
         self._estimator = RateEstimator()
-        self._turns = Fairness(uniform)
+        self._fairness = Fairness(uniform)
         self._clock_read = now()
         self._clock_shift = 0.0
         self._next_at = -math.inf
         self._blocked_until = -math.inf
         self._called_at: float | None = None
         self._answered_at: float | None = None  # when the last answered call went out
-        self._row = 0  # refusals in a row
-        self._row_from = 0.0  # where the waits of the row are counted from
+        self._refusals = 0  # refusals in a row
+        self._refused_from = 0.0  # where the waits of the row are counted from
         self._version = 0
         self._expected_until = -math.inf  # a current caller wants to call by then
         self._passed_over: int | None = None  # calls of current callers since one that is behind was refused for their sake
@@ -119,12 +119,12 @@ class RateBudget:
             now = self._now()
             if self._called_at is None or now < self._blocked_until:
                 return  # asked for before a refusal that another thread met: it speaks of the time before
-            gap, row, self._row = self._gap(), self._row, 0
+            gap, refusals, self._refusals = self._gap(), self._refusals, 0
             self._answered_at = self._called_at
             was_holding = self._estimator.holding
             self._estimator.answered(gap)
             self._next_at = max(now, self._called_at + self._pause())
-            self._take_turns(row, gap, now)
+            self._share_fairly(refusals, gap, now)
             if self._estimator.holding != was_holding:
                 self._version += 1
 
@@ -132,14 +132,14 @@ class RateBudget:
         """Duo said 429. Nothing may be called for the returned number of seconds."""
         with self._lock:
             now = self._now()
-            if self._row and now < self._blocked_until:
+            if self._refusals and now < self._blocked_until:
                 # Another thread's call of the same moment was refused, too: that is one refusal, unless it asks for more.
                 self._blocked_until = self._next_at = max(self._blocked_until, now + (retry_after_secs or 0.0))
                 return self._blocked_until - now
-            self._row += 1
-            if self._row == 1:
-                self._row_from = self._answered_at if self._answered_at is not None else now
-            self._estimator.refused(self._gap(), self._row, now, taking_turns=self._turns.taken)
+            self._refusals += 1
+            if self._refusals == 1:
+                self._refused_from = self._answered_at if self._answered_at is not None else now
+            self._estimator.refused(self._gap(), self._refusals, now, taking_turns=self._fairness.taken)
             wait = self._own_wait(now) if retry_after_secs is None else self._asked_wait(retry_after_secs)
             interval = self._estimator.interval_secs
             self._estimator.refusal_costs_calls = max(1.0, wait / interval) if interval else 1.0
@@ -152,12 +152,14 @@ class RateBudget:
     def pace(self) -> Pace | None:
         """What is worth keeping; None where nothing is limited."""
         with self._lock:
-            learner, wait = self._estimator, max(0.0, self._next_at - self._now())
-            if learner.bounds is not None:
-                low, high = learner.bounds
+            estimator, wait = self._estimator, max(0.0, self._next_at - self._now())
+            if estimator.bounds is not None:
+                low, high = estimator.bounds
                 interval = high if math.isfinite(high) else max(low, STEPS_SECS[0])
-                return Pace(interval, interval, learner.bursts, wait)
-            return Pace(learner.interval_secs, learner.limit_secs, learner.bursts, wait) if learner.interval_secs else None
+                return Pace(interval, interval, estimator.bursts, wait)
+            if not estimator.interval_secs:
+                return None
+            return Pace(estimator.interval_secs, estimator.limit_secs, estimator.bursts, wait)
 
     def restore(self, pace: Pace) -> None:
         """Goes on where an earlier process stopped; does nothing where this one has called already."""
@@ -202,16 +204,16 @@ class RateBudget:
         uneven = self._estimator.bursts and self._estimator.holding and self._estimator.interval_secs > self._least_pause_secs
         return self.interval_secs * (self._uniform(0.9, 1.1) if uneven else 1.0)
 
-    def _take_turns(self, row: int, gap: float, now: float) -> None:
-        learner, turns = self._estimator, self._turns
-        if turns.crowded_out(row, gap, learner.interval_secs, one_by_one=learner.holding and not learner.bursts):
-            if not turns.taken:
+    def _share_fairly(self, refusals: int, gap: float, now: float) -> None:
+        estimator, fairness = self._estimator, self._fairness
+        if fairness.crowded_out(refusals, gap, estimator.interval_secs, one_by_one=estimator.holding and not estimator.bursts):
+            if not fairness.taken:
                 # What was learnt was learnt beside another copy. It rests now and then, and the limit can be seen.
-                learner.forget()
+                estimator.forget()
                 self._next_at = max(now, now + self._least_pause_secs)
-            turns.begin(now)
-        elif turns.taken and learner.holding:
-            rest = turns.called(row, now, learner.interval_secs)
+            fairness.begin(now)
+        elif fairness.taken and estimator.holding:
+            rest = fairness.called(refusals, now, estimator.interval_secs)
             if rest:
                 self._next_at = max(self._next_at, now + rest)
 
@@ -224,17 +226,17 @@ class RateBudget:
         if window_secs:
             return window_secs * self._uniform(1.0, 1.02)
         if bounds is not None and math.isfinite(bounds[1]):
-            return max(0.25, self._row_from + bounds[1] - now) * self._uniform(1.0, 1.01)
-        if self._estimator.holding and self._row <= 2:
-            return max(1.0, self._estimator.interval_secs * self._row) * self._uniform(1.0, 1.25)
+            return max(0.25, self._refused_from + bounds[1] - now) * self._uniform(1.0, 1.01)
+        if self._estimator.holding and self._refusals <= 2:
+            return max(1.0, self._estimator.interval_secs * self._refusals) * self._uniform(1.0, 1.25)
         return self._step_wait(now)
 
     def _step_wait(self, now: float) -> float:
         """Until the next of the steps; behind the last one from the first one again."""
-        waited = now - self._row_from
+        waited = now - self._refused_from
         step = next((secs for secs in STEPS_SECS if secs > waited * 1.1), None)
         if step is None:
-            self._row_from, waited, step = now, 0.0, STEPS_SECS[0]
+            self._refused_from, waited, step = now, 0.0, STEPS_SECS[0]
             if self._estimator.bounds is not None:
                 self._estimator.forget()  # refused for minutes: that was no rate
         return (step - waited) * self._uniform(1.0, 1.005)

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 CALLS = 20
-_ROW_WHILE_HOLDING = 4
-_ROW_ELSE = 12  # a search is refused ten times with nobody else there; bursts show that calls are not counted one by one
+_REFUSALS_WHILE_HOLDING = 4
+_REFUSALS_ELSE = 12  # a search is refused ten times with nobody else there; bursts show that calls are not counted one by one
 _GAP_INTERVALS = 4.0
 _LONELY_RESTS = 10
 
@@ -35,18 +35,19 @@ class Fairness:
     def taken(self) -> bool:
         return self._left > 0
 
-    def crowded_out(self, row: int, gap_secs: float, interval_secs: float, *, one_by_one: bool) -> bool:
+    def crowded_out(self, refusals: int, gap_secs: float, interval_secs: float, *, one_by_one: bool) -> bool:
         """Whether an answer after so many refusals, so long after the last answer, tells of another copy."""
-        return row >= (_ROW_WHILE_HOLDING if one_by_one else _ROW_ELSE) and gap_secs > _GAP_INTERVALS * interval_secs
+        enough = _REFUSALS_WHILE_HOLDING if one_by_one else _REFUSALS_ELSE
+        return refusals >= enough and gap_secs > _GAP_INTERVALS * interval_secs
 
     def begin(self, now: float) -> None:
         """It is this copy's turn."""
         self._left, self._since, self._lonely = CALLS, now, 0
 
-    def called(self, row: int, now: float, interval_secs: float) -> float:
+    def called(self, refusals: int, now: float, interval_secs: float) -> float:
         """A call was answered; the rest that follows it, mostly 0."""
         if self._rested:
-            self._lonely = self._lonely + 1 if row == 0 else 0
+            self._lonely = self._lonely + 1 if refusals == 0 else 0
             self._rested = False
             if self._lonely >= _LONELY_RESTS:
                 self._left = 0

@@ -94,13 +94,13 @@ class RateEstimator:
             self._answered += 1
             self._speed_up()
 
-    def refused(self, gap_secs: float, row: int, now: float, *, taking_turns: bool) -> None:
-        """A call was refused: the ``row``-th in a row, so long after the last answered one."""
+    def refused(self, gap_secs: float, refusals: int, now: float, *, taking_turns: bool) -> None:
+        """A call was refused: the ``refusals``-th in a row, so long after the last answered one."""
         if self.bounds is not None:
             self._search_slower(gap_secs)
         elif self.holding:
-            self._slow_down(gap_secs, row, taking_turns=taking_turns)
-        elif row == 1 and gap_secs < _HICCUP_SECS:
+            self._slow_down(gap_secs, refusals, taking_turns=taking_turns)
+        elif refusals == 1 and gap_secs < _HICCUP_SECS:
             self._leave_free(gap_secs, now)
             self._answered = 0
         self._refused_at = now
@@ -204,8 +204,8 @@ class RateEstimator:
             calls *= min(max(6 / self.interval_secs, 0.45), 2.0)  # the slower caller probes sooner
         self.interval_secs *= 1 - min(step / calls * (0.75 + (self._answered / calls) ** 3), _STEP)
 
-    def _slow_down(self, gap: float, row: int, *, taking_turns: bool) -> None:
-        if row > 1:
+    def _slow_down(self, gap: float, refusals: int, *, taking_turns: bool) -> None:
+        if refusals > 1:
             self.interval_secs = min(self.interval_secs * (1 + _STEP_IN_A_ROW), self.limit_secs * _MOST_OF_LIMIT)
         elif gap > self.interval_secs * SLOWER_THAN_PACE:
             return
