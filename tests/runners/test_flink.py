@@ -166,8 +166,8 @@ def test_a_destination_that_is_away_for_longer_than_the_checkpoint_timeout_holds
             flink.cancel(job)
 
         assert not any(repeated(siem).values()), "the other destination was touched"
-        # What the connections carried that were reset, and may not have been read, is sent again; and the log whose bundle failed
-        # is read again from the checkpoint.
+        # What the connections carried that were reset, and may not have been read, is sent again; and the log whose bundle
+        # failed is read again from the checkpoint.
         assert repeated(away)["activity"] <= 500
         assert repeated(away)["auth"] <= delivered - checkpointed + PAGES_PER_BUNDLE * 1000
 
