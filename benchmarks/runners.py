@@ -41,6 +41,11 @@ class Runner:
             return {"python": memory_mb(program.pid), "prism": program.group_mb() - memory_mb(program.pid)}
         return {name: self._cluster.rss_mb(name) for name in ("task_manager", "pool", "job_manager")}
 
+    def settle(self) -> None:
+        """Returns when all that was delivered by now is behind a checkpoint of the runner, where it makes any."""
+        if self._cluster is not None:  # the second one is begun after the first one, and so after now
+            self._cluster.next_checkpoint(self._cluster.running_job(), 2)
+
     def end(self) -> None:
         if self._cluster is not None:
             self._cluster.cancel(self._cluster.running_job())

@@ -18,6 +18,7 @@ from transforms.destinations import health, pool
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.stream.framing import FRAMINGS
 from transforms.destinations.stream.replay_buffer import Block, ReplayBuffer
+from transforms.destinations.waits import CONNECTING, Waits
 from transforms.errors import DeliveryTimeout
 from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
@@ -54,6 +55,13 @@ def test_the_replay_buffer_keeps_at_least_its_limit_and_at_most_a_block_more(siz
     assert held >= min(sum(sizes), buffer.limit_bytes)
     assert held < buffer.limit_bytes + 50
     assert 20 <= buffer.limit_bytes <= 120
+
+
+def test_a_bundle_gets_an_attempt_within_its_own_time_however_often_idle_connections_failed_before():
+    waits = Waits(destination(1, delivery_timeout_secs=4.0), CONNECTING)
+    for _ in range(50):
+        waits.failed()
+        assert waits.pause_secs <= 2.0
 
 
 def test_one_destination_has_one_health_and_says_little(caplog):

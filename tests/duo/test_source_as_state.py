@@ -6,6 +6,7 @@ that cannot read it cannot go on from its users' savepoints.
 
 import pickle
 import pickletools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,11 @@ from transforms.state.seen import packed
 
 FROZEN = Path(__file__).parent / "frozen_restriction.bin"
 CODER = _UnboundedSourceRestrictionCoder()
+ACTIVITY = Stream("main", "activity", "localhost")
+
+
+def refused():
+    raise ConnectionRefusedError
 
 
 def source_of_1_0_0():
@@ -195,8 +201,7 @@ def test_a_held_stream_is_not_read_on_until_its_destination_takes_connections(en
     assert not reader.start()
     assert not reader.advance()
     reachable.append(True)
-    for hold in CIRCUIT_BREAKERS._holds[endless.subscription].values():
-        hold.not_before = 0.0
+    CIRCUIT_BREAKERS._breakers["siem"].next_look_at = 0.0
     eventually(reader.advance, "a page behind the hold")
 
 
@@ -216,7 +221,7 @@ def test_a_new_process_reads_nothing_before_its_destination_was_connected_to(end
     assert "The certificate has expired." in caplog.text
 
     reachable.append(True)
-    CIRCUIT_BREAKERS._holds[endless.subscription]["siem"].not_before = 0.0
+    CIRCUIT_BREAKERS._breakers["siem"].next_look_at = 0.0
     eventually(reader.advance, "a page once the destination is there")
 
 
@@ -231,14 +236,82 @@ def test_a_destination_that_is_there_is_looked_at_once_and_costs_no_poll(endless
     assert looks == [1]
 
 
-def test_what_is_held_leaves_others_alone_and_is_forgotten_once_its_destination_has_taken_a_bundle(endless):
-    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", lambda: None)
+def test_what_is_held_leaves_other_destinations_alone_and_is_forgotten_once_its_own_has_taken_a_bundle(endless):
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", refused)
 
     assert CIRCUIT_BREAKERS.held(endless.subscription)
     assert not CIRCUIT_BREAKERS.held(Subscription(endless.subscription.stream, "other"))
-    assert not CIRCUIT_BREAKERS.held(Subscription(Stream("main", "activity", "localhost"), "siem"))
+    assert not CIRCUIT_BREAKERS.held(Subscription(ACTIVITY, "other"))
     CIRCUIT_BREAKERS.delivered(endless.subscription, "siem")
     assert not CIRCUIT_BREAKERS.held(endless.subscription)
+    assert not CIRCUIT_BREAKERS.held(Subscription(ACTIVITY, "siem"))
+
+
+def test_what_goes_to_a_destination_that_did_not_take_another_ones_bundle_waits_until_it_can_be_connected_to(
+    endless, eventually
+):
+    # Each would find out with a bundle of its own; on Flink each such bundle is a restart.
+    looks, reachable = [], []
+
+    def probe():
+        looks.append(1)
+        if not reachable:
+            raise ConnectionRefusedError
+
+    other = Subscription(ACTIVITY, "siem")
+    assert not CIRCUIT_BREAKERS.held(other)
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", probe)
+    assert CIRCUIT_BREAKERS.held(other)
+    eventually(lambda: looks and not CIRCUIT_BREAKERS._breakers["siem"].probing, "a look")
+    assert CIRCUIT_BREAKERS.held(other)
+    assert CIRCUIT_BREAKERS.held(endless.subscription)
+    assert len(looks) == 1, "one look serves all"
+
+    reachable.append(True)
+    CIRCUIT_BREAKERS._breakers["siem"].next_look_at = 0.0
+    eventually(lambda: not CIRCUIT_BREAKERS.held(other), "a connection")
+
+
+def test_what_another_one_has_delivered_there_is_as_good_as_a_connection(endless):
+    delivering, waiting = Subscription(ACTIVITY, "siem"), Subscription(Stream("main", "telephony", "localhost"), "siem")
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", refused)
+    assert CIRCUIT_BREAKERS.held(waiting)
+
+    CIRCUIT_BREAKERS.delivered(delivering, "siem")
+    assert not CIRCUIT_BREAKERS.held(waiting)
+    assert CIRCUIT_BREAKERS.held(endless.subscription), "its own wait is not shortened by what others deliver"
+
+
+def test_one_whose_bundles_fail_again_and_again_holds_others_no_longer_than_until_a_connection(endless, eventually):
+    other = Subscription(ACTIVITY, "siem")
+    for _ in range(20):
+        CIRCUIT_BREAKERS.hold(endless.subscription, "siem", lambda: None)
+
+    eventually(lambda: not CIRCUIT_BREAKERS.held(other), "a connection")
+    assert CIRCUIT_BREAKERS.held(endless.subscription)
+
+
+def test_a_look_that_began_before_a_bundle_failed_says_nothing_about_it(endless, eventually):
+    other, at_work, go_on = Subscription(ACTIVITY, "siem"), threading.Event(), threading.Event()
+
+    def probe():
+        at_work.set()
+        assert go_on.wait(5)
+
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", probe)
+    assert CIRCUIT_BREAKERS.held(other)
+    assert at_work.wait(5)
+    CIRCUIT_BREAKERS.hold(endless.subscription, "siem", refused)
+    go_on.set()
+    eventually(lambda: not CIRCUIT_BREAKERS._breakers["siem"].probing, "the look to be over")
+    assert CIRCUIT_BREAKERS.held(other)
+
+
+def test_dead_letters_that_cannot_be_written_hold_nobody_but_whose_they_are(endless):
+    CIRCUIT_BREAKERS.hold(endless.subscription, "dead letters in /nowhere", refused)
+
+    assert CIRCUIT_BREAKERS.held(endless.subscription)
+    assert not CIRCUIT_BREAKERS.held(Subscription(ACTIVITY, "siem"))
 
 
 def test_each_failed_bundle_holds_the_stream_for_longer(endless):
@@ -247,7 +320,7 @@ def test_each_failed_bundle_holds_the_stream_for_longer(endless):
     (first,) = CIRCUIT_BREAKERS._holds[endless.subscription].values()
 
     assert first.backoff.failures == 3
-    assert not first.released
+    assert CIRCUIT_BREAKERS.held(endless.subscription)
 
 
 def test_bad_keys_give_no_pages_instead_of_an_error_that_ends_the_job(endless, caplog, monkeypatch):

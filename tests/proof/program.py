@@ -192,7 +192,7 @@ class Stage:
             put(descriptors, "raise_limit", descriptors.limit)
             put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
-            for module, name in ((circuit_breaker, "_OpenBreaker"), (pass_slots, "_SlotRequest")):
+            for module, name in ((circuit_breaker, "_Breaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.KINDS, tcp=Kind(TcpSettings, self._sender)))
             small = {name: replace(LOG_TYPES[name], page_limit=self.duo.most_rows(name)) for name in PATHS.values()}

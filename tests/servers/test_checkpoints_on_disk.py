@@ -47,7 +47,7 @@ def test_a_damaged_checkpoint_is_told_kept_aside_and_costs_repeats_only(tmp_path
     errors = program.lines("ERROR")
     for log_type, content in damaged.items():
         assert any(f"main/{log_type} " in line and "kept as" in line for line in errors), log_type
-        (aside,) = folder.glob(f"main.{log_type}.json.unreadable-*")
+        (aside,) = folder.glob(f"main.{log_type}.siem.json.unreadable-*")
         assert aside.read_bytes() == content
     assert_checkpoints_readable(tmp_path)
     again = repeated(siem)
@@ -59,7 +59,7 @@ def test_a_damaged_checkpoint_is_told_kept_aside_and_costs_repeats_only(tmp_path
 
 def _damage(folder):
     """Emptied, cut, another stream's, Duo Log Sync's: one for each log. What stands there then."""
-    auth, activity = (folder / f"main.{t}.json" for t in ("auth", "activity"))
+    auth, activity = (folder / f"main.{t}.siem.json" for t in ("auth", "activity"))
     contents = {
         "auth": b"",
         "activity": activity.read_bytes()[: activity.stat().st_size // 2],
@@ -67,7 +67,7 @@ def _damage(folder):
         "trustmonitor": b"1700000000000",
     }
     for log_type, content in contents.items():
-        (folder / f"main.{log_type}.json").write_bytes(content)
+        (folder / f"main.{log_type}.siem.json").write_bytes(content)
     return contents
 
 

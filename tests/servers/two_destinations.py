@@ -124,11 +124,13 @@ def one_away(
     destinations: Iterable[str] = ("here", "away"),
     events_per_sec: float = 50.0,
     launch: Callable[[Path, Path], Program] | None = None,
+    settle: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Runs the program with one log for all destinations; the one called ``away`` is, for so long.
 
     Args:
       launch: makes the program, from a folder and a configuration file; None runs it locally.
+      settle: returns when what has been delivered by then would not be repeated after a failure.
     """
     names = list(destinations)
     with ExitStack() as stack:
@@ -141,6 +143,7 @@ def one_away(
         program = stack.enter_context(launch(folder, config) if launch else Program(folder, "run", config))
         for name, siem in siems.items():
             wait_until(lambda siem=siem: siem.total() >= _BACKLOG, f"the backlog at {name}")
+        settle()
         load = _Load(duo, siems["here"], events_per_sec)
         load.start()
         stack.callback(load.end)

@@ -7,8 +7,13 @@ Why: on Flink a bundle that waits for a SIEM holds the checkpoint barrier, and o
 So the sink gives up after ``delivery_timeout_secs`` and fails its bundle; what one log type sends to one destination is started
 again, from the last checkpoint, and nothing else. If it read on at once it would fail again and again, and no checkpoint would
 fit in between. Held back, its bundles are empty, checkpoints complete, and a connection is tried now and then from outside of
-any bundle. When one succeeds it goes on where it was. Other destinations of the same log never notice. A destination that takes
-connections but no data is found out by the next bundle; each makes the hold longer.
+any bundle. When one succeeds it goes on where it was. Other destinations of the same log never notice.
+
+Two rules say what is held:
+  * The subscription whose bundle failed waits for a while, for longer after each failure, and then for a connection. So a
+    destination that takes connections but no data costs a bundle now and then.
+  * All others that go to that destination wait for a connection, too, and no longer: each of them would else find out with a
+    bundle of its own, and each such bundle costs a restart. One look serves all. A bundle that one of them delivers is as good.
 
 A new process knows nothing of that, and on Flink a worker often ends with the bundle that failed. So nothing is read there
 before its destination was connected to once: who asks first says how to connect.
@@ -19,6 +24,7 @@ Contract: thread-safe; a process has one ``CIRCUIT_BREAKERS``; ``held`` waits ha
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +32,7 @@ from dataclasses import dataclass, field
 
 from transforms.errors import FatalError
 from transforms.process.lifetime import per_process
-from transforms.process.log_once import LogOnce
+from transforms.process.log_once import LogOnce, LogOncePerKey
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 from transforms.records import Subscription
@@ -42,27 +48,49 @@ Probe = Callable[[], None]
 
 
 @dataclass
-class _OpenBreaker:
-    """Something that a subscription waits for: its destination, or the directory of its dead letters.
+class _Breaker:
+    """A destination, or a directory of dead letters: whether it can be used, for all that wait for it.
 
     Attributes:
-      backoff: of bundles that it did not take since it last took one.
-      not_before: monotonic time of the next probe.
-      released: it could be connected to: the next bundle may try.
-      quiet: nothing is said before the first look is over.
-      waits: that it is waited for. fatal: what only a person can mend about it.
-      looked: a first look at it is over.
+      failed_at: monotonic time at which it did not take a bundle. found_at: at which the last look that found it began.
+      next_look_at: monotonic; no earlier.
+      waits: that a subscription waits for it, which has not failed itself. fatal: what only a person can mend about it.
+      looked: a first look at it is over; before that, nothing is said.
     """
 
     probe: Probe
-    backoff: Backoff
-    not_before: float = 0.0
+    failed_at: float = 0.0
+    found_at: float = -math.inf
+    next_look_at: float = 0.0
     probing: bool = False
-    released: bool = False
-    quiet: bool = False
-    waits: LogOnce = field(default_factory=LogOnce)
+    waits: LogOncePerKey[Subscription] = field(default_factory=LogOncePerKey)
     fatal: LogOnce = field(default_factory=LogOnce)
     looked: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def usable(self) -> bool:
+        return self.found_at >= self.failed_at
+
+    def found(self, at: float) -> None:
+        self.found_at = at
+        if self.usable:
+            self.waits = LogOncePerKey()
+            self.fatal.over()
+
+
+@dataclass
+class _Hold:
+    """Of a subscription whose own bundle was not taken.
+
+    Attributes:
+      backoff: of bundles that failed since the last one that was taken.
+      not_before: monotonic; when a look that began then or later finds it, the next bundle may try.
+      waits: that it is waited for.
+    """
+
+    backoff: Backoff
+    not_before: float = 0.0
+    waits: LogOnce = field(default_factory=LogOnce)
 
 
 class CircuitBreakers:
@@ -71,29 +99,33 @@ class CircuitBreakers:
     def __init__(self, policy: RetryPolicy = _RETRY) -> None:
         self._policy = policy
         self._lock = threading.Lock()
-        self._holds: dict[Subscription, dict[str, _OpenBreaker]] = {}
-        self._connected: set[str] = set()  # destinations that this process has connected to
+        self._breakers: dict[str, _Breaker] = {}  # of all that this process has looked at, or that failed here
+        self._holds: dict[Subscription, dict[str, _Hold]] = {}
         self._asked: set[Subscription] = set()  # of which somebody has asked before
 
     def hold(self, subscription: Subscription, what: str, probe: Probe) -> None:
         """A bundle was not taken: hold its like until the destination, or what else it is, can be used."""
         with self._lock:
-            hold = self._holds.setdefault(subscription, {}).setdefault(what, self._open(probe))
-            hold.probe = probe
-            hold.released = False
-            hold.not_before = time.monotonic() + hold.backoff.failed()
-            hold.quiet = False
+            breaker = self._breakers.setdefault(what, _Breaker(probe))
+            breaker.probe = probe
+            breaker.failed_at = time.monotonic()
+            breaker.looked.set()
+            hold = self._holds.setdefault(subscription, {}).setdefault(what, _Hold(Backoff(self._policy)))
+            hold.not_before = breaker.failed_at + hold.backoff.failed()
             hold.waits.over()
 
     def delivered(self, subscription: Subscription, what: str) -> None:
         """It took a bundle."""
-        if subscription not in self._holds:  # nearly always; a look without the lock is enough
-            return
+        breaker = self._breakers.get(what)
+        if subscription not in self._holds and (breaker is None or breaker.usable):
+            return  # nearly always; a look without the lock is enough
         with self._lock:
             holds = self._holds.get(subscription, {})
             holds.pop(what, None)
             if not holds:
                 self._holds.pop(subscription, None)
+            if breaker is not None and not breaker.usable:
+                breaker.found(time.monotonic())
 
     def held(self, subscription: Subscription, probe: Probe | None = None) -> bool:
         """Whether it waits for something. Starts a look at that, elsewhere, where one is due.
@@ -103,68 +135,74 @@ class CircuitBreakers:
         """
         if probe is not None and subscription not in self._asked:
             self._look_first(subscription, probe)
-        if subscription not in self._holds:
+        breaker = self._breakers.get(subscription.destination)
+        if subscription not in self._holds and (breaker is None or breaker.usable):
             return False
         with self._lock:
-            waiting = [(what, hold) for what, hold in self._holds.get(subscription, {}).items() if not hold.released]
+            waiting = self._waiting(subscription)
             now = time.monotonic()
-            for what, hold in waiting:
-                self._tell(subscription, what, hold, now)
-                if not hold.probing and now >= hold.not_before:
-                    self._start_look(subscription, what, hold)
+            for what, hold in waiting.items():
+                breaker = self._breakers[what]
+                look_at = max(breaker.next_look_at, hold.not_before if hold is not None else 0.0)
+                if breaker.looked.is_set():
+                    due = hold.waits.due() if hold is not None else breaker.waits.due(subscription)
+                    if due is not None:
+                        self._tell(subscription, what, max(0.0, look_at - now))
+                if not breaker.probing and now >= look_at:
+                    self._start_look(what, breaker)
             return bool(waiting)
 
-    def _open(self, probe: Probe, *, quiet: bool = False) -> _OpenBreaker:
-        return _OpenBreaker(probe, Backoff(self._policy), quiet=quiet)
+    def _waiting(self, subscription: Subscription) -> dict[str, _Hold | None]:
+        """What it waits for, with its own hold, or None where another one's bundle failed. The caller holds the lock."""
+        waiting: dict[str, _Hold | None] = {}
+        destination = self._breakers.get(subscription.destination)
+        if destination is not None and not destination.usable:
+            waiting[subscription.destination] = None
+        holds = self._holds.get(subscription, {}).items()
+        return waiting | {what: hold for what, hold in holds if self._breakers[what].found_at < hold.not_before}
+
+    @staticmethod
+    def _tell(subscription: Subscription, what: str, next_look_secs: float) -> None:
+        _LOGGER.warning(
+            "%s is not read on until %s can be used; all else goes on. The next look is in %.0f s.",
+            subscription, what, next_look_secs,
+        )  # fmt: skip
 
     def _look_first(self, subscription: Subscription, probe: Probe) -> None:
+        """Where nobody knows of its destination yet, a look is begun, and waited for shortly."""
         destination = subscription.destination
         with self._lock:
             self._asked.add(subscription)
-            if destination in self._connected or destination in self._holds.get(subscription, {}):
-                return
-            hold = self._holds.setdefault(subscription, {})[destination] = self._open(probe, quiet=True)
-            self._start_look(subscription, destination, hold)
-        hold.looked.wait(_FIRST_LOOK_SECS)
+            breaker = self._breakers.get(destination)
+            if breaker is None:
+                breaker = self._breakers[destination] = _Breaker(probe)
+                self._start_look(destination, breaker)
+        breaker.looked.wait(_FIRST_LOOK_SECS)
 
-    def _start_look(self, subscription: Subscription, what: str, hold: _OpenBreaker) -> None:
-        hold.probing = started(self._look, f"look at {what}", subscription, what, hold) is not None
-        if not hold.probing:
-            hold.not_before = time.monotonic() + _PROBE_EVERY_SECS
-            hold.quiet = False
-            hold.waits.over()
-            hold.looked.set()
+    def _start_look(self, what: str, breaker: _Breaker) -> None:
+        breaker.probing = started(self._look, f"look at {what}", what, breaker) is not None
+        if not breaker.probing:
+            breaker.next_look_at = time.monotonic() + _PROBE_EVERY_SECS
+            breaker.looked.set()
             _LOGGER.warning("%s cannot be looked at: %s. It is tried again.", what, NO_THREAD)
 
-    @staticmethod
-    def _tell(subscription: Subscription, what: str, hold: _OpenBreaker, now: float) -> None:
-        if not hold.quiet and hold.waits.due() is not None:
-            _LOGGER.warning(
-                "%s is not read on until %s can be used; all else goes on. The next look is in %.0f s.",
-                subscription, what, max(0.0, hold.not_before - now),
-            )  # fmt: skip
-
-    def _look(self, subscription: Subscription, what: str, hold: _OpenBreaker) -> None:
+    def _look(self, what: str, breaker: _Breaker) -> None:
+        began_at, found = time.monotonic(), False
         try:
-            hold.probe()
+            breaker.probe()
         except Exception as error:  # whatever it is, it is no connection; the next look may find one
-            _LOGGER.debug("%s still waits for %s: %s", subscription, what, error)
-            if isinstance(error, FatalError) and hold.fatal.due(str(error)) is not None:
+            _LOGGER.debug("%s cannot be used: %s", what, error)
+            if isinstance(error, FatalError) and breaker.fatal.due(str(error)) is not None:
                 _LOGGER.error("%s", error)
-            found = False
         else:
-            _LOGGER.info("%s is read on: %s can be used.", subscription, what)
+            _LOGGER.info("%s can be used; what waited for it is read on.", what)
             found = True
         with self._lock:
-            hold.probing = False
-            hold.released = found
-            hold.not_before = time.monotonic() + _PROBE_EVERY_SECS
+            breaker.probing = False
+            breaker.next_look_at = time.monotonic() + _PROBE_EVERY_SECS
             if found:
-                self._connected.add(what)
-            elif not hold.looked.is_set():
-                hold.quiet = False
-                hold.waits.over()
-        hold.looked.set()
+                breaker.found(began_at)
+        breaker.looked.set()
 
 
 CIRCUIT_BREAKERS = per_process("circuit breakers", CircuitBreakers)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from transforms.errors import BundleReplaced, DeliveryTimeout, Stopping
 from transforms.process.clock import SYSTEM_CLOCK, Clock
@@ -41,6 +42,9 @@ class Waits:
         self._name = destination.name
         self._limit_secs = destination.delivery_timeout_secs
         self._connect_secs = connect_secs
+        if self._limit_secs is not None:
+            # However often it failed before, idle or in other bundles: a bundle gets an attempt within its own time.
+            policy = replace(policy, longest_secs=min(policy.longest_secs, self._limit_secs / 2))
         self._backoff = Backoff(policy)  # of failures since the last confirmed delivery
         self._next_attempt_at = 0.0
         self._waiting_since: float | None = None
