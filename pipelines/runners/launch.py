@@ -40,7 +40,7 @@ _LOGGER = logging.getLogger("duologsync.runners")
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner")
 _PRISM = "prismrunner"
 _DATAFLOW = "dataflowrunner"
-# A job server that a flag names may be Flink's, and mostly is; its flags do no harm to another.
+# A job server that a flag names is taken for Flink's, here and in transforms.duo.announce.
 _CHECKPOINTING_RUNNERS = ("flinkrunner", "portablerunner")
 # Flink's own options live in Java; Beam's Python side passes them on without knowing them.
 _FLINK_OPTIONS = (
@@ -69,7 +69,7 @@ _FOR_FLINK = (
     _Addition("--max_bundle_time_mills=100", "Beam would wait a second at the end of every bundle on Flink"),
     _Addition(
         _FINISH_FIRST,
-        "a checkpoint in the first moment of a job would keep back the one element that starts a log type, for ever",
+        "what a step gives out during a checkpoint would wait for its next bundle",
     ),
 )
 
@@ -82,7 +82,10 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
         return exit_codes.CONFIG
     runner = runner_of(flags)
     if runner in _CHECKPOINTING_RUNNERS and _keeps_streams_back(flags):
-        _LOGGER.error("%s=false would leave log types unread on Flink. Leave it out; see docs/flink.md.", _FINISH_FIRST)
+        _LOGGER.error(
+            "%s=false would keep back what a step gives out during a checkpoint. Leave it out; see docs/flink.md.",
+            _FINISH_FIRST,
+        )
         return exit_codes.CONFIG
     if runner in _LOCAL_RUNNERS:
         return run_local(job, grace_secs=grace_secs)

@@ -8,7 +8,7 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
 from tests.runners.frozen_savepoints import EVENTS, RELEASES, thaw
-from tests.runners.programs import RunnerProgram, SubmittedProgram, fetched_twice, pages_since, set_destinations
+from tests.runners.programs import RunnerProgram, SubmittedProgram, add_account, fetched_twice, pages_since, set_destinations
 from tests.servers.harness import Duo, missing, repeated, tcp, wait_for_all, wait_until, write_config
 from transforms.duo.fetch.feed import _AHEAD
 from transforms.duo.io import PAGES_PER_BUNDLE
@@ -82,7 +82,7 @@ def test_machines_that_die_under_load_lose_nothing_and_repeat_at_most_what_came_
 
 
 def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_repeat(tmp_path, flink):
-    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+    with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as second:
         duo.add_backlog({"auth": 60_000, "activity": 5_000})
         config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=LOAD, page_pause_secs=0.3)
         with SubmittedProgram(tmp_path, config, env=flink.submit_env()):
@@ -91,20 +91,47 @@ def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_r
             savepoint = stop_with_savepoint(flink.address)
         assert siem.total() < 65_000, "all was read before the savepoint; it proves nothing"
 
-        # A pace that only the new settings have: a restored source must follow them.
-        set_destinations(config, [tcp(siem.port)], page_pause_secs=0.01)
+        # A second destination, in front of the other, and a pace that only the new settings have: a restored source must follow
+        # them, and one that is new must begin.
+        set_destinations(config, [tcp(second.port, "second"), tcp(siem.port)], page_pause_secs=0.01)
         # The workers of the job that ended are kept for a minute; what they still read ahead is no page fetched twice.
         wait_until(lambda: time.time() - duo.simulator.calls[-1].at_secs > 1, "the old workers to have read ahead")
         duo.simulator.calls.clear()
         with SubmittedProgram(tmp_path, config, env=flink.submit_env(savepoint)) as program:
             job = flink.running_job()
-            wait_for_all(duo, siem, LOAD, program)
+            for end in (siem, second):  # the second gets all of the look-back: it had no position of its own
+                wait_for_all(duo, end, LOAD, program)
             duo.simulator.add("auth", 10)
-            wait_for_all(duo, siem, LOAD, program)
+            for end in (siem, second):
+                wait_for_all(duo, end, LOAD, program)
+            flink.next_checkpoint(job)
             flink.cancel(job)
 
         assert not any(repeated(siem).values())
-        assert not fetched_twice(duo)
+        assert not any(repeated(second).values())
+        assert all(times == 2 for times in fetched_twice(duo).values()), "a page was fetched twice for the same destination"
+
+
+def test_an_account_that_is_new_since_the_savepoint_is_read_and_the_others_go_on(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 2_000})
+        config = write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"])
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env()) as program:
+            flink.running_job()
+            wait_for_all(duo, siem, ["auth"], program)
+            savepoint = stop_with_savepoint(flink.address)
+        assert not any(repeated(siem).values())
+
+        add_account(config, duo.account(name="other"))  # the same log under another name: each event comes once from each
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env(savepoint)):
+            job = flink.running_job()
+            wait_until(lambda: repeated(siem)["auth"] >= 2_000, "what the new account has")
+            duo.simulator.add("auth", 10)
+            wait_until(lambda: repeated(siem)["auth"] >= 2_010, "what both have now")
+            flink.next_checkpoint(job, 2)
+            flink.cancel(job)
+
+        assert repeated(siem) == {"auth": 2_010}
 
 
 @pytest.mark.parametrize("release", RELEASES)

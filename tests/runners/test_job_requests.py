@@ -155,7 +155,7 @@ def test_what_the_user_chose_is_left_alone():
 @pytest.mark.parametrize(
     "given", [["--finish_bundle_before_checkpointing=false"], ["--finish_bundle_before_checkpointing", "False"]]
 )
-def test_a_flag_with_which_flink_would_leave_log_types_unread_is_refused(job, given, caplog):
+def test_a_flag_with_which_flink_would_keep_elements_back_is_refused(job, given, caplog):
     assert launch.launch(job, ["--runner=FlinkRunner", *given]) == exit_codes.CONFIG
     assert "Leave it out" in caplog.text
 

@@ -163,6 +163,7 @@ def test_a_wrong_secret_key_leaves_one_account_without_pages_and_the_others_runn
         with program:
             wait_for_all(duo, siem, ["auth"], program)
             wait_until(
-                lambda: any(line.startswith("wrong/auth:") for line in program.lines("ERROR")), "a word about the wrong key"
+                lambda: any(line.startswith("wrong/auth to siem:") for line in program.lines("ERROR")),
+                "a word about the wrong key",
             )
             assert program.end() == exit_codes.OK

@@ -12,7 +12,8 @@ Settings of today. The step holds the sources as the graph that runs has them, a
 from a savepoint is read with these; one that the graph does not have any more is not read, and its position is kept.
 
 Contract: the labels ``Create`` and ``ReadUnbounded`` are those of Beam's transform, and so is the coder of the pages; they are
-state on Flink and Dataflow. Each element of the step is one source, and holds one account: they spread over the workers.
+state on Flink and Dataflow. On Flink ``Announce`` stands for ``Create`` (``transforms.duo.announce``). Each element of the step
+is one source, and holds one account: they spread over the workers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms import core
 
 from transforms.destinations.probe import connect_once
+from transforms.duo.announce import AnnounceSources, runs_on_flink
 from transforms.duo.source import DuoLogSource, GoneReader
 from transforms.process.allocator import give_memory_back
 from transforms.records import DuoPage
@@ -60,7 +62,8 @@ class ReadPages(beam.PTransform):
         in_passes = self._sources[0].passes is not None
         ours = _ReadSources(self._sources, self._destination, *self._limits)
         reading = _ReadFromUnboundedSourceDoFn(*self._limits) if in_passes else ours
-        sources = pbegin | "Create" >> beam.Create(self._sources)
+        grows = not in_passes and runs_on_flink(pbegin.pipeline)
+        sources = pbegin | ("Announce" >> AnnounceSources(self._sources) if grows else "Create" >> beam.Create(self._sources))
         return sources | "ReadUnbounded" >> beam.ParDo(reading).with_output_types(DuoPage)
 
 
