@@ -118,7 +118,7 @@ class FailureClassifier:
             waits = (*REFUSAL_WAITS_SECS, _UNAVAILABLE_RETRY_SECS)
             return "bad_credentials", waits[min(self._refusals, len(waits)) - 1]
         if isinstance(error, FatalError):
-            return "wont_heal", _UNAVAILABLE_RETRY_SECS
+            return "fatal", _UNAVAILABLE_RETRY_SECS
         self.unexpected(error)
         return "unexpected", own_wait_secs
 
