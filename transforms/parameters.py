@@ -10,6 +10,7 @@ runners store and show. So no error repeats the value that was given for one.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -20,6 +21,9 @@ from transforms.config_keys import Check, Declared, Ge, Le, MinLen
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
+
+# Local passes build their pipelines in threads, and msgspec crashes where two of them are the first to decode into one type.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def made(settings: type[T], given: Mapping[str, Any], who: str) -> T:
@@ -68,7 +72,8 @@ def checked(who: str, hint: Any, given: Any) -> Any:
     if section is not None and isinstance(given, section):
         return given
     try:
-        value = msgspec.convert(given, hint)
+        with _ONE_AT_A_TIME:
+            value = msgspec.convert(given, hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{who}: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}.") from None
     for kind in kinds:
