@@ -18,7 +18,7 @@ from pathlib import Path
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.coders import DuoEvent
+from transforms.coders import DuoEvent, FormattedEvent, MessageBatch
 from transforms.destinations import Sender, make_sender
 from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.formats import Formatter, format_failed, make_formatter
@@ -151,11 +151,14 @@ class _Replay:
             messages = []
             for letter in batch:
                 try:
-                    messages.append(letter.message or self._formatted(letter, destination))
-                    sent.append(letter)
+                    message = letter.message or self._formatted(letter, destination)
                 except Undeliverable as error:
                     again.append(failed_again(letter, destination, error.reason, str(error)))
-            sender.send(messages)
+                    continue
+                messages.append(FormattedEvent(DuoEvent(letter.stream, letter.raw), message))
+                sent.append(letter)
+            for page in MessageBatch.of(messages).pages:
+                sender.send(page)
         rejected = sender.confirm().rejected
         return again + [failed_again(sent[each.index], destination, each.reason, each.detail) for each in rejected]
 

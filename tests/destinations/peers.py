@@ -12,8 +12,10 @@ from transforms.destinations import KINDS, Confirmation
 from transforms.destinations.stream.tuning import Tuning
 from transforms.formats.json_lines import JsonOptions
 from transforms.process.retry import RetryPolicy
+from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination, Format
 
+STREAM = Stream("acme", "auth")
 FAST = Tuning(connecting=RetryPolicy(0.02, 0.1, immediate_first=True), block_bytes=4096, mend_secs=2.0)
 
 
@@ -27,10 +29,15 @@ def messages(count: int, start: int = 0, size: int = 200) -> list[bytes]:
     return [b"%08d " % number + b"x" * (size - 9) for number in range(start, start + count)]
 
 
+def page(those: list[bytes], stream: Stream = STREAM) -> FormattedPage:
+    """Messages for a sender that looks at nothing else."""
+    return FormattedPage(stream, those, those)
+
+
 def deliver(sender, those: list[bytes], batch: int = 7) -> Confirmation:
     sender.begin()
     for start in range(0, len(those), batch):
-        sender.send(those[start : start + batch])
+        sender.send(page(those[start : start + batch]))
     return sender.confirm()
 
 

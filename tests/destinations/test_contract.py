@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from tests.destinations import test_tls, toy
-from tests.destinations.peers import Peer, destination, eventually, messages
+from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
 from transforms.destinations import KINDS, Sender, make_sender
 from transforms.records import Stream
@@ -74,7 +74,7 @@ def test_every_kind_of_the_registry_is_held_to_this_contract():
 def test_a_batch_arrives_whole_and_in_order(kind):
     sender = kind.sender()
     sender.begin(Stream("acme", "auth"))
-    sender.send(messages(100))
+    sender.send(page(messages(100)))
     assert sender.confirm().rejected == ()
     arrived(kind, messages(100))
 
@@ -83,7 +83,7 @@ def test_batches_of_any_size_arrive_in_order(kind):
     sender, sent, start = kind.sender(), [], 0
     sender.begin()
     for size in (1, 0, 3, 40, 1):
-        sender.send(messages(size, start=start))
+        sender.send(page(messages(size, start=start)))
         sent += messages(size, start=start)
         start += size
     sender.confirm()
@@ -93,7 +93,7 @@ def test_batches_of_any_size_arrive_in_order(kind):
 def test_an_oversize_message_is_rejected_by_its_index_and_the_others_arrive(kind):
     sender = kind.sender()
     sender.begin()
-    sender.send([b"first", OVERSIZE, b"last"])
+    sender.send(page([b"first", OVERSIZE, b"last"]))
     (rejection,) = sender.confirm().rejected
     assert (rejection.index, rejection.reason) == (1, "oversize")
     assert str(len(OVERSIZE)) in rejection.detail
@@ -104,9 +104,9 @@ def test_an_oversize_message_is_rejected_by_its_index_and_the_others_arrive(kind
 def test_indexes_count_over_all_batches_of_a_bundle(kind):
     sender = kind.sender()
     sender.begin()
-    sender.send([b"0", OVERSIZE, b"2"])
-    sender.send([OVERSIZE])
-    sender.send([b"4", b"5", OVERSIZE])
+    sender.send(page([b"0", OVERSIZE, b"2"]))
+    sender.send(page([OVERSIZE]))
+    sender.send(page([b"4", b"5", OVERSIZE]))
     assert [rejection.index for rejection in sender.confirm().rejected] == [1, 3, 6]
     arrived(kind, [b"0", b"2", b"4", b"5"])
 
@@ -114,9 +114,9 @@ def test_indexes_count_over_all_batches_of_a_bundle(kind):
 def test_a_bundle_of_which_nothing_can_be_delivered_is_confirmed(kind):
     sender = kind.sender()
     sender.begin()
-    sender.send([OVERSIZE, OVERSIZE])
+    sender.send(page([OVERSIZE, OVERSIZE]))
     assert [rejection.index for rejection in sender.confirm().rejected] == [0, 1]
-    sender.send([b"and on"])
+    sender.send(page([b"and on"]))
     sender.confirm()
     arrived(kind, [b"and on"])
 
@@ -124,10 +124,10 @@ def test_a_bundle_of_which_nothing_can_be_delivered_is_confirmed(kind):
 def test_confirmed_twice_it_says_the_same_and_sends_nothing_again(kind):
     sender = kind.sender()
     sender.begin()
-    sender.send([OVERSIZE, b"one"])
+    sender.send(page([OVERSIZE, b"one"]))
     first, second = sender.confirm(), sender.confirm()
     assert first.rejected == second.rejected
-    sender.send([b"two", OVERSIZE])
+    sender.send(page([b"two", OVERSIZE]))
     assert [rejection.index for rejection in sender.confirm().rejected] == [0, 3]
     arrived(kind, [b"one", b"two"])
 
@@ -136,16 +136,16 @@ def test_an_empty_bundle_is_confirmed_without_a_receiver(kind):
     kind.close()
     sender = kind.sender()
     sender.begin()
-    sender.send([])
+    sender.send(page([]))
     assert sender.confirm().rejected == ()
 
 
 def test_begin_forgets_what_the_bundle_before_left(kind):
     sender = kind.sender()
     sender.begin()
-    sender.send([OVERSIZE])
+    sender.send(page([OVERSIZE]))
     sender.begin()
-    sender.send([b"anew", OVERSIZE])
+    sender.send(page([b"anew", OVERSIZE]))
     assert [rejection.index for rejection in sender.confirm().rejected] == [1]
     arrived(kind, [b"anew"])
 
@@ -153,7 +153,7 @@ def test_begin_forgets_what_the_bundle_before_left(kind):
 def test_what_was_read_is_seen_to_be_read_once_the_connection_has_ended(kind):
     sender = kind.sender()
     sender.begin(Stream("acme", "auth"))
-    sender.send(messages(10))
+    sender.send(page(messages(10)))
     receipt = sender.confirm().receipt
     sender.close(5)
     assert receipt.read
@@ -170,8 +170,8 @@ def test_a_toy_of_the_tests_keeps_the_contract_too():
     siem = toy.Siem(lambda message: message == b"bad")
     sender: Sender = siem.make(None)
     sender.begin()
-    sender.send([b"0", b"bad"])
+    sender.send(page([b"0", b"bad"]))
     sender.confirm()
-    sender.send([b"bad", b"3"])
+    sender.send(page([b"bad", b"3"]))
     assert [rejection.index for rejection in sender.confirm().rejected] == [1, 2]
     assert siem.delivered == [b"0", b"3"]

@@ -5,7 +5,7 @@ import threading
 import pytest
 from apache_beam.utils.timestamp import Timestamp
 
-from tests.destinations.peers import Peer, destination, eventually, messages, never_read, read_all
+from tests.destinations.peers import Peer, destination, eventually, messages, never_read, page, read_all
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
 from transforms.destinations.sink import SendToDestination
@@ -20,14 +20,14 @@ def test_what_a_replaced_bundle_sends_is_refused():
     peer = Peer()
     there = destination(peer.port)
     old = pool.begin(there, STREAM)
-    old.send([b"old 1"])
+    old.send(page([b"old 1"]))
     new = pool.begin(there, STREAM)
-    new.send([b"new 1"])
+    new.send(page([b"new 1"]))
     with pytest.raises(BundleReplaced):
-        old.send([b"old 2"])
+        old.send(page([b"old 2"]))
     with pytest.raises(BundleReplaced):
         old.confirm()
-    new.send([b"new 2"])
+    new.send(page([b"new 2"]))
     new.confirm()
     eventually(lambda: peer.received == [b"new 1", b"new 2"])
 
@@ -49,7 +49,7 @@ def test_a_bundle_that_waits_for_the_destination_makes_way_at_once():
     def wait():
         try:
             for message in messages(30_000):
-                old.send([message])
+                old.send(page([message]))
         except BundleReplaced as error:
             ended.append(error)
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from apache_beam.utils.timestamp import Timestamp
 
-from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all, reset
+from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, page, read_all, reset
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import health, idle_checker, pool
 from transforms.destinations.sink import SendToDestination
@@ -188,7 +188,7 @@ def test_how_late_a_tls_goodbye_is_seen_makes_nothing_read(meet):
 def test_a_receiver_that_soon_ends_each_tls_connection_itself_gets_everything_three_times_at_most(meet):
     peer, sender = meet(read_then_say_goodbye_after(0.3), tuning=replace(PATIENT, goodbye_watch_secs=0.1))
     sender.begin()
-    sender.send([b"one"])
+    sender.send(page([b"one"]))
     receipt = sender.confirm().receipt
     looked_after(sender, lambda: receipt.read)
     assert peer.received == [b"one"] * 3
@@ -199,7 +199,7 @@ def test_what_was_acknowledged_just_before_a_goodbye_over_plain_tcp_is_not_sent_
     """There the kernel tells of what was not read, by a reset."""
     peer, sender = meet(read_then_close, tuning=replace(PATIENT, goodbye_watch_secs=0.1))
     sender.begin()
-    sender.send([b"one"])
+    sender.send(page([b"one"]))
     receipt = sender.confirm().receipt
     looked_after(sender, lambda: receipt.read)
     assert peer.received == [b"one"]
@@ -250,7 +250,7 @@ def test_new_bundles_do_not_wait_while_a_goodbye_is_watched(meet):
 def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet):
     peer, sender = meet(read_all, tuning=QUICK)
     sender.begin()
-    sender.send([b"one"])
+    sender.send(page([b"one"]))
     receipt = sender.confirm().receipt
     assert not receipt.read
     looked_after(sender, lambda: receipt.read)
@@ -260,7 +260,7 @@ def test_a_receipt_says_read_only_when_the_receiver_has_answered_a_goodbye(meet)
 def test_a_receipt_says_nothing_while_the_receiver_hangs(meet):
     _, sender = meet(hang_then_reset(5), tuning=QUICK)
     sender.begin()
-    sender.send([b"one"])
+    sender.send(page([b"one"]))
     receipt = sender.confirm().receipt
     for _ in range(20):
         time.sleep(0.02)
@@ -338,7 +338,7 @@ def test_what_a_receiver_that_never_ends_connections_was_sent_is_kept_and_what_f
     kept, receipts = [], []
     for number in range(20):
         sender.begin(STREAM)
-        sender.send([b"%d" % number])
+        sender.send(page([b"%d" % number]))
         receipts.append(sender.confirm().receipt)
         time.sleep(0.06)
         sender.check()
@@ -356,7 +356,7 @@ def test_a_receiver_that_ends_connections_itself_is_not_said_goodbye_to_again_af
     sender = tcp.make(destination(peer.port), QUICK)
     sender._health.goodbyes_refused = QUICK.goodbyes_refused
     sender.begin()
-    sender.send([b"one"])
+    sender.send(page([b"one"]))
     receipt = sender.confirm().receipt
     sender._tuning = sender._unread.endings._tuning = replace(QUICK, goodbye_watch_secs=0.1)
     eventually(lambda: peer.received == [b"one"])
@@ -435,7 +435,7 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(
     peer = Peer()
     there = destination(peer.port)
     lease = pool.begin(there, STREAM)
-    lease.send([b"one"])
+    lease.send(page([b"one"]))
     lease.confirm()
     pool.done(there, lease)
     unread = lease.sender._unread

@@ -1,9 +1,9 @@
 """A destination in memory that refuses some messages after it was sent them, as SIEMs with an HTTP interface do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from transforms.destinations import Confirmation, Rejection
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 from transforms.state.receipts import READ_AT_ONCE
 
 
@@ -38,8 +38,8 @@ class ToySender:
     def begin(self, owner: Stream | None = None) -> None:
         self._messages, self._confirmed, self._rejected = [], 0, []
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        self._messages += messages
+    def send(self, page: FormattedPage) -> None:
+        self._messages += page.messages
 
     def confirm(self) -> Confirmation:
         for index in range(self._confirmed, len(self._messages)):

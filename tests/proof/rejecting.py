@@ -8,7 +8,6 @@ Contract: as in ``transforms.destinations.sender``. What is refused never arrive
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from tests.proof.siem import Host
 from transforms.destinations import Confirmation, Rejection
 from transforms.destinations.stream.delivery import StreamSender
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 
 
 class RejectingSender(StreamSender):
@@ -33,14 +32,15 @@ class RejectingSender(StreamSender):
         self._offered, self._refused, self._places = 0, [], []
         super().begin(owner)
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        accepted = []
-        for message in messages:
+    def send(self, page: FormattedPage) -> None:
+        accepted = FormattedPage(page.stream, [], [])
+        for row, message in zip(page.rows, page.messages, strict=True):
             if self._host.refuses(message):
                 self._refused.append(Rejection(self._offered, "refused", "The SIEM refused it."))
             else:
                 self._places.append(self._offered)
-                accepted.append(message)
+                accepted.rows.append(row)
+                accepted.messages.append(message)
             self._offered += 1
         super().send(accepted)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.destinations.peers import destination
+from tests.destinations.peers import destination, page
 from tests.servers.harness import wait_until
 from tests.servers.rsyslog import Listener, Rsyslog
 from transforms.destinations.udp import sender as udp
@@ -35,6 +35,6 @@ def send(there, stream: int) -> None:
     mine = messages(stream)
     for at in range(0, len(mine), 1_000):
         sender.begin()
-        sender.send(mine[at : at + 1_000])
+        sender.send(page(mine[at : at + 1_000]))
         sender.confirm()
     sender.close(0)

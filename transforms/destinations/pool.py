@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from transforms.destinations.kinds import make_sender
@@ -32,7 +32,7 @@ from transforms.errors import BundleReplaced, RetryLater
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.log_once import LogOnce
 from transforms.process.threads import each_in_threads
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -76,12 +76,12 @@ class Lease:
     def sender(self) -> Sender:
         return self._entry.sender
 
-    def send(self, messages: Sequence[bytes]) -> None:
+    def send(self, page: FormattedPage) -> None:
         """As the sender's. Raises BundleReplaced, too, where another bundle has it by now."""
         with self._lock:
             if self.ended:
                 raise self._replaced()
-            self._entry.sender.send(messages)
+            self._entry.sender.send(page)
 
     def confirm(self) -> Confirmation:
         """As the sender's."""

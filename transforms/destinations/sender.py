@@ -18,11 +18,10 @@ While they wait, senders ask ``transforms.process.shutdown.STOP``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 from transforms.state.receipts import Receipt
 
 
@@ -60,8 +59,12 @@ class Sender(Protocol):
         """A bundle of a stream starts: what an earlier one left unconfirmed is forgotten, for the runner reads it again."""
         ...
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        """Takes a batch of messages without line break or framing; may block while the SIEM is away or slow."""
+    def send(self, page: FormattedPage) -> None:
+        """Takes messages of one stream, without line break or framing; may block while the SIEM is away or slow.
+
+        The row of each is there for kinds that say beside a message when it happened, or what its id is; it is empty where a
+        dead letter is replayed whose event is gone.
+        """
         ...
 
     def confirm(self) -> Confirmation:

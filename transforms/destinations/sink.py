@@ -63,7 +63,7 @@ class _Delivery:
         self.rows += page.rows
         self.timestamps += [timestamp] * len(page.rows)
         self.sizes.extend(map(len, page.messages))
-        self.lease.send(page.messages)
+        self.lease.send(page)
 
 
 class SendToDestination(beam.DoFn):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,7 +17,7 @@ from transforms.config_keys import Broken, Doc, FilePath, Ge, Le
 from transforms.destinations import Confirmation, Kind, Rejection
 from transforms.errors import BadDestination
 from transforms.formats import FormatKind
-from transforms.records import DuoEvent, Stream
+from transforms.records import DuoEvent, FormattedPage, Stream
 from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, FormatOptions, KindSettings
 from transforms.state.receipts import READ_AT_ONCE
@@ -84,8 +84,8 @@ class SpoolSender:
     def begin(self, owner: Stream | None = None) -> None:
         self._messages = []
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        self._messages += messages
+    def send(self, page: FormattedPage) -> None:
+        self._messages += page.messages
 
     def confirm(self) -> Confirmation:
         key = self._settings.signing_key.resolve().encode()

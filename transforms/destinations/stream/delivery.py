@@ -29,7 +29,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import accumulate
 
 from transforms.destinations.health import health_of
@@ -44,7 +44,7 @@ from transforms.destinations.waits import OutOfTime, Waits
 from transforms.errors import BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Stopping
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.shutdown import STOP
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -122,7 +122,8 @@ class StreamSender:
         rest = list(self._queue)[len(first) :]
         self._queue = deque(first + [block for block in rest if id(block) in keep])
 
-    def send(self, messages: Sequence[bytes]) -> None:
+    def send(self, page: FormattedPage) -> None:
+        messages = page.messages
         sizes = list(map(len, messages))
         if self._max_bytes and max(sizes, default=0) > self._max_bytes:
             messages = self._without_oversize(messages, self._max_bytes)
@@ -135,7 +136,7 @@ class StreamSender:
             self._close_full_blocks()
             self._insist(acknowledged=False)
 
-    def _without_oversize(self, messages: Sequence[bytes], most_bytes: int) -> list[bytes]:
+    def _without_oversize(self, messages: list[bytes], most_bytes: int) -> list[bytes]:
         taken = []
         for message in messages:
             if len(message) > most_bytes:

@@ -19,7 +19,6 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -32,7 +31,7 @@ from transforms.destinations.udp.settings import UdpSettings
 from transforms.destinations.waits import CONNECTING, Waits
 from transforms.errors import RetryLater
 from transforms.process.retry import RetryPolicy
-from transforms.records import Stream
+from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
 
@@ -96,8 +95,8 @@ class UdpSender:
         self._waits.begin()
         self._look_back()
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        for index, message in enumerate(messages, self._taken):
+    def send(self, page: FormattedPage) -> None:
+        for index, message in enumerate(page.messages, self._taken):
             self._taken += 1
             self._send(_Datagram(index, message))
 
