@@ -8,13 +8,16 @@ cache=${DUOLOGSYNC_CACHE:-$HOME/.cache/duologsync}
 folder=$cache/syslog-ng
 
 if [ ! -x "$folder/usr/sbin/syslog-ng" ]; then
+    mkdir -p "$cache"
     build=$(mktemp -d "$cache/syslog-ng-build.XXXXXX")
     trap 'rm -rf "$build"' EXIT
     cd "$build"
     # What installing it would bring, less what would make room for it: apt says so and does nothing.
-    packages=$(apt-get install -s --no-install-recommends syslog-ng-core | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
-    # shellcheck disable=SC2086
-    apt-get download -qq $packages >&2
+    plan="apt-get install -s --no-install-recommends syslog-ng-core"
+    $plan >/dev/null 2>&1 || apt-get update -qq # a machine that is new has no list of packages
+    packages=$(echo syslog-ng-core; $plan | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
+    # shellcheck disable=SC2046,SC2086
+    apt-get download -qq -o APT::Sandbox::User=root $(echo "$packages" | sort -u) >&2
     for package in *.deb; do
         dpkg -x "$package" root
     done
