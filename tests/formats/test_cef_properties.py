@@ -19,7 +19,7 @@ from transforms.formats import make_formatter
 from transforms.formats.cef import PROFILES, CefOptions, encoder
 from transforms.settings import Format
 
-DICTIONARY = cef_reader.dictionary()
+DICTIONARY = cef_reader.dictionary() | cef_reader.own_keys()
 FORMATTERS = {name: make_formatter(Format(CefOptions(profile=name))) for name in PROFILES}
 
 quick = settings(max_examples=60, deadline=None)
@@ -213,7 +213,8 @@ def test_more_texts_than_places_are_left_out() -> None:
 def _slots_for(count: int) -> list[tuple[str, str]]:
     facts = LOG_TYPES["auth"].facts(_auth_event())
     many = tuple((f"label{i}", f"value{i}") for i in range(count))
-    extension = "".join(PROFILES["standard"].extension(_auth_event(), msgspec.structs.replace(facts, texts=many)))
+    new = msgspec.structs.replace(facts, category="newest", texts=many)
+    extension = "".join(PROFILES["standard"].extension(_auth_event(), new))
     read = cef_reader.read(f"CEF:0|a|b|c|d|e|1|{extension[1:]}".encode()).extension
     return [(key, value) for key, value in read.items() if value.startswith("value")]
 

@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from transforms.records import EventFacts
+from transforms.facts import EventFacts
 from transforms.settings import SyslogHeader
 
 INFORMATIONAL = 6

@@ -19,10 +19,11 @@ from typing import Annotated, ClassVar, Literal
 from transforms.config_keys import Doc
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
+from transforms.facts import EventFacts
 from transforms.formats import syslog_header
 from transforms.formats.cef import dls, encoder, standard
 from transforms.formats.version import PRODUCT_VERSION
-from transforms.records import DuoEvent, EventFacts
+from transforms.records import DuoEvent
 from transforms.settings import Format, FormatOptions
 
 
