@@ -46,6 +46,27 @@ def test_a_message_is_one_line_of_utf_8(event: DuoEvent, profile: str) -> None:
 
 @quick
 @given(_events, _profiles)
+def test_no_text_in_a_message_looks_like_the_beginning_of_another(event: DuoEvent, profile: str) -> None:
+    message = FORMATTERS[profile].format(event).decode()
+    assert [found.start() for found in re.finditer(r"CEF:\d", message)] == [0]
+    assert not re.search(r"\\n<\d", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("bob\n<134>Nov 14 22:13:20 h CEF:0|Cisco|", r"bob\n< 134>Nov 14 22:13:20 h CEF: 0|Cisco|"),
+        ("bob\r\n\x00<134>1 CEF:1|", r"bob\n< 134>1 CEF: 1|"),
+        ("CORP\\n<1>", r"CORP\\n< 1>"),
+        ("CEF: and <134>, and CEF:x\n<a>", r"CEF: and <134>, and CEF:x\n<a>"),
+    ],
+)
+def test_a_text_that_holds_a_message_gets_a_space_where_the_message_would_begin(text: str, written: str) -> None:
+    assert encoder.escaped(text, 1000) == written
+
+
+@quick
+@given(_events, _profiles)
 def test_a_strict_reader_and_vector_read_the_same(event: DuoEvent, profile: str) -> None:
     message = FORMATTERS[profile].format(event)
     ours = cef_reader.read(message)
@@ -100,6 +121,7 @@ def test_a_typed_key_holds_a_value_of_its_type_and_none_is_empty(event: DuoEvent
 def test_what_is_read_back_is_what_was_written(text: str) -> None:
     expected = re.sub("\r\n|[\r\n\x85\u2028\u2029]", "\n", text).replace("\t", " ")
     expected = re.sub("[\x00-\x09\x0b-\x1f\x7f-\x9f]", "", expected)
+    expected = re.sub(r"CEF:(?=\d)|(?<=\n)<(?=\d)|(?<=\\n)<(?=\d)", r"\g<0> ", expected)
     assert cef_reader.unescape(encoder.escaped(text, 10_000)) == expected.strip(" ")
 
 
