@@ -40,6 +40,8 @@ setup(
     extras_require={
         # Dataflow, Google Cloud Storage and Secret Manager. Tested together: constraints-gcp.txt.
         "gcp": ["apache-beam[gcp]==2.77.0"],
+        # Kafka as a destination. It brings librdkafka.
+        "kafka": ["confluent-kafka>=2.16,<3"],
         "dev": [
             "pytest>=8",
             "pytest-timeout>=2.3",
@@ -48,6 +50,8 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # The extra [kafka].
+            "confluent-kafka>=2.16,<3",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
             # Makes the distributions as a release does, and checks the container image's recipe.

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import trustme
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from typing_extensions import Self
@@ -60,6 +60,7 @@ class Broker:
         self._key_file.write_bytes(_key_and_certificate(ca))
         self._ca_file = folder / "ca.pem"
         ca.cert_pem.write_to_path(self._ca_file)
+        self._properties = folder / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
         self._configure()
 
@@ -109,12 +110,12 @@ class Broker:
             for name in ("scram", "tlsscram")
             for kind in ("scram-sha-256", "scram-sha-512")
         ]
-        (self._folder / "server.properties").write_text("\n".join(lines) + "\n")
+        self._properties.write_text("\n".join(lines) + "\n")
 
     def format(self) -> None:
         """Prepares its folder, once, with a user of the password listeners."""
         self._run(
-            "kafka.tools.StorageTool", "format", "--cluster-id", _cluster_id(), "--config", str(self._folder / "server.properties"),
+            "kafka.tools.StorageTool", "format", "--cluster-id", _cluster_id(), "--config", str(self._properties),
             "--add-scram", f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]",
             "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]",
         )  # fmt: skip
@@ -122,20 +123,22 @@ class Broker:
     def start(self) -> Self:
         assert self._process is None, "it runs already"
         log = (self._folder / "broker.log").open("ab")
-        words = ["kafka.Kafka", str(self._folder / "server.properties")]
+        words = ["kafka.Kafka", str(self._properties)]
         self._process = subprocess.Popen(self._java(*words), stdout=log, stderr=log, start_new_session=True)
         log.close()
         deadline = time.monotonic() + _START_SECS
-        admin = self.admin()
-        while True:
-            try:
-                admin.list_topics(timeout=1)
-            except Exception as error:
-                assert self._process.poll() is None, self.said()
-                assert time.monotonic() < deadline, f"Kafka did not start: {error}\n{self.said()}"
-                time.sleep(0.1)
-            else:
-                return self
+        while not self._answers():
+            assert self._process.poll() is None, self.said()
+            assert time.monotonic() < deadline, f"Kafka did not start.\n{self.said()}"
+            time.sleep(0.1)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            self.admin().list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
 
     def stop(self) -> None:
         """In good order."""
@@ -223,7 +226,9 @@ def _key_and_certificate(ca: trustme.CA) -> bytes:
 
 def read_all(address: str, topic: str) -> Iterator:
     """Every message of a topic, from its beginning to what is its end now."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": uuid.uuid4().hex, "enable.auto.commit": False, "log_level": 0})
+    consumer = Consumer(
+        {"bootstrap.servers": address, "group.id": uuid.uuid4().hex, "enable.auto.commit": False, "log_level": 0}
+    )
     try:
         metadata = consumer.list_topics(topic, timeout=20).topics[topic]
         for partition in metadata.partitions:

@@ -82,7 +82,7 @@ def events_of(file: ArchiveFile) -> Iterator[Archived]:
 
 
 def _here(directory: Path) -> Iterator[ArchiveFile]:
-    os.stat(directory)  # one that is missing is not one that is empty
+    directory.stat()  # one that is missing is not one that is empty
     for path in directory.glob("/".join(_ALL)):
         yield ArchiveFile(path.parent.name, path.relative_to(directory).as_posix(), str(path), path.stat().st_size)
 

@@ -4,9 +4,10 @@ Place in the flow: one of the kinds. It keeps the rows, and of an event that is 
 
 Delivered means: the event is in a whole file, which is durable under its name. A file is written once and never changed.
 
-Each bundle makes a file of its own for each log, and for each day that its events are of. A live log makes one per poll in which
-there were events: up to 720 a day at the default ``poll_interval_secs``, of a few KB each. That is what it costs that nothing
-waits for others before it is delivered. ``replay --from-archive DIR --to OTHER_ARCHIVE`` makes few large ones of them.
+Each bundle makes a file of its own for each log, and for each day that its events are of. A live log makes one per poll in
+which there were events: up to 720 a day at the default ``poll_interval_secs``, of a few KB each. That is what it costs that
+nothing waits for others before it is delivered, and that a file never changes, so that other programs may take each up once.
+``replay --from-archive DIR --to OTHER_ARCHIVE`` makes few large ones of them.
 
 At least once, as everywhere. The same bundle sent again writes the same files over. A bundle that is read again with other
 borders, after a crash, makes other files, and what both have is there twice; each event has its id.
@@ -133,9 +134,7 @@ class ArchiveSender(KeepsNothing):
 
     def _bad(self, error: OSError) -> BadDestination:
         place = error.filename or self._destination.place
-        return BadDestination(
-            f"Destination {self._destination.name}: {place} cannot be written to: {error.strerror or error}."
-        )
+        return BadDestination(f"Destination {self._destination.name}: {place} cannot be written to: {error.strerror or error}.")
 
 
 def _key_reader(log_type: str) -> Callable[[bytes], RowKey]:

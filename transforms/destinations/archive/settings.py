@@ -22,7 +22,7 @@ class AvroSettings(KindSettings):
         FilePath,
         Doc(
             "Directory of the archive, on this machine or on a Beam file system: gs://, s3://, hdfs://.",
-            example="gs://acme-duo/archive",
+            example="/var/lib/duologsync/archive",
         ),
     ]
 
@@ -36,5 +36,7 @@ class AvroSettings(KindSettings):
         name = written.get("name") if isinstance(written, Mapping) else written
         if isinstance(name, str) and name != "json":
             yield Broken(
-                "format", "an archive keeps events as Duo sent them, whatever the format", "Write format: json; replay has --format."
+                "format",
+                "an archive keeps events as Duo sent them",
+                "Write format: json. A replay may write another.",
             )

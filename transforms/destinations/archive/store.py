@@ -2,8 +2,8 @@
 
 Place in the flow: the archive's sender puts files here, ``reader`` finds them.
 
-Contract of ``put``: when it has returned, the file is there under its name, whole and durable; before that, nothing is under its
-name, or what was there before. Raises OSError of this machine's disk, and ``RetryLater`` where another file system has any
+Contract of ``put``: when it has returned, the file is there under its name, whole and durable; before that, nothing is under
+its name, or what was there before. Raises OSError of this machine's disk, and ``RetryLater`` where another file system has any
 trouble.
   * On this machine: written aside under a hidden name, synced, renamed, and the directory synced.
   * On an object store (``gs://``, ``s3://``, ``azfs://``): written at once, since an object can be seen only once it is whole.

@@ -2,15 +2,15 @@
 
 Place in the flow: ``transforms.destinations.file.sender`` has one per path.
 
-Contract: when ``append`` has returned, the block is in the file and on the disk, and so is the file's name. Whoever writes holds
-the file's lock (``flock``), so blocks never mix, and none is renamed in the middle of one.
-  * A block of which the disk took only a part is kept, with the lock: the next ``append`` goes on where it ended. Nothing is ever
-    cut off: who follows a file as it grows may have read it, and would take what came in its place for the rest of it.
+Contract: when ``append`` has returned, the block is in the file and on the disk, and so is the file's name. Whoever writes
+holds the file's lock (``flock``), so blocks never mix, and none is renamed in the middle of one.
+  * A block of which the disk took only a part is kept, with the lock: the next ``append`` goes on where it ended. Nothing is
+    ever cut off: who follows a file as it grows may have read it, and would take what came in its place for the rest of it.
   * The half line that a process or a machine left behind when it died is therefore ended with a line break, and told. Its event
     was never confirmed, and is sent again.
   * Where the disk failed to keep what it had taken (``fsync``), the file is set aside, and the block is written to a new one.
-  * A file that is full, or of an earlier period, gets the time behind its name, and a number that no other has; one that somebody
-    else moved away is left alone, and a new one begun.
+  * A file that is full, or of an earlier period, gets the time behind its name, and a number that no other has; one that
+    somebody else moved away is left alone, and a new one begun.
   * Opened as ``transforms.process.files`` says: never what a link leads to.
 """
 
@@ -134,8 +134,8 @@ class LogFile:
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.write(descriptor, b"\n")
             _LOGGER.warning(
-                "%s did not end with a whole line: whoever wrote there last was stopped in the middle of one. It is ended as it "
-                "is, at byte %d; its event is sent again.", self._path, size,
+                "%s did not end with a whole line: whoever wrote there last was stopped in the middle of one. It is ended as "
+                "it is, at byte %d; its event is sent again.", self._path, size,
             )  # fmt: skip
 
     def _sync(self, descriptor: int) -> None:

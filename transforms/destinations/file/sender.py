@@ -57,9 +57,7 @@ class FileSender(KeepsNothing):
 
     def send(self, page: FormattedPage) -> None:
         most_bytes = self._destination.max_message_bytes
-        lines = self._lines.setdefault(
-            path_of(self._destination.settings.path, page.stream.account, page.stream.log_type), []
-        )
+        lines = self._lines.setdefault(path_of(self._destination.settings.path, page.stream.account, page.stream.log_type), [])
         for index, message in enumerate(page.messages, self._taken):
             if most_bytes is not None and len(message) > most_bytes:
                 self._rejected.append(oversize(index, len(message), self._destination.name, most_bytes))

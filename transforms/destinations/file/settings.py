@@ -38,9 +38,14 @@ class FileSettings(KindSettings):
         Doc("A file of this size is renamed, with the time behind its name, and a new one begun. None is ever removed."),
     ] = 100_000_000
     rotate_secs: Annotated[
-        float, Ge(60), Le(31_536_000), Doc("So is one of an earlier day; or hour, with 3600. Counted in UTC.")
+        float,
+        Ge(60),
+        Le(31_536_000),
+        Doc("So is one that was begun on an earlier day; or in an earlier hour, with 3600. Counted in UTC."),
     ] = 86_400.0
-    readable_by: Annotated[Readers, Doc("Who may read the files beside their owner: owner for nobody, group, everyone.")] = "owner"
+    readable_by: Annotated[Readers, Doc("Who may read the files: owner (nobody else), group, or everyone on this machine.")] = (
+        "owner"
+    )
 
     @property
     def place(self) -> str:

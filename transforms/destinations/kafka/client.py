@@ -41,17 +41,21 @@ class Meaning(Enum):
 
 _SIZE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 _REFUSED = frozenset({KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP, KafkaError.POLICY_VIOLATION})
+# The library calls its own errors, which no broker has sent, by names that begin with an underscore.
+_ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
+_OWN_TOPIC, _OWN_LOGIN, _OWN_TLS = KafkaError._UNKNOWN_TOPIC, KafkaError._AUTHENTICATION, KafkaError._SSL  # noqa: SLF001
+_NO_TOPIC = "there is no such topic, or we may not see it. Create it, or give us the right to write to it"
+_NO_LOGIN = "the brokers refuse user or password. Correct sasl, or make the user"
 _PERSON = {
-    KafkaError._UNKNOWN_TOPIC: "there is no such topic, or we may not see it. Create it, or give us the right to write to it",  # noqa: SLF001 - the library's names for its own errors, as all below
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no such topic, or we may not see it. Create it, or give us the right to write",
+    _OWN_TOPIC: _NO_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _NO_TOPIC,
     KafkaError.TOPIC_EXCEPTION: "the brokers take no topic of that name. Correct topic",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "we may not write to the topic. Give us the right to (Write on the topic)",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "we may not write idempotently. Give us the right to (IdempotentWrite on the cluster)",
-    KafkaError._AUTHENTICATION: "the brokers refuse user or password. Correct sasl, or make the user",  # noqa: SLF001
-    KafkaError.SASL_AUTHENTICATION_FAILED: "the brokers refuse user or password. Correct sasl, or make the user",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "we may not write so. Give us the right to (IdempotentWrite on the cluster)",
+    _OWN_LOGIN: _NO_LOGIN,
+    KafkaError.SASL_AUTHENTICATION_FAILED: _NO_LOGIN,
     KafkaError.UNSUPPORTED_SASL_MECHANISM: "the brokers have another way to show a password. Correct sasl.mechanism",
-    KafkaError._UNSUPPORTED_FEATURE: "the brokers are older than 0.11. Update them",  # noqa: SLF001
-    KafkaError._SSL: "no TLS connection can be made. Look at transport, at tls.ca_file, and at the name in the brokers' certificates",  # noqa: SLF001
+    _OWN_TLS: "no TLS connection can be made. Look at transport, tls.ca_file and the names in the brokers' certificates",
 }
 
 
@@ -65,9 +69,14 @@ def meaning_of(error: KafkaError) -> Meaning:
     return Meaning.PERSON if code in _PERSON else Meaning.AGAIN
 
 
+def is_vague(error: KafkaError) -> bool:
+    """Whether it says nothing but that there is no connection."""
+    return bool(error.code() == _ALL_DOWN)
+
+
 def why(error: KafkaError) -> str:
     """What is in the way, in words."""
-    if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+    if is_vague(error):
         return "no broker keeps a connection; if that stays so, they may want another transport, or a password"
     return str(error.str())
 

@@ -30,7 +30,15 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from transforms.destinations.health import health_of
-from transforms.destinations.kafka.client import MOST_MESSAGE_BYTES, Meaning, bad_destination, meaning_of, producer, why
+from transforms.destinations.kafka.client import (
+    MOST_MESSAGE_BYTES,
+    Meaning,
+    bad_destination,
+    is_vague,
+    meaning_of,
+    producer,
+    why,
+)
 from transforms.destinations.kafka.settings import KafkaSettings, topic_of
 from transforms.destinations.sender import Confirmation, KeepsNothing, Rejection, oversize
 from transforms.destinations.waits import CONNECTING, Waits
@@ -53,7 +61,7 @@ class Tuning:
       batch_bytes, least_batch_bytes: how large batches are, and how small they may become where a topic takes no larger ones.
       unknown_topic_secs: a topic that the brokers have not known for so long is not there; after a restart they may not know
         theirs at once.
-      believed_secs: a refusal of user, password or certificate is believed after so long: brokers that are starting refuse, too.
+      believed_secs: a refusal of user, password or certificate is believed after so long: brokers that start refuse, too.
       stalled_secs: brokers that are connected and acknowledge nothing for so long are worth a warning.
       connecting: the pauses before something is sent again.
     """
@@ -214,7 +222,7 @@ class KafkaSender(KeepsNothing):
             return
         if error.fatal():
             self._fatal = error
-        elif error.code() != KafkaError._ALL_BROKERS_DOWN or self._cause is None:  # noqa: SLF001 - which says no cause
+        elif not is_vague(error) or self._cause is None:
             self._cause = error
 
     def _serve(self) -> None:

@@ -67,7 +67,9 @@ class KafkaSettings(KindSettings):
     kind: ClassVar[str] = "kafka"
     library: ClassVar[Library | None] = Library("confluent_kafka", "kafka")
     brokers: Annotated[
-        tuple[Broker, ...], MinLen(1), Doc("HOST:PORT of some brokers; they tell the others.", example=["kafka-1.example.com:9093"])
+        tuple[Broker, ...],
+        MinLen(1),
+        Doc("HOST:PORT of some brokers; they tell the others.", example=["kafka-1.example.com:9093"]),
     ]
     topic: Annotated[
         Topic,

@@ -36,7 +36,7 @@ class Output:
         self._left = memoryview(b"")  # of a block that was begun
 
     def write(self, block: bytes, watch: Watch) -> None:
-        """Writes whole lines. Raised out of, what it has begun is ended by the next call, and the block is to be given again."""
+        """Writes whole lines. Raised out of, the next call ends the line that was begun; the block is to be given again."""
         with self._alone(watch):
             descriptor = self._claimed()
             self._pour(descriptor, watch)

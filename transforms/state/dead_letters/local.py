@@ -34,7 +34,6 @@ StreamName = tuple[str, str]
 """Account and log type: what files are told apart by."""
 
 
-
 @dataclass
 class _Kept:
     """What one stream's file holds that is not durable yet; remembered, because only a synced letter is safe."""
