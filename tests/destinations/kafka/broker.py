@@ -48,14 +48,14 @@ class Broker:
     Attributes:
       port: without encryption and without a password. scram_port: with a password. tls_port: TLS, no password.
       tls_scram_port: TLS, and a password. strict_port: TLS that asks for a client certificate.
+      behind_proxy_port: as ``port``, but clients are told to come to ``proxy_port``.
     """
 
     def __init__(self, folder: Path, ca: trustme.CA) -> None:
         self._folder = folder
         self._classes = f"{jars()}/*"
-        self.port, self.scram_port, self.tls_port, self.tls_scram_port, self.strict_port, self._controller = (
-            free_port() for _ in range(6)
-        )
+        self.port, self.scram_port, self.tls_port, self.tls_scram_port, self.strict_port = (free_port() for _ in range(5))
+        self.proxy_port, self.behind_proxy_port, self._controller = (free_port() for _ in range(3))
         self._key_file = folder / "broker.pem"
         self._key_file.write_bytes(_key_and_certificate(ca))
         self._ca_file = folder / "ca.pem"
@@ -71,8 +71,10 @@ class Broker:
             "TLS": (self.tls_port, "SSL"),
             "TLSSCRAM": (self.tls_scram_port, "SASL_SSL"),
             "STRICT": (self.strict_port, "SSL"),
+            "PROXIED": (self.behind_proxy_port, "PLAINTEXT"),
         }
         at = ",".join(f"{name}://127.0.0.1:{port}" for name, (port, _) in names.items())
+        told = at.replace(str(self.behind_proxy_port), str(self.proxy_port))
         kinds = ",".join(f"{name}:{kind}" for name, (_, kind) in names.items())
         lines = [
             "process.roles=broker,controller",
@@ -80,7 +82,7 @@ class Broker:
             f"controller.quorum.voters=1@127.0.0.1:{self._controller}",
             "controller.listener.names=CONTROLLER",
             f"listeners={at},CONTROLLER://127.0.0.1:{self._controller}",
-            f"advertised.listeners={at}",
+            f"advertised.listeners={told}",
             f"listener.security.protocol.map={kinds},CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name=PLAIN",
             f"log.dirs={self._folder}/data",
@@ -193,6 +195,11 @@ class Broker:
         for made in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
             made.result(20)
         return name
+
+    def remove_topic(self, name: str) -> None:
+        admin = self.admin()
+        for gone in admin.delete_topics([name]).values():
+            gone.result(20)
 
     def messages(self, topic: str) -> list[bytes]:
         """All that it holds of a topic, in the order of its partitions."""
