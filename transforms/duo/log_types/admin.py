@@ -19,7 +19,8 @@ from transforms.duo.log_types.activity import severity_of
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import NO_PARTY, EventFacts, LogIn, Party
+from transforms.records import DuoEvent
 
 
 class AdminRow(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +68,7 @@ def facts(event: DuoEvent) -> EventFacts:
     details = api_v1.details(_read_description, row.description)
     told = details or _NO_DESCRIPTION
     is_person = (row.action or "").startswith(_TO_PEOPLE)
+    target = Party(name=row.object, details=None if details is None else row.description)
     kind = _kind(row.action)
     return EventFacts(
         event_class=kind.event_class,
@@ -78,17 +80,13 @@ def facts(event: DuoEvent) -> EventFacts:
         action=row.action,
         outcome=kind.outcome,
         reason=told.error,
-        actor_name=row.username,
-        target_name=row.object if is_person else None,
-        src_ip=ip_address(told.ip_address),
         message=row.description if details is None else None,
         tenant=event.stream.account_id,
-        texts=(
-            ("object", None if is_person else row.object),
-            ("description", None if details is None else row.description),
-            ("factor", told.factor),
-            ("email", told.email),
-        ),
+        actor=Party(name=row.username),
+        target_user=target if is_person else NO_PARTY,
+        target_thing=NO_PARTY if is_person else target,
+        src_ip=ip_address(told.ip_address),
+        log_in=LogIn(factor=told.factor, email=told.email),
     )
 
 

@@ -7,6 +7,8 @@ field, begin another one or begin another line, whoever chose it:
 - ``\\`` → ``\\\\`` and ``=`` → ``\\=``; a pipe stays, because readers refuse it escaped.
 - Line breaks (CR LF, CR, LF, and the three that Unicode adds: U+0085, U+2028, U+2029) → ``\\n``; TAB → a space; all other
   control characters are dropped; half a surrogate pair → U+FFFD.
+- A text that holds a whole message does not look like one: ``CEF:`` before a digit → ``CEF: ``, and behind a line break ``<``
+  before a digit → ``< ``. Graylog takes the last ``CEF:0`` of a line for its start; some readers unescape line breaks first.
 - Spaces at both ends are dropped, readers do not keep them. What is empty then is left out with its key and its label.
 - No value is longer than the specification allows, counted in bytes after escaping; a cut never parts a code point or an
   escape. An id is not cut but replaced by 40 hex digits of its SHA-256, so that two ids stay two.
@@ -36,6 +38,7 @@ LABEL = 128  # of flexString; that of the others may be longer
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MESSAGE = re.compile(r"CEF:(?=\d)|(?:(?<=\n)|(?<=\\n))<(?=\d)")
 _CONTROLS: dict[int, str | None] = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
 _CONTROLS |= {ord("\t"): " ", ord("\n"): "\n"}
 _NOT_IN_HEADER = re.compile(r"[^A-Za-z0-9 ._-]")
@@ -106,14 +109,15 @@ def _fits(text: str, longest_bytes: int) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text can be written as it is: nothing to escape, drop or strip."""
+    """Whether a text can be written as it is: nothing to escape, alter, drop or strip."""
     return _are_tidy(text) and "=" not in text and "\\" not in text
 
 
 def _are_tidy(texts: str) -> bool:
-    """Whether in texts, with a space between, is nothing to drop or to strip."""
+    """Whether in texts, with a space between, is nothing to alter, to drop or to strip."""
     return (
         texts.isprintable()
+        and "CEF:" not in texts
         and "  " not in texts  # a space at the end of one, unless it is the first or the last
         and texts[:1] != " "
         and texts[-1:] != " "
@@ -124,6 +128,7 @@ def escaped(text: str, longest_bytes: int) -> str:
     """One extension value, cleaned, escaped and cut."""
     if not text.isprintable():  # a control character, a line break or half a character may be among what is not
         text = _SURROGATE.sub("\ufffd", _LINE_BREAK.sub("\n", text)).translate(_CONTROLS)
+    text = _MESSAGE.sub(r"\g<0> ", text)
     text = text.replace("\\", "\\\\").replace("=", "\\=").replace("\n", "\\n").strip(" ")
     encoded = text.encode()
     return text if len(encoded) <= longest_bytes else _cut(encoded, longest_bytes)
