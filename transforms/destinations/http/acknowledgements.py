@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from transforms.destinations.http.connection import Answer, Request, Unanswered
 from transforms.destinations.http.dialect import Dialect
+from transforms.destinations.http.parts import Part
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.waits import Waits
-
-if TYPE_CHECKING:
-    from transforms.destinations.http.sender import Part
 
 _SLICE_SECS = 0.2
 

@@ -21,14 +21,13 @@ Contract: as in ``transforms.destinations.sender``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
 
 from transforms.destinations.health import health_of
 from transforms.destinations.http.acknowledgements import Acknowledgements
 from transforms.destinations.http.connection import Answer, HttpConnection, Request, Unanswered
 from transforms.destinations.http.dialect import Dialect, Outgoing
+from transforms.destinations.http.parts import Entry, Part
 from transforms.destinations.http.settings import HttpSettings
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.http.verdict import Fate, Verdict
@@ -40,35 +39,6 @@ from transforms.process.retry import Backoff
 from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
-
-
-class Entry(NamedTuple):
-    """An event that is not settled yet. ``place``: its index in a ``Rejection``."""
-
-    place: int
-    piece: bytes
-
-
-class Part(NamedTuple):
-    """What goes into one request."""
-
-    stream: Stream
-    entries: tuple[Entry, ...]
-    doubtful: bool = False  # a request with these may have been taken
-
-    def only(self, places: Sequence[int]) -> Part:
-        return self._replace(entries=tuple(self.entries[place] for place in places))
-
-    def halves(self) -> list[Part]:
-        middle = len(self.entries) // 2
-        return [self._replace(entries=entries) for entries in (self.entries[:middle], self.entries[middle:])]
-
-    def around(self, place: int) -> list[Part]:
-        """What is before an event, the event, and what is behind it."""
-        # A receiver may have taken what it read before it came to the event.
-        parts = [self._replace(entries=self.entries[:place], doubtful=True)]
-        parts += [self._replace(entries=entries) for entries in (self.entries[place : place + 1], self.entries[place + 1 :])]
-        return [part for part in parts if part.entries]
 
 
 class HttpSender:
