@@ -102,7 +102,7 @@ def _destination(section: ServerSection, index: int, file: DlsFile, around: Surr
         fix = "Use TCPSSL, or remove it."
         findings.notice(("servers", index, "cert_filepath"), f"a certificate is not used with {section.protocol}", fix)
     if file.dls_settings.log_format == "CEF":
-        written = Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))
+        written = Format(CefOptions(profile="dls"), SyslogHeader("dls"))
     else:
         written = Format(JsonOptions(account_key=CHILD_KEY if file.account.is_msp else None))
     return Destination(section.id, _settings(section, around), written)

@@ -106,7 +106,7 @@ def test_every_key_arrives(write, tmp_path):
                 delivery_timeout_secs=300,
             ),
             Destination("plain", TcpSettings("siem.example.com", 514, "octet"), Format(JsonOptions(envelope=True))),
-            Destination("old", UdpSettings("192.0.2.1", 514), Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))),
+            Destination("old", UdpSettings("192.0.2.1", 514), Format(CefOptions(profile="dls"), SyslogHeader("rfc5424"))),
         ),
         routes=(
             Route(("auth",), ("tls", "old"), ("parent/DA9", "own")),

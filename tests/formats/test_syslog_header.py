@@ -63,6 +63,18 @@ def test_neither_time_zone_nor_locale_of_the_host_matters(monkeypatch: pytest.Mo
         time.tzset()
 
 
+def test_duo_log_syncs_header_says_when_it_was_sent_in_the_machines_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert _header("dls")(0, 2, "auth") == "Mar 02 13:39:10 h "
+        monkeypatch.setattr(socket, "gethostname", lambda: "node7.example.com")
+        assert _header("dls", hostname="")(0, 2, "auth") == "Mar 02 13:39:10 node7.example.com "
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_names_are_made_printable_ascii_and_cut() -> None:
     header = _header("rfc5424", hostname="bü ro\n" + "x" * 300, app_name="my app" + "y" * 60)(_TIME_MS, 6, "auth")
     host, app = header.split(" ")[2:4]

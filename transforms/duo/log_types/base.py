@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import EventFacts
+from transforms.records import DuoEvent
 
 
 class RowKey(NamedTuple):
