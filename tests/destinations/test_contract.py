@@ -9,6 +9,9 @@ import trustme
 from confluent_kafka import Producer
 
 from tests.destinations import test_tls, toy
+from tests.destinations.http import making
+from tests.destinations.http.standins.hec import TOKEN, Hec
+from tests.destinations.http.standins.server import StandIn
 from tests.destinations.kafka.broker import read_all
 from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
@@ -21,6 +24,7 @@ from transforms.destinations.stdout.output import OUTPUT
 from transforms.destinations.stdout.settings import StdoutSettings
 from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream
+from transforms.secrets import SecretRef
 from transforms.settings import Destination, Format, Tls
 
 MOST_BYTES = 500
@@ -106,7 +110,23 @@ def stored(settings) -> Destination:
     return Destination("store", settings, Format(JsonOptions()))
 
 
-RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp, "kafka": _kafka, "file": _file, "stdout": _stdout, "avro": _avro}
+def _hec(folder) -> Kind:
+    (folder / "token").write_text(TOKEN)
+    collector = StandIn(Hec())
+    there = making.http_destination("hec", collector.url, token=SecretRef("file", str(folder / "token")))
+    return Kind(there, lambda: collector.received, make_sender, collector.stop)
+
+
+RECEIVERS = {
+    "tcp": _tcp,
+    "tls": _tls,
+    "udp": _udp,
+    "hec": _hec,
+    "kafka": _kafka,
+    "file": _file,
+    "stdout": _stdout,
+    "avro": _avro,
+}
 
 
 @pytest.fixture(params=sorted(RECEIVERS))

@@ -140,7 +140,7 @@ class TestFailures:
             assert list((tmp_path / "archive").rglob("*.avro")) == []
         done.join(20)
         assert kept(tmp_path / "archive") == rows(500)
-        assert [path for path in (tmp_path / "archive").rglob(".*")] == [], "and nothing is left of the attempts"
+        assert list((tmp_path / "archive").rglob(".*")) == [], "and nothing is left of the attempts"
 
     def test_a_delivery_timeout_ends_the_wait_and_nothing_is_lost(self, tmp_path):
         sender = sender_to(tmp_path / "archive", delivery_timeout_secs=0.2)

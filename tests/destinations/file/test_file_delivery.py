@@ -103,10 +103,10 @@ class TestWhereThingsAre:
 
     def test_many_accounts_do_not_use_up_descriptors(self, tmp_path):
         sender = sender_to(tmp_path / "{account}.log")
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for number in range(60):
             deliver(sender, [b"one"], Stream(f"child-{number}", "auth"))
-        assert len(os.listdir("/proc/self/fd")) - before <= 20
+        assert len(list(Path("/proc/self/fd").iterdir())) - before <= 20
 
 
 class TestWhatIsInTheWay:
@@ -184,7 +184,8 @@ class TestRotation:
             "    for number in range(start, start + 500, 50):\n"
             "        deliver(sender, messages(50, number))\n"
             "path, first = Path(sys.argv[1]), int(sys.argv[2])\n"
-            "threads = [threading.Thread(target=run, args=(sender_to(path, rotate_bytes=20_000), first + n * 500)) for n in (0, 1)]\n"
+            "senders = [sender_to(path, rotate_bytes=20_000) for _ in range(2)]\n"
+            "threads = [threading.Thread(target=run, args=(s, first + n * 500)) for n, s in enumerate(senders)]\n"
             "[t.start() for t in threads]; [t.join() for t in threads]\n"
         )
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
