@@ -6,9 +6,9 @@ a new kind says what its keys are in its own module, and nothing that reads conf
 
 Contract: a field with a ``Doc`` is a key of the file, of the same name; a field without one is set by the program. Understood
 are texts, numbers, switches, ``Literal`` words, ``tuple[str, ...]``, each also with ``| None``; ``SecretRef`` (the file holds
-a reference, or the secret itself); ``FilePath`` (made absolute); and another such dataclass (a section in the section). The
-bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen`` and their like. Nothing of pydantic is here: workers read no
-configuration.
+a reference, or the secret itself); ``FilePath`` (made absolute); and another such dataclass (a section in the section), or a
+``tuple`` of them (a list of sections). The bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen`` and their like.
+Nothing of pydantic is here: workers read no configuration.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ def checked(who: str, hint: Any, given: Any) -> Any:
     section = next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
     if section is not None and isinstance(given, Mapping):
         return made(section, given, who)
+    if section is not None and isinstance(given, (list, tuple)):
+        return tuple(checked(f"{who}: {number}", section, item) for number, item in enumerate(given, 1))
     if section is not None and isinstance(given, section):
         return given
     try:

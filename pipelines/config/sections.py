@@ -175,6 +175,8 @@ def types_in(annotation: Any) -> Iterator[Any]:
 
 def _value(each: _Key, value: Any, key: KeyPath, around: Surroundings, findings: Findings) -> Any:
     types = list(types_in(each.annotation))
+    if each.nested is not None and isinstance(value, list):
+        return tuple(settings_of(each.nested, item, (*key, i), around, findings) for i, item in enumerate(value))
     if each.nested is not None:
         return settings_of(each.nested, value, key, around, findings)
     if SecretRef in types:
@@ -237,7 +239,7 @@ def _made(name: str, base: type[Any], declared: type[Declared], definitions: dic
 def _field(each: _Key) -> tuple[Any, Any]:
     examples = None if each.doc.example is None else [each.doc.example]
     annotation, default = _for_file(each.annotation), each.default
-    if each.nested is not None and default is not dataclasses.MISSING:
+    if each.nested is not None and default is not dataclasses.MISSING and not isinstance(default, tuple):
         annotation, default = annotation | None, None
     if default is dataclasses.MISSING:
         return annotation, Field(description=each.doc.text, examples=examples)

@@ -1,5 +1,7 @@
 """What a route says of events: filters, redactions and functions, from the file to the job."""
 
+# ruff: noqa: E501 - a table reads best with one case a line
+
 import pytest
 
 from pipelines import graph
@@ -66,9 +68,7 @@ def test_the_job_has_what_the_route_says(write, monkeypatch):
 
     redact = Redaction(drop=("email",), hash=("user.name",), key=SecretRef("env", "REDACTION_KEY"))
     [route] = job.routes
-    assert route == Route(
-        ("auth",), ("splunk",), where="event.result == 'denied'", redact=redact, function="json:dumps"
-    )
+    assert route == Route(("auth",), ("splunk",), where="event.result == 'denied'", redact=redact, function="json:dumps")
     assert ("routes", 0, "redact", "key") in [used.key for used in job.secrets()]
     assert job.selection("auth", "splunk") == (route,)
     assert job.selection("activity", "splunk") == ()

@@ -192,7 +192,7 @@ def test_more_values_than_are_remembered_are_all_redacted():
 def test_a_key_is_read_once_and_must_not_be_short(monkeypatch):
     assert key_of(KEY) is key_of(KEY)
     monkeypatch.setenv("SHORT_KEY", "short")
-    with pytest.raises(FatalError, match="has 5 characters.*at least 16") as refused:
+    with pytest.raises(FatalError, match=r"has 5 characters.*at least 16") as refused:
         key_of(SecretRef("env", "SHORT_KEY"))
     assert "'short'" not in str(refused.value)
     with pytest.raises(SecretUnavailable):

@@ -60,7 +60,9 @@ def letters(tmp_path):
 
 
 def test_what_is_taken_goes_on_in_its_order_and_what_is_not_is_counted(tmp_path):
-    counters = run([DuoPage(AUTH, rows(10)), DuoPage(AUTH, rows(10, 10))], tmp_path, where="event.timestamp >= 4 && event.timestamp < 15")
+    counters = run(
+        [DuoPage(AUTH, rows(10)), DuoPage(AUTH, rows(10, 10))], tmp_path, where="event.timestamp >= 4 && event.timestamp < 15"
+    )
 
     assert [json.loads(event.raw)["timestamp"] for event in SEEN] == list(range(4, 15))
     assert {event.stream for event in SEEN} == {AUTH}
@@ -101,7 +103,9 @@ def test_a_function_that_fails_is_told_once_with_its_place_and_without_the_event
     counters = run([DuoPage(AUTH, rows(3))], tmp_path, function="tests.events.own:broken")
     assert [letter.reason for letter in letters(tmp_path)] == ["function_failed"] * 3
     assert counters["dropped_function_failed"] == 3
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR and "own.py" in record.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if record.levelno == logging.ERROR and "own.py" in record.getMessage()
+    ]
     assert len(told) == 1
     assert "bob" not in caplog.text
 
@@ -126,7 +130,9 @@ def test_single_events_are_taken_too(tmp_path):
 
 
 def test_a_key_that_cannot_be_read_fails_the_bundle_and_sends_nothing(tmp_path):
-    step = SelectBatches((Route(("auth",), ("siem",), redact=Redaction(hash=("user",), key=SecretRef("env", "NOT_THERE"))),), "siem")
+    step = SelectBatches(
+        (Route(("auth",), ("siem",), redact=Redaction(hash=("user",), key=SecretRef("env", "NOT_THERE"))),), "siem"
+    )
     step.setup()
     step.start_bundle()
     with pytest.raises(SecretUnavailable):
@@ -136,7 +142,9 @@ def test_a_key_that_cannot_be_read_fails_the_bundle_and_sends_nothing(tmp_path):
 
 def test_no_key_travels(monkeypatch):
     monkeypatch.setenv("TRAVELLING_KEY", "a key that must not travel")
-    step = SelectBatches((Route(("auth",), ("siem",), redact=Redaction(hash=("user",), key=SecretRef("env", "TRAVELLING_KEY"))),), "siem")
+    step = SelectBatches(
+        (Route(("auth",), ("siem",), redact=Redaction(hash=("user",), key=SecretRef("env", "TRAVELLING_KEY"))),), "siem"
+    )
     assert b"must not travel" not in pickle.dumps(step)
 
 

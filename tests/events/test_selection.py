@@ -15,7 +15,9 @@ OWN = "tests.events.own"
 
 
 def route(where=None, accounts=(), function=None, **ways):
-    redact = Redaction(**{way: tuple(paths) for way, paths in ways.items()}, key=KEY if "hash" in ways else None) if ways else None
+    redact = (
+        Redaction(**{way: tuple(paths) for way, paths in ways.items()}, key=KEY if "hash" in ways else None) if ways else None
+    )
     return Route(("auth",), ("siem",), accounts, where=where, redact=redact, function=function and f"{OWN}:{function}")
 
 
@@ -46,7 +48,9 @@ def test_routes_of_other_accounts_are_not_asked():
 
 
 def test_an_event_that_a_filter_cannot_be_applied_to_is_sent_with_all_that_any_route_redacts():
-    selection = Selection([route("event.result == 'svc'"), route("event.timestamp > 5", mask=["user"]), route(drop=["email"])], AUTH)
+    selection = Selection(
+        [route("event.result == 'svc'"), route("event.timestamp > 5", mask=["user"]), route(drop=["email"])], AUTH
+    )
     assert selection.rows_of(row(user="x", timestamp="odd", email="a@example.com")) == [b'{"user":"***","timestamp":"odd"}']
     assert selection.counts == {"filter_failed": 1}
     assert selection.rows_of(row(result="svc", timestamp="odd", user="x")) == [row(result="svc", timestamp="odd", user="x")]
@@ -76,7 +80,9 @@ def test_without_redaction_and_function_the_bytes_are_the_same():
 
 
 def test_a_dead_letter_that_is_sent_again_is_redacted_and_not_filtered():
-    selection = Selection([route("event.result == 'denied'", function="tagged", mask=["user"]), route("false", drop=["email"])], AUTH)
+    selection = Selection(
+        [route("event.result == 'denied'", function="tagged", mask=["user"]), route("false", drop=["email"])], AUTH
+    )
     letter = row(result="success", user="bob", email="a@example.com")
     assert selection.again(letter, was_changed=False) == [b'{"result":"success","user":"***"}']
     again = selection.again(row(result="denied", user="bob"), was_changed=False)

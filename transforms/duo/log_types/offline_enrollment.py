@@ -66,6 +66,7 @@ def facts(event: DuoEvent) -> EventFacts:
         message=row.description if details is None else None,
         tenant=event.stream.account_id,
         actor=Party(name=row.username),
+        target_thing=Party(name=row.object, details=None if details is None else row.description),
         application=Application(name=row.object),
         device=device,
         log_in=LogIn(factor=device.factor),

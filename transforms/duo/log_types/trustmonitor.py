@@ -86,7 +86,7 @@ def facts(event: DuoEvent) -> EventFacts:
     return EventFacts(
         event_class=event_class("trustmonitor", row.type),
         title=_TITLES.get(row.type or "", "Duo Trust Monitor event"),
-        severity=8 if is_true(row.priority_event) else 5,
+        severity=max(8 if is_true(row.priority_event) else 5, seen.severity),
         category="trustmonitor",
         time_ms=_time_ms(row),
         event_id=row.sekey,
