@@ -42,7 +42,6 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_wrong_is_told_with_line_key_cause_and_fix(name, write, problems_of):
-    pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
     more, key, what, fix = CASES[name]
     text = OWN.replace(ROUTE, f"{ROUTE}{more}\n")
     line = text[: text.index("#!")].count("\n") + 1
@@ -52,7 +51,6 @@ def test_what_is_wrong_is_told_with_line_key_cause_and_fix(name, write, problems
 
 
 def test_everything_is_told_at_once(problems_of):
-    pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
     more = "    where: evnt == 1\n    redact: {drop: [emial], hash: [user.name]}\n    function: no_such_module:f\n"
     keys = [p.key for p in problems_of(OWN.replace(ROUTE, ROUTE + more).replace("port: 6514", "port: 0"))]
     assert keys == [
@@ -61,7 +59,6 @@ def test_everything_is_told_at_once(problems_of):
 
 
 def test_the_job_has_what_the_route_says(write, monkeypatch):
-    pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
     monkeypatch.setenv("REDACTION_KEY", "k" * 16)
     more = "    where: event.result == 'denied'\n    redact: {drop: [email], hash: [user.name], key: env:REDACTION_KEY}\n"
     job = load(write(OWN.replace(ROUTE, f"{ROUTE}{more}    function: json:dumps\n"))).job
@@ -96,7 +93,6 @@ def test_a_short_key_is_told_without_being_shown(problems_of, monkeypatch):
 
 
 def test_one_subscription_keeps_the_order_of_routes_and_what_they_do(write):
-    pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
     routes = f"{ROUTE}    where: event.result == 'fraud'\n{ROUTE}    redact: {{drop: [email]}}\n"
     job = load(write(OWN.replace(ROUTE, routes))).job
     part = graph.one_subscription(job, job.accounts[0], "auth", job.destinations[0])

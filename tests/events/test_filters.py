@@ -14,8 +14,6 @@ from transforms.errors import FatalError
 from transforms.events.filters import LONGEST_CHARS, Filter, is_documented, mistakes
 from transforms.records import Stream
 
-pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
-
 # expression: (place, part of what is wrong, part of the fix), for the log auth
 MISTAKES = {
     "event.reslt == 'x'": ("character 7", "auth has no field reslt", "Did you mean event.result?"),

@@ -19,8 +19,6 @@ from transforms.secrets import SecretRef, SecretUnavailable
 from transforms.settings import Redaction, Route
 from transforms.state.dead_letters.letter import read_dead_letters
 
-pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
-
 AUTH, ACTIVITY = Stream("acme", "auth", "api-1.duosecurity.com"), Stream("acme", "activity", "api-1.duosecurity.com")
 SEEN: list = []
 

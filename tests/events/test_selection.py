@@ -2,14 +2,10 @@
 
 import json
 
-import pytest
-
 from tests.events.conftest import AUTH, KEY, row
 from transforms.events.selection import Failed, Selection, Taken
 from transforms.records import Stream
 from transforms.settings import Redaction, Route
-
-pytest.importorskip("cel_expr_python", reason="there is no CEL for Python 3.10")
 
 OWN = "tests.events.own"
 

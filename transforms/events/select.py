@@ -100,7 +100,7 @@ def _route(
     destination: str,
 ) -> Route:
     if isinstance(log_types, str):
-        raise ValueError(f"SelectEvents: log_types is a list: write [{log_types!r}].")  # noqa: TRY004 - as for all parameters
+        raise ValueError(f"SelectEvents: log_types is a list: write [{log_types!r}].")  # noqa: TRY004 - as of all parameters
     for name in log_types:
         if name not in LOG_TYPES:
             raise ValueError(f"SelectEvents: there is no log {name!r}. There are {', '.join(LOG_TYPES)}.")
