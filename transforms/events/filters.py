@@ -47,7 +47,6 @@ _EMPTY: dict[FieldType, Any] = {"text": "", "number": 0, "truth": False}
 _LISTS = ("texts", "objects")
 _REMEMBERED = 1024
 _LONGEST_REMEMBERED_BYTES = 1024
-_UNKNOWN = object()
 
 # Made while importing: see transforms.state.cursor on msgspec and threads.
 _read_value = msgspec.json.Decoder().decode
@@ -185,15 +184,15 @@ class Filter:
             written = self._values(self._read(raw))
         except ODD:
             return self._answer_of(raw)
-        answer = self._answers.get(written, _UNKNOWN)
-        if answer is _UNKNOWN:
-            try:
-                row = {name: _read_value(value) for name, value in zip(self._names, written, strict=True) if value}
-            except ODD:
-                return self._answer_of(raw)
-            answer = self._answer(row)
-            self._remember(written, answer)
-        return answer  # type: ignore[return-value]  # the table has nothing else
+        if written in self._answers:
+            return self._answers[written]
+        try:
+            row = {name: _read_value(value) for name, value in zip(self._names, written, strict=True) if value}
+        except ODD:
+            return self._answer_of(raw)
+        answer = self._answer(row)
+        self._remember(written, answer)
+        return answer
 
     def _remember(self, written: tuple[bytes, ...], answer: bool | None) -> None:
         if sum(map(len, written)) <= _LONGEST_REMEMBERED_BYTES:

@@ -23,6 +23,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any, Literal
 
 import msgspec
@@ -43,23 +44,30 @@ _TOKEN_DIGITS = 32
 _REMEMBERED = 512
 _LONGEST_REMEMBERED_BYTES = 1024
 
+
+class _Left(Enum):
+    """What is left of a field that is left out."""
+
+    NOTHING = "nothing"
+
+
+_GONE = _Left.NOTHING
 Way = Literal["drop", "hash", "mask"]
 _STRONGEST: tuple[Way, ...] = ("drop", "mask", "hash")
-_GONE = object()
 
 # Made while importing: see transforms.state.cursor on msgspec and threads.
 _read_row = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
 
-_KEYS: dict[SecretRef, bytes] = per_process("redaction keys", dict)
+_KEYS_READ: dict[SecretRef, bytes] = per_process("redaction keys", dict)
 
 
 def key_of(reference: SecretRef) -> bytes:
     """The key of the tokens, read once in a process. Raises SecretUnavailable, RetryLater, and FatalError for one too short."""
     # Without a lock: two threads may both ask for it, and both get the same.
-    key = _KEYS.get(reference)
-    return key if key is not None else _KEYS.setdefault(reference, _checked(reference))
+    key = _KEYS_READ.get(reference)
+    return key if key is not None else _KEYS_READ.setdefault(reference, _checked(reference))
 
 
 def _checked(reference: SecretRef) -> bytes:

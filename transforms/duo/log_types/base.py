@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from transforms.duo.log_types.row_fields import NONE, RowFields
@@ -62,7 +62,7 @@ class LogType:
     pages_by_time: bool = False
     opt_in: bool = False
     also_in: str | None = None
-    row_fields: RowFields = NONE
+    row_fields: RowFields = field(default_factory=lambda: NONE)
     id_field: str | None = None
 
     def last_time_ms(self, rows: list[bytes]) -> int:
