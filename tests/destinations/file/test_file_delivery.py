@@ -57,7 +57,7 @@ def lines(path: Path) -> list[bytes]:
 
 def all_lines(path: Path) -> list[bytes]:
     """Of the file and of those that were set aside, the oldest first."""
-    aside = sorted(path.parent.glob(f"{path.name}.*"), key=lambda each: int(each.name.rsplit(".", 1)[1]))
+    aside = sorted(path.parent.glob(f"{path.name}.*"), key=lambda each: each.name)
     return [line for each in [*aside, *([path] if path.exists() else [])] for line in lines(each)]
 
 

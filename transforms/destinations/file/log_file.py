@@ -28,7 +28,6 @@ from pathlib import Path
 from transforms.process.files import make_private_directory, open_own, sync_directory
 
 _LOGGER = logging.getLogger("duologsync.destinations")
-_NUMBERS = itertools.count(1)  # of the files that this process has renamed
 _LOCK_LOOK_SECS = 0.01
 
 Rest = Callable[[float], None]
@@ -123,9 +122,9 @@ class LogFile:
 
     def _set_aside(self) -> None:
         """Gives the file another name; the next ``append`` begins a new one. The lock is held by who calls."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = self._path.with_name(f"{self._path.name}.{stamp}-{os.getpid()}.{next(_NUMBERS)}")
-        self._path.rename(aside)
+        stem = f"{self._path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
+        names = (self._path.with_name(f"{stem}.{number:03d}") for number in itertools.count(1))
+        self._path.rename(next(name for name in names if not os.path.lexists(name)))
         self.close()
         sync_directory(self._path.parent)
 
