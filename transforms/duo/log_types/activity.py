@@ -104,7 +104,7 @@ def facts(event: DuoEvent) -> EventFacts:
             name or "",
             failed=outcome == "failure",
             kind=target.type,
-            details=target.details,
+            now=severities.change(target.details),
             old_details=(row.old_target or NO_PARTY).details,
             words=action.details or "",
         ),

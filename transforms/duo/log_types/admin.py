@@ -33,7 +33,7 @@ class AdminRow(msgspec.Struct, frozen=True, gc=False):
     description: str | None = None
 
 
-class Description(msgspec.Struct, frozen=True, gc=False):
+class Description(severities.Change, frozen=True, gc=False):
     """What a description can hold, where it is JSON in a text and not words."""
 
     ip_address: str | None = None
@@ -70,9 +70,7 @@ def facts(event: DuoEvent) -> EventFacts:
     return EventFacts(
         event_class=kind.event_class,
         title=kind.title,
-        severity=severities.severity(
-            row.action or "", failed=kind.outcome == "failure", details=row.description, words=row.description or ""
-        ),
+        severity=severities.severity(row.action or "", failed=kind.outcome == "failure", now=told, words=row.description or ""),
         category="admin",
         time_ms=api_v1.time_ms(row.timestamp, row.isotimestamp),
         event_id=api_v1.content_id(event.raw),

@@ -87,8 +87,9 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     lockout_expire_units: str | None = None
 
 
+NO_CHANGE = Change()
+
 _read_change = RowDecoder(Change)
-_NO_CHANGE = Change()
 
 
 def severity(
@@ -96,7 +97,7 @@ def severity(
     *,
     failed: bool,
     kind: str | None = None,
-    details: str | None = None,
+    now: Change = NO_CHANGE,
     old_details: str | None = None,
     words: str = "",
 ) -> int:
@@ -106,7 +107,7 @@ def severity(
       action: Duo's name of it.
       failed: it was only tried.
       kind: Duo's type of the target.
-      details, old_details: JSON texts of what the target is and was.
+      now: what the target was changed to. old_details: the JSON text of what it was.
       words: what Duo says of a failure.
     """
     if failed and "fraud" in words.lower():
@@ -116,9 +117,7 @@ def severity(
         gravity = max(gravity, WEAKENED)
     if kind in _MANAGEMENT_API_TARGETS and action == "integration_create":
         gravity = OPENED
-    if not details or details.lstrip()[:1] != "{":
-        return gravity
-    return max(gravity, _of_change(action, _change(details), old_details))
+    return gravity if now is NO_CHANGE else max(gravity, _of_change(action, now, old_details))
 
 
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
@@ -131,18 +130,21 @@ def _by_name(action: str, failed: bool) -> int:
     return max(gravity, FAILED_LOG_IN if action.startswith(("admin_login", "admin_2fa")) else FAILED)
 
 
-def _change(details: str | None) -> Change:
+def change(details: str | None) -> Change:
+    """What details say, where they are JSON."""
+    if not details or details[0] != "{":
+        return NO_CHANGE
     try:
-        return _read_change((details or "").encode())
+        return _read_change(details.encode())
     except Undeliverable:
-        return _NO_CHANGE
+        return NO_CHANGE
 
 
 def _of_change(action: str, now: Change, old_details: str | None) -> int:
     if action == "integration_create" and _is_management_api(now):
         return OPENED
     weakened = (
-        (_is_bypass(now) and not _is_bypass(_change(old_details)))
+        (_is_bypass(now) and not _is_bypass(change(old_details)))
         or (action == "admin_single_sign_on_update" and (now.enforcement_status or "required").lower() != "required")
         or (action in {"policy_create", "policy_update"} and _lets_in_without_a_factor(now))
         or bool(now.lockout_threshold or now.lockout_expire_duration or now.lockout_expire_units)
