@@ -73,3 +73,14 @@ def test_a_package_that_is_not_there_at_all_is_no_error_of_ours(problems_of, mon
 def test_a_job_that_runs_elsewhere_is_not_asked_for_what_is_installed_here(installed, write):
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), look_at_files=False)
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), runs_here=False)
+
+
+def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(installed, problems_of, write):
+    there = "kind: http\n    preset: otlp\n    url: https://otel.example.com"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.preset"
+    assert 'pip install --constraint constraints.txt ".[otlp]"' in problem.fix
+
+    installed.add("opentelemetry.proto")
+    assert load(write(text))

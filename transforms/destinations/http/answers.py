@@ -12,6 +12,7 @@ import msgspec
 
 from transforms.destinations.http.connection import Answer
 from transforms.destinations.http.generic_settings import GenericSettings
+from transforms.destinations.http.otlp import rejected_records
 from transforms.destinations.http.verdict import DELIVERED, Fate, Verdict, word
 from transforms.process.retry_after import retry_after_secs
 
@@ -126,8 +127,6 @@ def _of_results(results: list[_Result]) -> Verdict:
 
 def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     """OpenTelemetry's: success, or success in part, of which it does not say which part."""
-    from transforms.destinations.http.otlp import rejected_records  # only who uses it has the extra
-
     verdict = by_status(settings, answer, count)
     if verdict.fate is not Fate.DELIVERED:
         return verdict

@@ -18,6 +18,7 @@ import msgspec
 
 from transforms.destinations.http.dialect import Outgoing
 from transforms.destinations.http.generic_settings import GenericSettings
+from transforms.destinations.http.otlp import OtlpLogs
 from transforms.errors import Undeliverable
 from transforms.records import Stream
 
@@ -197,12 +198,6 @@ class Chronicle:
         return b'{"inlineSource":%b,"logs":[%b]}}' % (self._opening, b",".join(pieces))
 
 
-def _otlp(settings: GenericSettings) -> Body:
-    from transforms.destinations.http.otlp import OtlpLogs  # only who uses it has the extra
-
-    return OtlpLogs(settings)
-
-
 BODIES: dict[str, Callable[[GenericSettings], Body]] = {
     "lines": Lines,
     "array": Array,
@@ -211,5 +206,5 @@ BODIES: dict[str, Callable[[GenericSettings], Body]] = {
     "documents": Bulk,
     "datadog": Datadog,
     "chronicle": Chronicle,
-    "otlp": _otlp,
+    "otlp": OtlpLogs,
 }

@@ -161,6 +161,10 @@ class GenericSettings(HttpSettings):
     def refused_age_secs(self) -> float | None:
         return None if self.too_old == "send" else self.known.longest_age_secs
 
+    @property
+    def takes_bare_rows(self) -> bool:
+        return self.known.bare
+
     def name_of(self, log: str) -> str:
         """What the receiver calls a log; "" where it has no name for it."""
         own = next((each.name for each in self.logs if each.log == log), None)
