@@ -69,7 +69,8 @@ BY_ACTION = {
 _LOCKOUT_TARGETS = {"login_settings", "lockout_settings"}
 _MANAGEMENT_APIS = {"adminapi", "accountsapi"}
 _MANAGEMENT_API_TARGETS = {"adminapi_integrations"}
-_FAILED_ENDINGS = ("_error", "_failed", "_fail", "_failure")
+FAILED_ENDINGS = ("_error", "_failed", "_fail", "_failure")
+"""How names of actions end that say by themselves that it failed."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -87,8 +88,9 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     lockout_expire_units: str | None = None
 
 
+NO_CHANGE = Change()
+
 _read_change = RowDecoder(Change)
-_NO_CHANGE = Change()
 
 
 def severity(
@@ -96,7 +98,7 @@ def severity(
     *,
     failed: bool,
     kind: str | None = None,
-    details: str | None = None,
+    now: Change = NO_CHANGE,
     old_details: str | None = None,
     words: str = "",
 ) -> int:
@@ -106,7 +108,7 @@ def severity(
       action: Duo's name of it.
       failed: it was only tried.
       kind: Duo's type of the target.
-      details, old_details: JSON texts of what the target is and was.
+      now: what the target was changed to. old_details: the JSON text of what it was.
       words: what Duo says of a failure.
     """
     if failed and "fraud" in words.lower():
@@ -116,33 +118,34 @@ def severity(
         gravity = max(gravity, WEAKENED)
     if kind in _MANAGEMENT_API_TARGETS and action == "integration_create":
         gravity = OPENED
-    if not details or details.lstrip()[:1] != "{":
-        return gravity
-    return max(gravity, _of_change(action, _change(details), old_details))
+    return gravity if now is NO_CHANGE else max(gravity, _of_change(action, now, old_details))
 
 
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
 def _by_name(action: str, failed: bool) -> int:
     gravity = BY_ACTION.get(action, USUAL)
-    if not failed:
+    if not failed and not action.endswith(FAILED_ENDINGS):
         return gravity
-    done = next((action.removesuffix(ending) for ending in _FAILED_ENDINGS if action.endswith(ending)), action)
+    done = next((action.removesuffix(ending) for ending in FAILED_ENDINGS if action.endswith(ending)), action)
     gravity = max(gravity, BY_ACTION.get(done, USUAL))
     return max(gravity, FAILED_LOG_IN if action.startswith(("admin_login", "admin_2fa")) else FAILED)
 
 
-def _change(details: str | None) -> Change:
+def change(details: str | None) -> Change:
+    """What details say, where they are JSON."""
+    if not details or details[0] != "{":
+        return NO_CHANGE
     try:
-        return _read_change((details or "").encode())
+        return _read_change(details.encode())
     except Undeliverable:
-        return _NO_CHANGE
+        return NO_CHANGE
 
 
 def _of_change(action: str, now: Change, old_details: str | None) -> int:
     if action == "integration_create" and _is_management_api(now):
         return OPENED
     weakened = (
-        (_is_bypass(now) and not _is_bypass(_change(old_details)))
+        (_is_bypass(now) and not _is_bypass(change(old_details)))
         or (action == "admin_single_sign_on_update" and (now.enforcement_status or "required").lower() != "required")
         or (action in {"policy_create", "policy_update"} and _lets_in_without_a_factor(now))
         or bool(now.lockout_threshold or now.lockout_expire_duration or now.lockout_expire_units)
