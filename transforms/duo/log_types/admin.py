@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.duo.log_types import api_v1, severities
+from transforms.duo.log_types import api_v1, row_fields, severities
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address
@@ -108,4 +108,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )
