@@ -42,7 +42,10 @@ setup(
         "gcp": ["apache-beam[gcp]==2.77.0"],
         # The presets otlp and dynatrace of destinations over HTTP: OpenTelemetry's messages, without its SDK.
         "otlp": ["opentelemetry-proto>=1.30,<2"],
+        # Filters of routes: Google's own CEL, which checks types and bounds what an expression may cost. None for Python 3.10.
+        "filters": ["cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'"],
         "dev": [
+            "cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

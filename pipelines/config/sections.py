@@ -221,8 +221,8 @@ def _unknown_section(
 
 
 @functools.cache
-def _nested_section(declared: type[Declared]) -> type[Section]:
-    """One for all kinds that have such a section, so that the schema describes it once."""
+def section_for(declared: type[Declared]) -> type[Section]:
+    """The section of a settings class that is no choice; one for all that have it, so that the schema describes it once."""
     made: type[Section] = _made(
         f"{declared.__name__}Section", DeclaredSection, declared, {each.name: _field(each) for each in _keys_of(declared)}
     )
@@ -244,7 +244,7 @@ def _field(each: _Key) -> tuple[Any, Any]:
     if default is dataclasses.MISSING:
         return annotation, Field(description=each.doc.text, examples=examples)
     if isinstance(default, tuple):
-        default = list(default)
+        return annotation, Field(default_factory=lambda: list(default), description=each.doc.text, examples=examples)
     return annotation, Field(default, description=each.doc.text, examples=examples)
 
 
@@ -263,7 +263,7 @@ def _for_file(annotation: Any) -> Any:
     if annotation is SecretRef:
         return Secret
     if isinstance(annotation, type) and issubclass(annotation, Declared):
-        return _nested_section(annotation)  # type: ignore[arg-type]  # mypy takes the class for one of its objects
+        return section_for(annotation)  # type: ignore[arg-type]  # mypy takes the class for one of its objects
     if origin is not None and origin is not Literal:
         return Union[tuple(_for_file(each) for each in get_args(annotation))]  # noqa: UP007
     return annotation

@@ -40,7 +40,7 @@ def test_what_needs_google_s_libraries_is_refused_without_them_and_the_fix_is_th
     assert load(write(text))
 
 
-@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs")])
+@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs"), ("azfs", "azure.storage.blob")])
 def test_other_file_systems_need_their_own_libraries(installed, problems_of, write, scheme, library):
     text = replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: {scheme}://bucket/a")
     (problem,) = problems_of(text)
@@ -84,3 +84,11 @@ def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(ins
 
     installed.add("opentelemetry.proto")
     assert load(write(text))
+
+
+@pytest.mark.parametrize("scheme", ["file", "nosuch", ""])
+def test_a_file_system_that_beam_does_not_have_is_refused(installed, problems_of, scheme):
+    (problem,) = problems_of(replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: '{scheme}:///var/lib/state'"))
+    assert problem.key == "storage.checkpoint_dir"
+    assert "no such file system is known" in problem.what
+    assert "gs://" in problem.fix

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from transforms.duo.log_types import severities
+from transforms.duo.log_types import row_fields, severities
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place
@@ -143,4 +143,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.ACTIVITY,
+    id_field="activity_id",
 )

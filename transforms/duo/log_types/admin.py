@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.duo.log_types import api_v1, severities
+from transforms.duo.log_types import api_v1, row_fields, severities
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address
@@ -53,8 +53,6 @@ _read_description = RowDecoder(Description)
 
 _NO_DESCRIPTION = Description()
 
-# The log has no field for it: the name of the action says whether it failed.
-_FAILED = ("_error", "_fail", "_failed")
 # Actions whose object is a person; all others are done to things, which do not belong into a SIEM's user fields.
 _TO_PEOPLE = ("user_", "admin_")
 
@@ -90,7 +88,8 @@ def facts(event: DuoEvent) -> EventFacts:
 @lru_cache(maxsize=1024)  # as in the activity log
 def _kind(action: str | None) -> _Kind:
     name = event_class("admin", action)
-    failed = (action or "").endswith(_FAILED)
+    # The log has no field for it.
+    failed = (action or "").endswith(severities.FAILED_ENDINGS)
     outcome = ("failure" if failed else "success") if action else None
     return _Kind(name, " ".join(["Duo administrator action", *name.partition(".")[2].split("_")]), outcome)
 
@@ -109,4 +108,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )

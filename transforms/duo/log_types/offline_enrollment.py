@@ -12,7 +12,7 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types import api_v1
+from transforms.duo.log_types import api_v1, row_fields
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class
@@ -87,4 +87,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )

@@ -69,7 +69,8 @@ BY_ACTION = {
 _LOCKOUT_TARGETS = {"login_settings", "lockout_settings"}
 _MANAGEMENT_APIS = {"adminapi", "accountsapi"}
 _MANAGEMENT_API_TARGETS = {"adminapi_integrations"}
-_FAILED_ENDINGS = ("_error", "_failed", "_fail", "_failure")
+FAILED_ENDINGS = ("_error", "_failed", "_fail", "_failure")
+"""How names of actions end that say by themselves that it failed."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -123,9 +124,9 @@ def severity(
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
 def _by_name(action: str, failed: bool) -> int:
     gravity = BY_ACTION.get(action, USUAL)
-    if not failed:
+    if not failed and not action.endswith(FAILED_ENDINGS):
         return gravity
-    done = next((action.removesuffix(ending) for ending in _FAILED_ENDINGS if action.endswith(ending)), action)
+    done = next((action.removesuffix(ending) for ending in FAILED_ENDINGS if action.endswith(ending)), action)
     gravity = max(gravity, BY_ACTION.get(done, USUAL))
     return max(gravity, FAILED_LOG_IN if action.startswith(("admin_login", "admin_2fa")) else FAILED)
 

@@ -12,6 +12,7 @@ import datetime as dt
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.auth import AuthRow, auth_facts, time_ms
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
@@ -136,4 +137,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     ends_on=dt.date(2027, 1, 31),
+    row_fields=row_fields.TRUST_MONITOR,
+    id_field="sekey",
 )
