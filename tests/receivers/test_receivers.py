@@ -87,7 +87,9 @@ def test_what_arrives_is_what_was_sent_hostile_rows_too(
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_longest_message_arrives_whole_and_a_longer_one_is_not_sent(name: str, tmp_path: Path, authority: Authority) -> None:
+def test_the_longest_message_arrives_whole_and_a_longer_one_is_rejected(
+    name: str, tmp_path: Path, authority: Authority
+) -> None:
     head = b"<134>1 2026-03-02T08:09:10.045Z beam duologsync - auth - "
     longest = head + b"x" * (LONGEST - len(head))
     with Configured(name, tmp_path, authority) as receiver:
