@@ -40,7 +40,10 @@ setup(
     extras_require={
         # Dataflow, Google Cloud Storage and Secret Manager. Tested together: constraints-gcp.txt.
         "gcp": ["apache-beam[gcp]==2.77.0"],
+        # Filters of routes: Google's own CEL, which checks types and bounds what an expression may cost. None for Python 3.10.
+        "filters": ["cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'"],
         "dev": [
+            "cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from pipelines.config.fields import Section
 from pipelines.config.own import texts
-from pipelines.config.problems import Findings
+from pipelines.config.problems import Findings, listed
 from pipelines.config.sections import sections_in, types_in
 
 _DIRECTORIES = (
@@ -31,6 +31,7 @@ _FILE_SYSTEMS = {
     "gs": ("google.cloud.storage", _GCP),
     "s3": ("boto3", 'Run: pip install "apache-beam[aws]".'),
     "hdfs": ("hdfs", 'Run: pip install "apache-beam[hadoop]".'),
+    "azfs": ("azure.storage.blob", 'Run: pip install "apache-beam[azure]".'),
 }
 
 
@@ -43,8 +44,13 @@ def check_installed(model: type[Section], data: dict[str, Any], findings: Findin
     for pattern in _DIRECTORIES:
         for path, text in texts(data, *pattern):
             scheme, separator, _ = text.partition("://")
+            if not separator:
+                continue
             library, fix = _FILE_SYSTEMS.get(scheme, ("", ""))
-            if separator and library and not _is_installed(library):
+            if not library:
+                known = listed(f"{name}://" for name in _FILE_SYSTEMS)
+                findings.problem(path, "no such file system is known", f"Write a directory, or a URL that begins with {known}.")
+            elif not _is_installed(library):
                 findings.problem(path, f"what reads and writes {scheme}:// is not installed", fix)
 
 

@@ -22,11 +22,24 @@ from pipelines.config.own_model import (
 )
 from pipelines.config.problems import Findings, KeyPath, shown
 from pipelines.config.references import Surroundings
+from pipelines.config.routes import check_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.formats import FORMATS
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    Proxy,
+    Reading,
+    Redaction,
+    Route,
+    Start,
+    Storage,
+    SyslogHeader,
+)
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -42,6 +55,7 @@ def check_names(data: dict[str, Any], findings: Findings) -> None:
     named = texts(data, "routes", "*", "destinations", "*")
     named += [(path, other) for path, begin in texts(data, "routes", "*", "from") if (other := other_destination(begin))]
     check_known(named, destinations, "destination", findings, of=data.get("destinations"))
+    check_routes(data, findings)
 
 
 def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings) -> None:
@@ -90,7 +104,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     if storage is None:
         return None
     accounts = tuple(_account(a, ("accounts", i), around, findings) for i, a in enumerate(file.accounts))
-    routes = _routes(file.routes, tuple(d.name for d in file.destinations))
+    routes = _routes(file.routes, tuple(d.name for d in file.destinations), around, findings)
     of_msps = {name for route in routes for name in route.destinations if any(_takes_children(route, a) for a in accounts)}
     job = Job(
         accounts=accounts,
@@ -196,10 +210,26 @@ def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings
     return Format(options.completed(of_msp=of_msp), made)
 
 
-def _routes(sections: list[RouteSection] | None, destinations: tuple[str, ...]) -> tuple[Route, ...]:
+def _routes(
+    sections: list[RouteSection] | None, destinations: tuple[str, ...], around: Surroundings, findings: Findings
+) -> tuple[Route, ...]:
     if sections is None:
         return (Route(DEFAULT_LOG_TYPES, destinations),)
-    return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ()), _start(s)) for s in sections)
+    return tuple(_route(section, ("routes", index), around, findings) for index, section in enumerate(sections))
+
+
+def _route(section: RouteSection, key: KeyPath, around: Surroundings, findings: Findings) -> Route:
+    redacted = section.redact
+    redact = settings_of(Redaction, redacted, (*key, "redact"), around, findings) if redacted is not None else None
+    return Route(
+        log_types=tuple(section.log_types),
+        destinations=tuple(section.destinations),
+        accounts=tuple(section.accounts or ()),
+        start=_start(section),
+        where=section.where,
+        redact=redact,
+        function=section.function,
+    )
 
 
 def _start(section: RouteSection) -> Start:

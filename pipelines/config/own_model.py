@@ -29,11 +29,12 @@ from pipelines.config.fields import (
     other_destination,
 )
 from pipelines.config.problems import listed
-from pipelines.config.sections import TaggedSection, tagged
+from pipelines.config.sections import TaggedSection, section_for, tagged
 from transforms.config_keys import Broken, Port, Text
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.formats import FORMATS
+from transforms.settings import Redaction
 
 if TYPE_CHECKING:
     LogType = str
@@ -226,6 +227,12 @@ else:
     )
 
 
+if TYPE_CHECKING:
+    AnyRedaction = Section
+else:
+    AnyRedaction = section_for(Redaction)
+
+
 class RouteSection(Section):
     """Which logs go where."""
 
@@ -245,6 +252,18 @@ class RouteSection(Section):
         description="Where these destinations begin with a log that they have no checkpoint of: now, N days back, or "
         "checkpoint of NAME, which is where destination NAME is. Without it, start_days back.",
         examples=["now"],
+    )
+    where: Text | None = Field(
+        None,
+        description="Only events of which this is true, in CEL (extra [filters]), over event, log and account. Of several "
+        "routes to a destination, the first that takes an event decides. See docs/routes.md.",
+        examples=["event.result != 'success'"],
+    )
+    redact: AnyRedaction | None = Field(None, description="Fields that these destinations must not get.")
+    function: Text | None = Field(
+        None,
+        description="Your own function, module:function: it gets a row and its stream, and returns none, one or many rows.",
+        examples=["my_siem:without_tests"],
     )
 
     @classmethod

@@ -49,6 +49,7 @@ class StreamRunner:
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
+        self.delivers = False  # a pass has sent what it read
         self._job = one_subscription(job, account, log_type, destination)
         self._source = source_of(job, account, log_type, destination, Passes())
         self._destination = destination
@@ -164,6 +165,7 @@ class StreamRunner:
             run_plan(self._plan_of_pass())
             self._backoff.succeeded()
             self.fatal = None
+            self.delivers = True
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.subscription) or error)
 

@@ -114,6 +114,10 @@ NO_PARAMETER = {
     "destinations.0.tls.client_cert_file": "its key would have to be in the image: use a plain launch",
     "destinations.0.tls.client_key_file": "a key in an image is no secret: use a plain launch",
     "destinations.0.tls.client_key_password": "without client_key_file of no use",
+    **dict.fromkeys(
+        [f"destinations.0.{key}" for key in flex_main.OF_HTTP],
+        "the template sends over TCP, TLS and UDP; for others use a plain launch",
+    ),
 }
 
 
@@ -259,7 +263,8 @@ def leaves(model: type[BaseModel], before: str = "") -> dict[str, object]:
         sections = sections_in(field.annotation)
         path = f"{before}{key}"
         if sections:
-            is_list = "list[" in str(field.annotation)
+            # A list in a section of a kind is given as a whole, if at all.
+            is_list = "list[" in str(field.annotation) and not before.startswith("destinations.")
             for section in sections:
                 found = leaves(section, f"{path}.0." if is_list else f"{path}.") | found
         else:

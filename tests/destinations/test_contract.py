@@ -7,10 +7,14 @@ import pytest
 import trustme
 
 from tests.destinations import test_tls, toy
+from tests.destinations.http import making
+from tests.destinations.http.standins.hec import TOKEN, Hec
+from tests.destinations.http.standins.server import StandIn
 from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
 from transforms.destinations import KINDS, Sender, make_sender
 from transforms.records import Stream
+from transforms.secrets import SecretRef
 from transforms.settings import Destination, Tls
 
 MOST_BYTES = 500
@@ -50,7 +54,14 @@ def _udp(_folder) -> Kind:
     return Kind(destination(receiver.port, "udp"), lambda: receiver.received, make_sender, receiver.close)
 
 
-RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp}
+def _hec(folder) -> Kind:
+    (folder / "token").write_text(TOKEN)
+    collector = StandIn(Hec())
+    there = making.http_destination("hec", collector.url, token=SecretRef("file", str(folder / "token")))
+    return Kind(there, lambda: collector.received, make_sender, collector.stop)
+
+
+RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp, "hec": _hec}
 
 
 @pytest.fixture(params=sorted(RECEIVERS))

@@ -1,14 +1,18 @@
 """Two bundles of one stream in one process: a runner gave the first one up, and its thread does not know."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import Peer, destination, eventually, messages, never_read, page, read_all
+from tests.destinations.toy import Siem, ToySender
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
+from transforms.destinations.kinds import KINDS, Kind
 from transforms.destinations.sink import SendToDestination
+from transforms.destinations.udp.settings import UdpSettings
 from transforms.errors import BundleReplaced
 from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
@@ -93,3 +97,32 @@ def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is
     eventually(lambda: set(sent[whole]) <= set(peer.received))
     assert set(peer.received) <= {*sent[0], *sent[1]}, "a line was mangled"
     assert FAILURES.take(Subscription(STREAM, there.name)) is None
+
+
+def test_a_destination_whose_sender_takes_its_time_to_be_made_holds_up_no_other(monkeypatch):
+    """A kind may ask a secret manager, or load a library."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_destination):
+        asked.set()
+        answered.wait(10)
+        return ToySender(Siem(lambda _: False))
+
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, slow))
+    slow_one = replace(destination(1), name="slow", settings=UdpSettings("127.0.0.1", 1))
+    begun = []
+    begins = [threading.Thread(target=lambda: begun.append(pool.begin(slow_one, STREAM))) for _ in range(2)]
+    begins[0].start()
+    assert asked.wait(5)
+    other = threading.Thread(target=lambda: pool.begin(destination(2), STREAM))
+    other.start()
+    other.join(2)
+    held_up = other.is_alive()
+    begins[1].start()
+    answered.set()
+    for thread in (*begins, other):
+        thread.join(5)
+
+    assert not held_up
+    assert begun[0].sender is begun[1].sender, "one stream has one sender there"
+    assert sorted(lease.ended for lease in begun) == [False, True]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.duo.fake_duo import NOW_MS, FakeDuo, row
+from transforms.duo.fetch import feed as feed_module
 from transforms.duo.fetch.backfill_priority import LiveStream
 from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
 from transforms.duo.fetch.feed import PageFeed
@@ -333,3 +334,98 @@ def test_started_says_where_no_thread_can_be_had(monkeypatch):
         threading.Thread, "start", lambda _thread: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
     )
     assert threads.started(lambda: None, "short") is None
+
+
+# --- what is let go of is read again, also at the end --------------------------------------------------------------------
+
+
+@pytest.fixture
+def backfill(clock):
+    """A feed that has read a backfill of two pages to its end: one is handed out, one is ready."""
+    duo = MemoryDuo(clock)
+    for number in range(2):
+        duo.publish(NOW_MS - HOUR * 1000 + number, f"{number}")
+    reading = replace(READING, from_ms=NOW_MS - 2 * HOUR * 1000, until_ms=NOW_MS - HOUR * 500, overlap_secs=0.0)
+    feed = made(clock, duo, reading)
+    feed._log_type = duo.log_type = replace(duo.log_type, page_limit=1)
+    feed.seek(first_cursor(NOW_MS, reading))
+    feed.work_once()
+    first = feed.take(0.0)
+    while feed.work_once() is not None:
+        pass
+    assert feed.ready
+    feed.delivered(first.after)
+    return feed
+
+
+def test_a_backfill_whose_last_page_made_room_for_others_is_not_finished(backfill, monkeypatch):
+    monkeypatch.setattr(type(feed_module.READ_AHEAD), "scarce", True)
+    backfill.hold(True)
+    backfill.hold(False)
+
+    assert not backfill.ready
+    assert not backfill.finished
+
+
+def test_a_backfill_whose_last_page_was_let_go_of_because_nobody_asked_is_not_finished(backfill, clock):
+    clock.sleep(HOUR)
+    backfill.work_once()
+
+    assert not backfill.ready
+    assert not backfill.finished
+    assert backfill.take(0.0) is None
+    while backfill.work_once() is not None:
+        pass
+    assert backfill.take(0.0).page.rows == [row(NOW_MS - HOUR * 1000 + 1, "1")]
+
+
+def test_a_backfill_that_is_sent_back_to_its_beginning_is_not_finished(backfill):
+    backfill.seek(first_cursor(NOW_MS, backfill._reading))
+
+    assert not backfill.finished
+
+
+def test_a_reader_that_is_sent_back_has_not_caught_up(clock):
+    feed = made(clock, MemoryDuo(clock))
+    feed.seek(first_cursor(NOW_MS, READING))
+    run(feed, clock, 30)
+    assert feed.caught_up
+    feed.seek(Cursor(NOW_MS - 2 * HOUR * 1000))
+
+    assert not feed.caught_up
+
+
+def test_a_feed_that_was_closed_with_pages_stands_nowhere_that_could_be_recorded_as_delivered(clock):
+    duo = MemoryDuo(clock)
+    duo.publish(NOW_MS - HOUR * 1000, "one")
+    feed = made(clock, duo)
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+    assert feed.settled_cursor is None
+    feed.close()
+    feed.forget()
+
+    assert feed.settled_cursor is None
+
+
+def test_an_answer_that_comes_after_the_end_of_its_feed_leaves_it_nowhere_that_could_be_recorded(clock):
+    duo = MemoryDuo(clock)
+    duo.publish(NOW_MS - HOUR * 1000, "one")
+    feed = made(clock, duo, replace(READING, overlap_secs=0.0))
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+    clock.sleep(300)
+    serve = duo.serve
+
+    def late(call):
+        feed.close()
+        feed.forget()
+        return serve(call)
+
+    duo.serve = late
+    calls = duo.calls
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+
+    assert duo.calls == calls + 1
+    assert feed.settled_cursor is None

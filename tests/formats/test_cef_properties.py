@@ -16,7 +16,7 @@ from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.formats import make_formatter
-from transforms.formats.cef import PROFILES, CefOptions, encoder
+from transforms.formats.cef import PROFILES, CefOptions, dls, encoder, keys, standard
 from transforms.settings import Format
 
 DICTIONARY = cef_reader.dictionary() | cef_reader.own_keys()
@@ -113,6 +113,19 @@ def test_a_typed_key_holds_a_value_of_its_type_and_none_is_empty(event: DuoEvent
             assert ipaddress.IPv4Address(value) != ipaddress.IPv4Address(0)
         if kind == "ipv6_address":
             assert ipaddress.IPv6Address(value) != ipaddress.IPv6Address(0)
+
+
+@pytest.mark.parametrize("table", [*standard.TABLES.values(), *dls.TABLES.values()], ids=lambda table: f"{len(table)} keys")
+def test_a_table_names_no_key_twice(table: tuple[keys.Key, ...]) -> None:
+    named = [name for key in table for name in re.findall(r" (\w+)=", key.key)]
+    assert sorted(set(named)) == sorted(named)
+
+
+@quick
+@given(st.sampled_from(sorted(LOG_TYPES)).flatmap(strategies.rows))
+def test_a_log_type_without_a_table_is_written_by_the_table_of_all(raw: bytes) -> None:
+    facts = msgspec.structs.replace(LOG_TYPES["auth"].facts(DuoEvent(Stream("acme", "auth"), raw)), category="newest")
+    cef_reader.read(f"CEF:0|a|b|c|d|e|1|{''.join(standard.extension(_auth_event(), facts))[1:]}".encode())
 
 
 @quick

@@ -112,6 +112,7 @@ def test_the_severity_of_a_log_in_follows_its_result_and_reason(
     ("action", "result", "severity"),
     [
         ("user_update", None, 3),
+        ("phone_update", "SUCCESS", 3),
         ("policy_create", None, 6),
         ("admin_delete", "SUCCESS", 7),
         ("integration_skey_view", None, 7),
@@ -212,7 +213,7 @@ def test_a_row_without_an_id_is_known_by_its_bytes(log_type: str) -> None:
     ("action", "severity", "outcome"),
     [
         ("user_update", 3, "success"),
-        ("admin_create", 6, "success"),
+        ("admin_create", 7, "success"),
         ("integration_delete", 7, "success"),
         ("bypass_create", 7, "success"),
         ("admin_login_error", 6, "failure"),

@@ -162,6 +162,22 @@ def test_a_child_that_moves_to_another_host_is_read_there_and_goes_on_where_it_w
     assert told("has moved to 127.0.0.1") == 1
 
 
+def test_a_child_that_moves_while_one_destination_is_away_is_read_on_for_the_other(job, simulator, siem, children, told):
+    with SiemReceiver(keep_messages=True) as away:
+        other = Destination("away", TcpSettings("127.0.0.1", away.port), Format(JsonOptions(envelope=True)))
+        job = replace(job, destinations=(*job.destinations, other), routes=(Route(("auth",), ("siem", "away")),))
+        away.refuse()
+        with RunningJob(job, grace_secs=1.0):
+            assert siem.wait_for(40, 20)
+            simulator.add_child(ONE, "Customer One", "127.0.0.1")
+            simulator.add("auth", 20, account_id=ONE)
+            assert siem.wait_for(60, 10), "a destination waits for another one"
+            away.reopen()
+            assert away.wait_for(60, 40)
+
+        assert away.unique_ids("auth") == siem.unique_ids("auth") == produced(simulator, ONE, TWO)
+
+
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "status", "status": 500}, {"kind": "html"}])
 def test_a_list_that_cannot_be_read_leaves_the_running_children_alone(fault, job, simulator, siem, children, told, eventually):
     with RunningJob(job) as running:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.destinations.http.hec_settings import HecSettings
 from transforms.destinations.sender import Sender
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
@@ -48,6 +49,7 @@ KINDS: dict[str, Kind] = {
         Kind(TcpSettings, _made_by("transforms.destinations.stream.tcp")),
         Kind(TlsSettings, _made_by("transforms.destinations.stream.tls")),
         Kind(UdpSettings, _made_by("transforms.destinations.udp.sender")),
+        Kind(HecSettings, _made_by("transforms.destinations.http.hec")),
     )
 }
 

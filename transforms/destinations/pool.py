@@ -115,14 +115,12 @@ _POOL = per_process("senders", _Pool, close=lambda _: close_all(_RESET_SECS), st
 
 def begin(destination: Destination, stream: Stream) -> Lease:
     """A bundle of this stream starts: its sender, begun."""
-    with _POOL.lock:
-        entry = _POOL.begun.get((destination, stream))
-        if entry is None:
-            entry = _POOL.begun[destination, stream] = _taken(_POOL.free.setdefault(destination, []), stream) or _Entry(
-                destination
-            )
-        before, lease = entry.lease, Lease(entry, stream)
-        entry.lease = lease
+    leased = _leased(destination, stream, None)
+    if leased is None:
+        # Without the lock: a kind may load a library or ask for a secret meanwhile, and other destinations must not wait.
+        leased = _leased(destination, stream, _Entry(destination))
+        assert leased is not None
+    entry, before, lease = leased
     if before is not None:
         before.end()
     with entry.lock:  # a check that is under way ends first
@@ -131,6 +129,21 @@ def begin(destination: Destination, stream: Stream) -> Lease:
         entry.last = stream
         entry.sender.begin(stream)
     return lease
+
+
+def _leased(destination: Destination, stream: Stream, fresh: _Entry | None) -> tuple[_Entry, Lease | None, Lease] | None:
+    """The stream's sender, whose lease that was before and whose it is now; None where there is none and no fresh one."""
+    with _POOL.lock:
+        free = _POOL.free.setdefault(destination, [])
+        entry = _POOL.begun.get((destination, stream)) or _taken(free, stream) or fresh
+        if entry is None:
+            return None
+        if fresh is not None and entry is not fresh:
+            free.insert(0, fresh)  # another bundle was faster, or a sender has become free meanwhile
+        _POOL.begun[destination, stream] = entry
+        before, lease = entry.lease, Lease(entry, stream)
+        entry.lease = lease
+        return entry, before, lease
 
 
 def done(destination: Destination, lease: Lease) -> None:

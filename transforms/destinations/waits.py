@@ -108,9 +108,9 @@ class Waits:
         self._waiting_since = None
         return True
 
-    def failed(self) -> None:
-        """A connection, or an attempt to make one, has failed."""
-        self._next_attempt_at = self._clock.monotonic_secs() + self._backoff.failed()
+    def failed(self, asked_secs: float | None = None) -> None:
+        """A connection, or an attempt to make one, has failed; the other side may have asked for so long a pause."""
+        self._next_attempt_at = self._clock.monotonic_secs() + self._backoff.failed(asked_secs)
 
     def succeeded(self) -> None:
         """Something was confirmed."""

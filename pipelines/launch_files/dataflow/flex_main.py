@@ -113,6 +113,12 @@ _FIXED = (
     Parameter("proxy_password_secret", "accounts.0.proxy.password", _secret),
     Parameter("state_dir", "storage.checkpoint_dir", _bucket_folder),
 )
+# Of kinds over HTTP.
+OF_HTTP = (
+    "url", "token", "endpoint", "acknowledge", "index", "source", "sourcetype", "event_host", "headers", "secret_headers.name",
+    "secret_headers.secret", "proxy.host", "proxy.port", "proxy.user", "proxy.password", "plain_text", "gzip", "batch_events",
+    "batch_bytes", "request_timeout_secs", "logs.log", "logs.index", "logs.source", "logs.sourcetype", "logs.event_host",
+)  # fmt: skip
 # Keys of kinds that a template has no parameter for: the defaults fit, or what they need cannot be in an image.
 _LEFT_OUT = (
     "destinations.0.connect_timeout_secs",
@@ -120,6 +126,7 @@ _LEFT_OUT = (
     "destinations.0.tls.client_cert_file",
     "destinations.0.tls.client_key_file",
     "destinations.0.tls.client_key_password",
+    *(f"destinations.0.{key}" for key in OF_HTTP),
 )
 
 

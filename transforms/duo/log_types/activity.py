@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
+from transforms.duo.log_types import row_fields, severities
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place
@@ -75,18 +76,6 @@ _NO_OUTCOME = Outcome()
 
 # Targets that are people; all others are things and do not belong into a SIEM's user fields.
 _PEOPLE = {"user", "admin"}
-_SEVERITIES = {
-    "admin_create": 6,
-    "admin_delete": 7,
-    "integration_create": 6,
-    "integration_delete": 7,
-    "policy_create": 6,
-    "policy_delete": 7,
-    "integration_skey_view": 7,
-    "integration_skey_bulk_view": 7,
-    "bypass_create": 7,
-    "bypass_view": 7,
-}
 
 
 def row_key(raw: bytes) -> RowKey:
@@ -107,11 +96,18 @@ def facts(event: DuoEvent) -> EventFacts:
     is_person = target.type in _PEOPLE
     device = row.access_device or _NO_ACCESS_DEVICE
     outcome = ((row.outcome or _NO_OUTCOME).result or "").lower()
-    kind, title, severity = _kind(name, outcome)
+    kind, title = _kind(name)
     return EventFacts(
         event_class=kind,
         title=title,
-        severity=severity,
+        severity=severities.severity(
+            name or "",
+            failed=outcome == "failure",
+            kind=target.type,
+            now=severities.change(target.details),
+            old_details=(row.old_target or NO_PARTY).details,
+            words=action.details or "",
+        ),
         category="activity",
         time_ms=iso_to_ms(row.ts),
         event_id=row.activity_id,
@@ -131,19 +127,10 @@ def facts(event: DuoEvent) -> EventFacts:
 
 
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
-def _kind(action: str | None, outcome: str) -> tuple[str, str, int]:
+def _kind(action: str | None) -> tuple[str, str]:
     kind = event_class("activity", action)
     words_of_action = kind.partition(".")[2].replace("_", " ").split()
-    return kind, " ".join(["Duo activity", *words_of_action]), severity_of(action or "", outcome)
-
-
-def severity_of(action: str, outcome: str) -> int:
-    """How grave an administrator's action is; the administrator log of API v1 has the same actions."""
-    if outcome == "failure":
-        return 6 if action.startswith("admin_login") else 5
-    if action.startswith("log_export"):
-        return 6
-    return _SEVERITIES.get(action, 3)
+    return kind, " ".join(["Duo activity", *words_of_action])
 
 
 LOG_TYPE = LogType(
@@ -156,4 +143,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.ACTIVITY,
+    id_field="activity_id",
 )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place, valid_ms
@@ -159,4 +160,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.AUTH,
+    id_field="txid",
 )

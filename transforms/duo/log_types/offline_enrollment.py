@@ -12,7 +12,7 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types import api_v1
+from transforms.duo.log_types import api_v1, row_fields
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class
@@ -66,6 +66,7 @@ def facts(event: DuoEvent) -> EventFacts:
         message=row.description if details is None else None,
         tenant=event.stream.account_id,
         actor=Party(name=row.username),
+        target_thing=Party(name=row.object, details=None if details is None else row.description),
         application=Application(name=row.object),
         device=device,
         log_in=LogIn(factor=device.factor),
@@ -86,4 +87,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, iso_to_ms
@@ -71,4 +72,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.TELEPHONY,
+    id_field="telephony_id",
 )

@@ -12,6 +12,7 @@ import datetime as dt
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.auth import AuthRow, auth_facts, time_ms
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
@@ -85,7 +86,7 @@ def facts(event: DuoEvent) -> EventFacts:
     return EventFacts(
         event_class=event_class("trustmonitor", row.type),
         title=_TITLES.get(row.type or "", "Duo Trust Monitor event"),
-        severity=8 if is_true(row.priority_event) else 5,
+        severity=max(8 if is_true(row.priority_event) else 5, seen.severity),
         category="trustmonitor",
         time_ms=_time_ms(row),
         event_id=row.sekey,
@@ -136,4 +137,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     ends_on=dt.date(2027, 1, 31),
+    row_fields=row_fields.TRUST_MONITOR,
+    id_field="sekey",
 )

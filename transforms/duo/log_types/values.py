@@ -112,4 +112,5 @@ def known_place(place: Place | None) -> Place:
         return NOWHERE
     if place.city != "-" and place.state != "-" and place.country != "-":
         return place
-    return Place(*[None if part == "-" else part for part in (place.city, place.state, place.country)])
+    city, state, country = (None if part == "-" else part for part in (place.city, place.state, place.country))
+    return Place(city, state, country) if city or state or country else NOWHERE

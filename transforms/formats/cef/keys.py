@@ -10,7 +10,7 @@ data; docs/cef.md lists them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -48,25 +48,40 @@ def custom(slot: str, label: str, path: str, text: Callable[[Any], str | None] |
 
 
 class Writer:
-    """Writes events by a table, all facts of one in one go."""
+    """Writes events by a table, all facts of one in one go.
 
-    __slots__ = ("_facts_of", "_layout", "_made")
+    Few rows have been looked at by Duo's risk engine; of the others the keys of ``RISK`` are not even asked for.
+    """
+
+    __slots__ = ("_is_assessed", "_usual", "_whole")
 
     def __init__(self, table: Iterable[Key], further: Iterable[tuple[str, int]] = ()) -> None:
         """``further``: keys and longest values of texts that are no facts; the caller hands them over with each event."""
         table, further = tuple(table), tuple(further)
-        self._facts_of = attrgetter(*(row.path for row in table))
-        self._made = tuple((number, row.text) for number, row in enumerate(table) if row.text)
-        self._layout = encoder.lay_out(*zip(*((row.key, row.longest) for row in table), *further, strict=True))
+        self._is_assessed = attrgetter(*{key.path: None for key in RISK})
+        self._whole = _Plan(table, further)
+        self._usual = _Plan([key for key in table if key not in RISK], further)
 
     def __call__(self, facts: EventFacts, *further: str | None) -> list[str]:
         """Key and value in turn, each key with a space in front."""
-        texts = [*self._facts_of(facts), *further]
-        for number, text in self._made:
+        plan = self._whole if any(self._is_assessed(facts)) else self._usual
+        texts = [*plan.facts_of(facts), *further]
+        for number, text in plan.made:
             fact = texts[number]
             if fact is not None:
                 texts[number] = text(fact)
-        return encoder.write_row(self._layout, texts)
+        return encoder.write_row(plan.layout, texts)
+
+
+class _Plan:
+    """A table, taken apart: what reads all its facts at once, what makes texts of some, and what is written."""
+
+    __slots__ = ("facts_of", "layout", "made")
+
+    def __init__(self, table: Sequence[Key], further: Sequence[tuple[str, int]]) -> None:
+        self.facts_of = attrgetter(*(key.path for key in table))
+        self.made = tuple((number, key.text) for number, key in enumerate(table) if key.text)
+        self.layout = encoder.lay_out(*zip(*((key.key, key.longest) for key in table), *further, strict=True))
 
 
 WHO = (

@@ -13,6 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from transforms.facts import (
+    NOWHERE,
     Assessment,
     Attack,
     Device,
@@ -33,7 +34,7 @@ truth = truth_word
 
 def listed(texts: Iterable[str | None], separator: str = ",") -> str | None:
     """Texts in one, those that are empty left out; None where none is left."""
-    return separator.join([text for text in texts if text]) or None
+    return separator.join(filter(None, texts)) or None
 
 
 def ipv4(address: str) -> str | None:
@@ -57,10 +58,9 @@ def client(device: Device) -> str | None:
     return device.user_agent or words(device.browser, device.browser_version)
 
 
-@lru_cache(maxsize=1024)
 def place(where: Place) -> str | None:
     """``Ann Arbor, Michigan, United States``."""
-    return listed((where.city, where.state, where.country), ", ")
+    return None if where is NOWHERE else ", ".join(filter(None, (where.city, where.state, where.country))) or None
 
 
 def agents(programs: list[SecurityAgent] | str) -> str | None:
