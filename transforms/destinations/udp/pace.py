@@ -5,9 +5,9 @@ Place in the flow: all UDP senders of a destination share one ``Pace``, because 
 Why: nothing tells a UDP sender that the receiver's buffer is full; what comes then is dropped. Linux gives a socket 212,992
 bytes unless it is asked for more, counts whole memory blocks against it (about 2,304 bytes for a short datagram from a network
 card, 1,280 over loopback), and gives a quarter back late. So there is room for about 70 datagrams. They come in bursts of at
-most 16, and the rest is for the moments in which the receiver does not get to read: 50 ms of them at the rate that is the default.
-At 2,000 a second and twice the burst, rsyslog lost none on a busy machine, where syslog-ng and an OpenTelemetry Collector, which
-reads with one thread that also parses, lost some of 20,000.
+most 16; the rest is for the moments in which the receiver does not get to read, 50 ms of them at the default rate. At twice the
+rate and burst rsyslog lost none on a busy machine, but syslog-ng did, and so did an OpenTelemetry Collector, which reads with
+the one thread that also parses.
 
 Contract: a token bucket, thread-safe. A datagram takes one token for each packet that the network makes of it (1,480 bytes); a
 larger one than the bucket takes what there is and leaves a debt.
