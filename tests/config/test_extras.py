@@ -40,7 +40,7 @@ def test_what_needs_google_s_libraries_is_refused_without_them_and_the_fix_is_th
     assert load(write(text))
 
 
-@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs")])
+@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs"), ("azfs", "azure.storage.blob")])
 def test_other_file_systems_need_their_own_libraries(installed, problems_of, write, scheme, library):
     text = replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: {scheme}://bucket/a")
     (problem,) = problems_of(text)
@@ -90,3 +90,22 @@ def test_an_archive_is_looked_at_as_other_directories_are(installed, problems_of
     there = "kind: avro\n    directory: gs://bucket/archive"
     (problem,) = problems_of(replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there))
     assert problem.key == "destinations.0.directory"
+
+
+def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(installed, problems_of, write):
+    there = "kind: http\n    preset: otlp\n    url: https://otel.example.com"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.preset"
+    assert 'pip install --constraint constraints.txt ".[otlp]"' in problem.fix
+
+    installed.add("opentelemetry.proto")
+    assert load(write(text))
+
+
+@pytest.mark.parametrize("scheme", ["file", "nosuch", ""])
+def test_a_file_system_that_beam_does_not_have_is_refused(installed, problems_of, scheme):
+    (problem,) = problems_of(replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: '{scheme}:///var/lib/state'"))
+    assert problem.key == "storage.checkpoint_dir"
+    assert "no such file system is known" in problem.what
+    assert "gs://" in problem.fix

@@ -12,6 +12,7 @@ from tests.destinations import test_tls, toy
 from tests.destinations.http import making
 from tests.destinations.http.standins.hec import TOKEN, Hec
 from tests.destinations.http.standins.server import StandIn
+from tests.destinations.http.standins.vendors import Plain
 from tests.destinations.kafka.broker import read_all
 from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
@@ -117,11 +118,17 @@ def _hec(folder) -> Kind:
     return Kind(there, lambda: collector.received, make_sender, collector.stop)
 
 
+def _http(_folder) -> Kind:
+    receiver = StandIn(Plain())
+    return Kind(making.http_destination("http", receiver.url), lambda: receiver.received, make_sender, receiver.stop)
+
+
 RECEIVERS = {
     "tcp": _tcp,
     "tls": _tls,
     "udp": _udp,
     "hec": _hec,
+    "http": _http,
     "kafka": _kafka,
     "file": _file,
     "stdout": _stdout,

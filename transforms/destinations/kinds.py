@@ -16,6 +16,7 @@ from typing import Any
 
 from transforms.destinations.archive.settings import AvroSettings
 from transforms.destinations.file.settings import FileSettings
+from transforms.destinations.http.generic_settings import GenericSettings
 from transforms.destinations.http.hec_settings import HecSettings
 from transforms.destinations.kafka.settings import KafkaSettings
 from transforms.destinations.sender import Sender
@@ -54,6 +55,7 @@ KINDS: dict[str, Kind] = {
         Kind(TlsSettings, _made_by("transforms.destinations.stream.tls")),
         Kind(UdpSettings, _made_by("transforms.destinations.udp.sender")),
         Kind(HecSettings, _made_by("transforms.destinations.http.hec")),
+        Kind(GenericSettings, _made_by("transforms.destinations.http.generic")),
         Kind(KafkaSettings, _made_by("transforms.destinations.kafka.sender")),
         Kind(FileSettings, _made_by("transforms.destinations.file.sender")),
         Kind(StdoutSettings, _made_by("transforms.destinations.stdout.sender")),
