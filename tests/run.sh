@@ -50,6 +50,7 @@ else
     tests/runners/flink/get_flink.sh >/dev/null
     PYTHON=$bin/python tests/receivers/get_otel.sh >/dev/null
     tests/receivers/get_syslog_ng.sh >/dev/null
+    PYTHON=$bin/python tests/receivers/get_readers.sh >/dev/null
 fi
 "$bin/ruff" check .
 "$bin/ruff" format --check .

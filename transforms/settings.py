@@ -185,6 +185,16 @@ class KindSettings(Declared):
         """Where it connects to or writes to, as logs and tables show it."""
         raise NotImplementedError
 
+    @property
+    def refused_age_secs(self) -> float | None:
+        """An older event becomes a dead letter, because the receiver would drop it without a word; None for no limit."""
+        return None
+
+    @property
+    def takes_bare_rows(self) -> bool:
+        """The receiver knows Duo's rows: they get no envelope unless the file says so."""
+        return False
+
     def completed(self, written: Format) -> KindSettings:  # noqa: ARG002 - for kinds to which it makes a difference
         """With what the file leaves open decided, for events that are written so."""
         return self

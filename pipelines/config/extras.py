@@ -18,6 +18,7 @@ from pipelines.config.fields import Section
 from pipelines.config.own import texts
 from pipelines.config.problems import Findings, listed
 from pipelines.config.sections import sections_in, types_in
+from transforms.destinations.http.presets import PRESETS
 
 _DIRECTORIES = (
     ("storage", "checkpoint_dir"),
@@ -26,6 +27,8 @@ _DIRECTORIES = (
     ("dls_settings", "checkpointing", "checkpoint_dir"),
 )
 _GCP = 'In the repository\'s root run: pip install --constraint constraints-gcp.txt ".[gcp]" (see docs/install.md).'
+_OTLP = 'In the repository\'s root run: pip install --constraint constraints.txt ".[otlp]".'
+_PROTOBUF_PRESETS = {name for name, preset in PRESETS.items() if preset.body == "otlp"}
 _GOOGLES_CLIENT = "google.cloud.secretmanager"
 _FILE_SYSTEMS = {
     "gs": ("google.cloud.storage", _GCP),
@@ -41,6 +44,9 @@ def check_installed(model: type[Section], data: dict[str, Any], findings: Findin
         for path, text in texts(data, *pattern):
             if text.strip().startswith("gcp:") and not _is_installed(_GOOGLES_CLIENT):
                 findings.problem(path, "Google's client for secrets in Secret Manager is not installed", _GCP)
+    for path, preset in texts(data, "destinations", "*", "preset"):
+        if preset in _PROTOBUF_PRESETS and not _is_installed("opentelemetry.proto"):
+            findings.problem(path, f"the classes of OpenTelemetry that preset {preset} needs are not installed", _OTLP)
     for pattern in _DIRECTORIES:
         for path, text in texts(data, *pattern):
             scheme, separator, _ = text.partition("://")

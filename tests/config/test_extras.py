@@ -75,6 +75,17 @@ def test_a_job_that_runs_elsewhere_is_not_asked_for_what_is_installed_here(insta
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), runs_here=False)
 
 
+def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(installed, problems_of, write):
+    there = "kind: http\n    preset: otlp\n    url: https://otel.example.com"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.preset"
+    assert 'pip install --constraint constraints.txt ".[otlp]"' in problem.fix
+
+    installed.add("opentelemetry.proto")
+    assert load(write(text))
+
+
 @pytest.mark.parametrize("scheme", ["file", "nosuch", ""])
 def test_a_file_system_that_beam_does_not_have_is_refused(installed, problems_of, scheme):
     (problem,) = problems_of(replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: '{scheme}:///var/lib/state'"))

@@ -10,6 +10,7 @@ from tests.destinations import test_tls, toy
 from tests.destinations.http import making
 from tests.destinations.http.standins.hec import TOKEN, Hec
 from tests.destinations.http.standins.server import StandIn
+from tests.destinations.http.standins.vendors import Plain
 from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
 from transforms.destinations import KINDS, Sender, make_sender
@@ -61,7 +62,12 @@ def _hec(folder) -> Kind:
     return Kind(there, lambda: collector.received, make_sender, collector.stop)
 
 
-RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp, "hec": _hec}
+def _http(_folder) -> Kind:
+    receiver = StandIn(Plain())
+    return Kind(making.http_destination("http", receiver.url), lambda: receiver.received, make_sender, receiver.stop)
+
+
+RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp, "hec": _hec, "http": _http}
 
 
 @pytest.fixture(params=sorted(RECEIVERS))

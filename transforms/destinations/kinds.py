@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.destinations.http.generic_settings import GenericSettings
 from transforms.destinations.http.hec_settings import HecSettings
 from transforms.destinations.sender import Sender
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
@@ -50,6 +51,7 @@ KINDS: dict[str, Kind] = {
         Kind(TlsSettings, _made_by("transforms.destinations.stream.tls")),
         Kind(UdpSettings, _made_by("transforms.destinations.udp.sender")),
         Kind(HecSettings, _made_by("transforms.destinations.http.hec")),
+        Kind(GenericSettings, _made_by("transforms.destinations.http.generic")),
     )
 }
 
