@@ -3,8 +3,8 @@
 Place in the flow: ``explain`` shows it to a person, ``test`` compares it with what somebody expects. The same selections and
 formats as in the pipeline do the work.
 
-Contract: own functions are called, and keys of redactions are read; a ``Tracer`` raises what they raise. Framing and what else a
-kind of destination puts around messages is not shown.
+Contract: own functions are called, and keys of redactions are read; a ``Tracer`` raises what the latter raises. Framing and
+what else a kind of destination puts around messages is not shown.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ class Tracer:
         not_taken = [_why_not_taken(index, routes[index]) for index, verdict in verdicts.items() if verdict is Taken.NO]
         if taken is None:
             return Outcome(destination, why_not=tuple(not_taken))
-        unsure = [f"the filter of route {taken + 1} cannot be applied to it, so that it is sent, with all redacted that any "
-                  "route redacts"] if verdicts[taken] is Taken.UNSURE else []  # fmt: skip
+        unsure = [_why_all_redacted(taken)] if verdicts[taken] is Taken.UNSURE else []
         made = selection.rows_of(row)
         if isinstance(made, Failed):
             return Outcome(destination, route=taken, why_not=(*unsure, _dead(made.error)))
@@ -125,6 +124,10 @@ class Tracer:
 
 def _why_not_taken(index: int, route: Route) -> str:
     return f"the filter of route {index + 1} does not take it: {' '.join((route.where or '').split())}"
+
+
+def _why_all_redacted(index: int) -> str:
+    return f"the filter of route {index + 1} cannot be applied to it: it is sent, with all redacted that any route redacts"
 
 
 def _dead(error: Undeliverable) -> str:

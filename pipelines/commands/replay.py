@@ -150,7 +150,9 @@ class _Replay:
         return again
 
     def _send_to(self, destination: Destination, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        sender, sent, again = self._begin(destination), [], []
+        sender = self._begin(destination)
+        sent: list[DeadLetter] = []
+        again: list[DeadLetter] = []
         for batch in _batches(letters):
             messages = []
             for letter in batch:

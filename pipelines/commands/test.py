@@ -16,7 +16,7 @@ from pathlib import Path
 from pipelines import exit_codes
 from pipelines.commands.explain import rows_in
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from pipelines.config.expectations import ExpectationsFile, ExpectSection, TestSection, read_expectations
+from pipelines.config.expectations import ExpectationSection, ExpectationsFile, ExpectSection, read_expectations
 from pipelines.config.problems import ConfigProblems
 from pipelines.printable import say
 from pipelines.tracing import Outcome, Tracer, log_of, stream_of_row
@@ -66,7 +66,7 @@ def _checked(file: ExpectationsFile, job: Job, base: Path) -> int:
     return code or (exit_codes.UNMET if failed else exit_codes.OK)
 
 
-def _differences(test: TestSection, job: Job, tracer: Tracer, base: Path) -> Iterator[str]:
+def _differences(test: ExpectationSection, job: Job, tracer: Tracer, base: Path) -> Iterator[str]:
     row = _row(test, base)
     log_type = test.log or log_of(row)
     if log_type is None:
@@ -81,7 +81,7 @@ def _differences(test: TestSection, job: Job, tracer: Tracer, base: Path) -> Ite
         yield from _unmet(expected, tracer.outcome(streams[0], row, destinations[expected.destination]))
 
 
-def _row(test: TestSection, base: Path) -> bytes:
+def _row(test: ExpectationSection, base: Path) -> bytes:
     if test.file is None:
         data = (test.event or "").encode("utf-8", "surrogatepass")
     else:

@@ -1,7 +1,7 @@
 """The file of ``duologsync test``: a user's own expectations of a configuration.
 
-Place in the flow: ``read_expectations`` reads and checks it as strictly as a configuration, and tells every problem at once with
-its line; ``pipelines.commands.test`` compares.
+Place in the flow: ``read_expectations`` reads and checks it as strictly as a configuration, and tells every problem at once
+with its line; ``pipelines.commands.test`` compares.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pipelines.config.yaml_file import read
 from transforms.config_keys import Broken, Text
 from transforms.duo.log_types import LOG_TYPES
 
-LogType = str if TYPE_CHECKING else Literal[tuple(LOG_TYPES)]
+if TYPE_CHECKING:
+    LogType = str
+else:
+    LogType = Literal[tuple(LOG_TYPES)]
 _SAYS = ("sent", "messages", "contains", "lacks")
 
 
@@ -38,7 +41,7 @@ class ExpectSection(Section):
             yield Broken("destination", "nothing is expected of it", f"Add one of {', '.join(_SAYS)}.")
 
 
-class TestSection(Section):
+class ExpectationSection(Section):
     """An event, and what is to become of it."""
 
     name: Text = Field(description="What is expected, as a sentence.", examples=["refused log-ins reach the SIEM"])
@@ -57,7 +60,7 @@ class TestSection(Section):
 class ExpectationsFile(Section):
     """Expectations of a configuration."""
 
-    tests: list[TestSection] = Field(min_length=1, description="The expectations.")
+    tests: list[ExpectationSection] = Field(min_length=1, description="The expectations.")
 
 
 def read_expectations(path: Path) -> ExpectationsFile:
