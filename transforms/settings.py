@@ -167,6 +167,13 @@ class Tls(Declared):
                 yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
 
 
+class Library(NamedTuple):
+    """What an installation without extras does not have: the module that is loaded, and the extra that brings it."""
+
+    module: str
+    extra: str
+
+
 class KindSettings(Declared):
     """What has to be known of one destination of a kind: the base of a frozen dataclass beside the kind's sender, whose fields
     are the kind's keys in the configuration file.
@@ -174,11 +181,13 @@ class KindSettings(Declared):
     Attributes:
       kind: what the kind is called in the configuration file.
       promises_delivery: whether *delivered* means more than *sent*.
+      library: what its sender needs beside this installation; None for nothing.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     promises_delivery: ClassVar[bool] = True
+    library: ClassVar[Library | None] = None
 
     @property
     def place(self) -> str:

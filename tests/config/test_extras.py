@@ -75,6 +75,23 @@ def test_a_job_that_runs_elsewhere_is_not_asked_for_what_is_installed_here(insta
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), runs_here=False)
 
 
+def test_a_kind_that_needs_a_library_is_refused_without_it(installed, problems_of, write):
+    there = "kind: kafka\n    brokers: [kafka-1.example.com:9093]\n    topic: duo"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.kind"
+    assert 'pip install --constraint constraints.txt ".[kafka]"' in problem.fix
+
+    installed.add("confluent_kafka")
+    assert load(write(text))
+
+
+def test_an_archive_is_looked_at_as_other_directories_are(installed, problems_of):
+    there = "kind: avro\n    directory: gs://bucket/archive"
+    (problem,) = problems_of(replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there))
+    assert problem.key == "destinations.0.directory"
+
+
 def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(installed, problems_of, write):
     there = "kind: http\n    preset: otlp\n    url: https://otel.example.com"
     text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)

@@ -113,8 +113,9 @@ _FIXED = (
     Parameter("proxy_password_secret", "accounts.0.proxy.password", _secret),
     Parameter("state_dir", "storage.checkpoint_dir", _bucket_folder),
 )
-# Kinds that a template has no parameters for: what they need is no short list. A plain launch takes a whole configuration.
-LEFT_OUT_KINDS = ("hec", "http")
+# Kinds that a template has no parameters for: what they need is no short list, or what they write goes away with a worker. A
+# plain launch takes a whole configuration.
+LEFT_OUT_KINDS = ("hec", "http", "kafka", "file", "stdout", "avro")
 # Keys of kinds that a template has no parameter for: the defaults fit, or what they need cannot be in an image.
 _LEFT_OUT = (
     "destinations.0.connect_timeout_secs",
