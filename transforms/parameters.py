@@ -19,12 +19,20 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 
 from transforms.config_keys import Check, Declared, Ge, Le, MinLen
+from transforms.process.lifetime import per_process
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
 
-# Local passes build their pipelines in threads, and msgspec crashes where two of them are the first to decode into one type.
-_ONE_AT_A_TIME = threading.Lock()
+
+class _OneAtATime:
+    """Local passes build their pipelines in threads, and msgspec crashes where two of them convert to a new type."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_ONE_AT_A_TIME = per_process("conversions of parameters", _OneAtATime)
 
 
 def made(settings: type[T], given: Mapping[str, Any], who: str) -> T:
@@ -82,7 +90,7 @@ def checked(who: str, hint: Any, given: Any) -> Any:
     if section is not None and isinstance(given, section):
         return given
     try:
-        with _ONE_AT_A_TIME:
+        with _ONE_AT_A_TIME.lock:
             value = msgspec.convert(given, hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{who}: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}.") from None
