@@ -167,6 +167,13 @@ class Tls(Declared):
                 yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
 
 
+class Library(NamedTuple):
+    """What an installation without extras does not have: the module that is loaded, and the extra that brings it."""
+
+    module: str
+    extra: str
+
+
 class KindSettings(Declared):
     """What has to be known of one destination of a kind: the base of a frozen dataclass beside the kind's sender, whose fields
     are the kind's keys in the configuration file.
@@ -174,16 +181,28 @@ class KindSettings(Declared):
     Attributes:
       kind: what the kind is called in the configuration file.
       promises_delivery: whether *delivered* means more than *sent*.
+      library: what its sender needs beside this installation; None for nothing.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     promises_delivery: ClassVar[bool] = True
+    library: ClassVar[Library | None] = None
 
     @property
     def place(self) -> str:
         """Where it connects to or writes to, as logs and tables show it."""
         raise NotImplementedError
+
+    @property
+    def refused_age_secs(self) -> float | None:
+        """An older event becomes a dead letter, because the receiver would drop it without a word; None for no limit."""
+        return None
+
+    @property
+    def takes_bare_rows(self) -> bool:
+        """The receiver knows Duo's rows: they get no envelope unless the file says so."""
+        return False
 
     def completed(self, written: Format) -> KindSettings:  # noqa: ARG002 - for kinds to which it makes a difference
         """With what the file leaves open decided, for events that are written so."""

@@ -64,6 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown:
         say(f"No route of the configuration takes {', '.join(sorted(unknown))}.", to=sys.stderr)
         return exit_codes.CONFIG
+    if told := _would_be_refused(loaded.job, begin, arguments.log_types):
+        say(told, to=sys.stderr)
+        return exit_codes.CONFIG
     try:
         job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
     except OSError as error:
@@ -92,6 +95,21 @@ def run(arguments: argparse.Namespace) -> int:
     if code == exit_codes.OK and finished_before and finished_before == finished_subscriptions(job):
         say(_already_done(job), to=sys.stderr)
     return code
+
+
+def _would_be_refused(job: Job, begin_secs: float, log_types: tuple[str, ...] | None) -> str:
+    """Which destination would make dead letters of what is read, because its receiver takes nothing that old; "" for none."""
+    routes = [route for route in job.routes if log_types is None or set(route.log_types) & set(log_types)]
+    used = {name for route in routes for name in route.destinations}
+    for destination in job.destinations:
+        longest_secs = destination.settings.refused_age_secs
+        if destination.name in used and longest_secs is not None and time.time() - begin_secs > longest_secs:
+            return (
+                f"Destination {destination.name} takes no event that is older than {longest_secs / 3600:g} hours, and would "
+                "make dead letters of this backfill. Begin it later, write a configuration for it without that destination, "
+                "or let the destination have too_old: send. Nothing was started."
+            )
+    return ""
 
 
 def _already_done(job: Job) -> str:

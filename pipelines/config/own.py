@@ -120,6 +120,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     notice_unused(job, findings, "accounts", "destinations")
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
+    _notice_too_old(job, findings)
     return job
 
 
@@ -159,6 +160,20 @@ def _notice_old_logs(job: Job, findings: Findings) -> None:
                 findings.notice(key, what, "Enable only one of the two.")
 
 
+def _notice_too_old(job: Job, findings: Findings) -> None:
+    """Adds a notice for each destination that will be given events which its receiver does not take any more."""
+    for index, destination in enumerate(job.destinations):
+        longest_secs = destination.settings.refused_age_secs
+        starts = [route.start for route in job.routes if destination.name in route.destinations]
+        back = [job.reading.start_days if start.days is None else start.days for start in starts if start.checkpoint_of is None]
+        if longest_secs is not None and max(back, default=0.0) * 86_400 > longest_secs:
+            what = (
+                f"its receiver takes no event that is older than {longest_secs / 3600:g} hours; without a checkpoint it begins "
+                f"{max(back):g} days back, and what is older becomes dead letters"
+            )
+            findings.notice(("destinations", index), what, "Give its route from: now, or the destination too_old: send.")
+
+
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
     return Account(
         name=section.name,
@@ -187,8 +202,9 @@ def _takes_children(route: Route, account: Account) -> bool:
 def _destination(
     section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool
 ) -> Destination:
-    written = _format(section.format, (*key, "format"), around, findings, of_msp=of_msp)
     settings = settings_of(KINDS[section.kind].settings, section, key, around, findings)
+    of_msp = of_msp and not settings.takes_bare_rows
+    written = _format(section.format, (*key, "format"), around, findings, of_msp=of_msp)
     return Destination(
         name=section.name,
         settings=settings.completed(written),

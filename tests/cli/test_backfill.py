@@ -163,3 +163,18 @@ def test_times_without_a_zone_are_utc():
     assert moment("2026-11-01T08:30").isoformat() == "2026-11-01T08:30:00+00:00"
     assert moment("2026-11-01T08:30+01:00").utcoffset() == dt.timedelta(hours=1)
     assert moment("2d") == moment("2d")
+
+
+def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read(config, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DATADOG_KEY", "k")
+    datadog = (
+        "{name: siem, kind: http, preset: datadog, url: 'https://datadog.example.com', token: env:DATADOG_KEY, format: json}"
+    )
+    lines = [f"  - {datadog}" if "kind: tcp" in line else line for line in config.read_text().splitlines()]
+    config.write_text("\n".join(lines) + "\n")
+
+    assert cli.main(["backfill", str(config), "--from", "2d"]) == exit_codes.CONFIG
+    told = capsys.readouterr().err
+    assert "takes no event that is older than 18 hours" in told
+    assert "too_old: send" in told
+    assert not (tmp_path / "checkpoints").exists()

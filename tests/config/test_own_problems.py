@@ -31,7 +31,7 @@ CASES = {
     "host a list": ("host: siem.example.com", "host: [a] #!", "destinations.0.host", "is a list", "one text"),
     "kind misspelt": ("kind: tcp", "kind: tpc #!", "destinations.0.kind", "tpc is not one of", "Did you mean tcp?"),
     "kind as the incumbent": ("kind: tcp", "kind: TCPSSL #!", "destinations.0.kind", "TCPSSL", "Did you mean tls?"),
-    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls, udp or hec."),
+    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls, udp, hec, http, kafka, file, stdout or avro."),
     "format misspelt": ("format: json", "format: jsom #!", "destinations.0.format", "jsom", "Did you mean json?"),
     "format a number": ("format: json", "format: 3 #!", "destinations.0.format", "must be a mapping", "keys below it"),
     "envelope of cef": ("format: json", "format: {name: cef, envelope: true} #!", "destinations.0.format.envelope", "only json", "name: json"),
