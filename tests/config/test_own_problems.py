@@ -148,6 +148,18 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of):
     assert [p.line for p in found] == sorted(p.line for p in found)
 
 
+def test_duo_log_sync_s_checkpoints_are_not_taken_for_two_accounts_because_the_other_one_would_miss_events(problems_of, write):
+    second = (
+        "  - {name: second, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}\ndestinations:"
+    )
+    importing = replaced(OWN, "checkpoint_dir: state", "checkpoint_dir: state\n  import_dir: old")
+    (problem,) = problems_of(replaced(importing, "destinations:\n", f"{second}\n"))
+
+    assert problem.key == "storage.import_dir"
+    assert "do not say which of main or second that was" in problem.what
+    assert load(write(importing))
+
+
 def test_misspelt_name_is_not_told_again_for_each_use(problems_of):
     found = problems_of(replaced(OWN, "- name: splunk", "- nam: splunk"))
     assert [p.key for p in found] == ["destinations.0.name", "destinations.0.nam"]

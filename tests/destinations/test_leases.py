@@ -13,7 +13,7 @@ from transforms.destinations import pool
 from transforms.destinations.kinds import KINDS, Kind
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.udp.settings import UdpSettings
-from transforms.errors import BundleReplaced
+from transforms.errors import BadDestination, BundleReplaced
 from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
 
@@ -126,3 +126,23 @@ def test_a_destination_whose_sender_takes_its_time_to_be_made_holds_up_no_other(
     assert not held_up
     assert begun[0].sender is begun[1].sender, "one stream has one sender there"
     assert sorted(lease.ended for lease in begun) == [False, True]
+
+
+def test_a_sender_that_cannot_be_looked_after_is_told_once_and_leaves_no_other_without_care(monkeypatch, caplog):
+    looked_at = []
+
+    class Ailing(ToySender):
+        def check(self) -> None:
+            looked_at.append(self)
+            raise BadDestination("it is ill")
+
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Ailing(Siem(lambda _: False))))
+    there = [replace(destination(1), name=name, settings=UdpSettings("127.0.0.1", 1)) for name in ("one", "other")]
+    for each in there:
+        pool.done(each, pool.begin(each, STREAM))
+    pool.check_all()
+    pool.check_all()
+
+    assert len(looked_at) == 4
+    assert caplog.text.count("An idle connection to one could not be looked after.") == 1
+    assert caplog.text.count("An idle connection to other could not be looked after.") == 1

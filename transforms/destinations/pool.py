@@ -61,6 +61,7 @@ class _Entry:
         self.last: Stream | None = None
         self.looked_at = 0.0  # monotonic; when it was last used or looked after
         self.trouble = LogOnce()  # why what it has given up could not be kept
+        self.ailing = LogOnce()  # a check of it has failed
 
 
 class Lease:
@@ -241,8 +242,12 @@ def _check(entries: list[_Entry]) -> None:
             continue
         try:
             if entry.lease is None:
-                entry.sender.check()
                 entry.looked_at = time.monotonic()
+                entry.sender.check()
+                entry.ailing.over()
+        except Exception as error:  # whoever looks after it may be a stream of another destination, and others come behind it
+            if entry.ailing.due(type(error).__name__) is not None:
+                _LOGGER.warning("An idle connection to %s could not be looked after.", entry.destination.name, exc_info=True)
         finally:
             entry.lock.release()
 
