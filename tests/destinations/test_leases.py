@@ -11,6 +11,7 @@ from tests.destinations.toy import Siem, ToySender
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
 from transforms.destinations.kinds import KINDS, Kind
+from transforms.destinations.sender import Confirmation
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.errors import BadDestination, BundleReplaced
@@ -146,3 +147,31 @@ def test_a_sender_that_cannot_be_looked_after_is_told_once_and_leaves_no_other_w
     assert len(looked_at) == 4
     assert caplog.text.count("An idle connection to one could not be looked after.") == 1
     assert caplog.text.count("An idle connection to other could not be looked after.") == 1
+
+
+def test_a_sender_that_hangs_does_not_keep_the_program_from_its_end(monkeypatch, caplog):
+    """A file system that is gone answers nobody, and no thread can be called back from it."""
+    hangs, back = threading.Event(), threading.Event()
+
+    class Hanging(ToySender):
+        def confirm(self) -> Confirmation:
+            hangs.set()
+            back.wait(30)
+            return super().confirm()
+
+    monkeypatch.setattr(pool, "_LEAVE_SECS", 0.1)
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Hanging(Siem(lambda _: False))))
+    there = replace(destination(1), name="gone", settings=UdpSettings("127.0.0.1", 1))
+    bundle = threading.Thread(target=pool.begin(there, STREAM).confirm, daemon=True)
+    bundle.start()
+    assert hangs.wait(5)
+    end = threading.Thread(target=pool.close_all, args=(0.1,))
+    end.start()
+    end.join(5)
+    ended = not end.is_alive()
+    back.set()
+    bundle.join(5)
+    end.join(5)
+
+    assert ended
+    assert "Destination gone does not answer, and is not waited for any more." in caplog.text
