@@ -51,6 +51,9 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # OCSF's own schemas, by which every OCSF message of the tests is validated.
+            "ocsf-json-schema==1.2.0",
+            "jsonschema>=4.23",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
             # Makes the distributions as a release does, and checks the container image's recipe.
