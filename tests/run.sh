@@ -8,7 +8,7 @@
 #   tests/run.sh -k tls   everything behind the first word that is not one of these goes to pytest
 #
 # Makes its own environment (.venv-dev), and installs rsyslog, liblognorm, iproute2, Java and Maven from Debian packages where they
-# are missing and it may. Prism, Flink and an OpenTelemetry Collector are built, and syslog-ng is unpacked, once, into
+# are missing and it may. Prism, Flink and an OpenTelemetry Collector are built, Kafka is fetched and syslog-ng unpacked, once, into
 # ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}. Needs Python 3.10 to 3.12.
 set -eu
 
@@ -48,8 +48,11 @@ else
     # Here and not in the first test that needs them: they take minutes, and a test has a timeout.
     PYTHON=$bin/python tests/runners/get_prism.sh >/dev/null
     tests/runners/flink/get_flink.sh >/dev/null
+    tests/destinations/kafka/get_kafka.sh >/dev/null
     PYTHON=$bin/python tests/receivers/get_otel.sh >/dev/null
     tests/receivers/get_syslog_ng.sh >/dev/null
+    PYTHON=$bin/python tests/destinations/http/get_victorialogs.sh >/dev/null
+    PYTHON=$bin/python tests/receivers/get_readers.sh >/dev/null
 fi
 "$bin/ruff" check .
 "$bin/ruff" format --check .

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple
 
 from typing_extensions import TypeVar
 
-from transforms.config_keys import Broken, Declared, Doc, FilePath, Host
+from transforms.config_keys import Broken, Check, Declared, Doc, FilePath, Ge, Host, Le, MinLen, Port, wrong_header_text
 from transforms.row_paths import wrong_row_path
 from transforms.secrets import SecretRef
 
@@ -52,7 +52,7 @@ class Account:
     account_id: str | None = None
     is_msp: bool = False
     block_list: tuple[str, ...] = ()
-    port: int | None = None
+    port: Port | None = None
     ca_file: str | None = None
     proxy: Proxy | None = None
     allow_list: tuple[str, ...] = ()
@@ -76,16 +76,16 @@ class Reading:
     """
 
     start_days: float = 180.0
-    poll_interval_secs: float = 120.0
-    page_pause_secs: float = 0.0
-    lag_secs: float = 120.0
-    request_timeout_secs: float = 60.0
-    overlap_secs: float = 600.0
-    overlap_max_rows: int = 1_500_000
+    poll_interval_secs: Annotated[float, Ge(1), Le(86_400)] = 120.0
+    page_pause_secs: Annotated[float, Ge(0), Le(3600)] = 0.0
+    lag_secs: Annotated[float, Ge(0), Le(86_400)] = 120.0
+    request_timeout_secs: Annotated[float, Ge(1), Le(3600)] = 60.0
+    overlap_secs: Annotated[float, Ge(0), Le(86_400)] = 600.0
+    overlap_max_rows: Annotated[int, Ge(1000), Le(20_000_000)] = 1_500_000
     from_ms: int | None = None
     until_ms: int | None = None
     live_checkpoint_dir: str | None = None
-    relist_secs: float = 900.0
+    relist_secs: Annotated[float, Ge(10), Le(86_400)] = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class SyslogHeader:
     """
 
     style: str
-    facility: int = 16
-    hostname: str = ""
-    app_name: str = "duologsync"
+    facility: Annotated[int, Ge(0), Le(23)] = 16
+    hostname: Annotated[str, Check(wrong_header_text)] = ""
+    app_name: Annotated[str, MinLen(1), Check(wrong_header_text)] = "duologsync"
 
 
 class FormatOptions(Declared):
@@ -167,6 +167,13 @@ class Tls(Declared):
                 yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
 
 
+class Library(NamedTuple):
+    """What an installation without extras does not have: the module that is loaded, and the extra that brings it."""
+
+    module: str
+    extra: str
+
+
 class KindSettings(Declared):
     """What has to be known of one destination of a kind: the base of a frozen dataclass beside the kind's sender, whose fields
     are the kind's keys in the configuration file.
@@ -174,16 +181,28 @@ class KindSettings(Declared):
     Attributes:
       kind: what the kind is called in the configuration file.
       promises_delivery: whether *delivered* means more than *sent*.
+      library: what its sender needs beside this installation; None for nothing.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     promises_delivery: ClassVar[bool] = True
+    library: ClassVar[Library | None] = None
 
     @property
     def place(self) -> str:
         """Where it connects to or writes to, as logs and tables show it."""
         raise NotImplementedError
+
+    @property
+    def refused_age_secs(self) -> float | None:
+        """An older event becomes a dead letter, because the receiver would drop it without a word; None for no limit."""
+        return None
+
+    @property
+    def takes_bare_rows(self) -> bool:
+        """The receiver knows Duo's rows: they get no envelope unless the file says so."""
+        return False
 
     def completed(self, written: Format) -> KindSettings:  # noqa: ARG002 - for kinds to which it makes a difference
         """With what the file leaves open decided, for events that are written so."""

@@ -59,7 +59,7 @@ def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:
     start = job.start_of(account, log_type, destination)
     if start.checkpoint_of is not None:
         return f"at the checkpoint of {start.checkpoint_of}"
-    if start.days is None and job.storage.import_dir is not None:
+    if start.days is None and job.storage.import_dir is not None and job.storage.resume:
         return f"where Duo Log Sync was, or else {_days_back(job.reading.start_days)}"
     return _days_back(job.reading.start_days if start.days is None else start.days)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -59,10 +59,10 @@ class TaggedSection(DeclaredSection):
     siblings: ClassVar[tuple[type[TaggedSection], ...]] = ()
 
     @classmethod
-    def leaves(cls) -> Iterator[tuple[str, FieldInfo]]:
-        """The keys that the sections to choose from have of their own, and those in them, dotted."""
+    def leaves(cls, but: Collection[str] = ()) -> Iterator[tuple[str, FieldInfo]]:
+        """The keys that the sections to choose from have of their own, and those in them, dotted; but those of some words."""
         for section in cls.siblings:
-            for key in section.own_keys:
+            for key in section.own_keys if section.tag not in but else ():
                 yield from _leaves(key, section.model_fields[key])
 
     @classmethod

@@ -31,7 +31,7 @@ CASES = {
     "host a list": ("host: siem.example.com", "host: [a] #!", "destinations.0.host", "is a list", "one text"),
     "kind misspelt": ("kind: tcp", "kind: tpc #!", "destinations.0.kind", "tpc is not one of", "Did you mean tcp?"),
     "kind as the incumbent": ("kind: tcp", "kind: TCPSSL #!", "destinations.0.kind", "TCPSSL", "Did you mean tls?"),
-    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls, udp or hec."),
+    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls, udp, hec, http, kafka, file, stdout or avro."),
     "format misspelt": ("format: json", "format: jsom #!", "destinations.0.format", "jsom", "Did you mean json?"),
     "format a number": ("format: json", "format: 3 #!", "destinations.0.format", "must be a mapping", "keys below it"),
     "envelope of cef": ("format: json", "format: {name: cef, envelope: true} #!", "destinations.0.format.envelope", "only json", "name: json"),
@@ -156,6 +156,18 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of):
         "routes.0.destinations.0",
     ]
     assert [p.line for p in found] == sorted(p.line for p in found)
+
+
+def test_duo_log_sync_s_checkpoints_are_not_taken_for_two_accounts_because_the_other_one_would_miss_events(problems_of, write):
+    second = (
+        "  - {name: second, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}\ndestinations:"
+    )
+    importing = replaced(OWN, "checkpoint_dir: state", "checkpoint_dir: state\n  import_dir: old")
+    (problem,) = problems_of(replaced(importing, "destinations:\n", f"{second}\n"))
+
+    assert problem.key == "storage.import_dir"
+    assert "do not say which of main or second that was" in problem.what
+    assert load(write(importing))
 
 
 def test_misspelt_name_is_not_told_again_for_each_use(problems_of):

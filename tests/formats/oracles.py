@@ -54,6 +54,11 @@ def vrl_syslog(message: bytes) -> dict[str, Any]:
     return _vrl("parse_syslog", message)
 
 
+def vrl_json(message: bytes) -> Any:
+    """A JSON text as Vector reads it."""
+    return _vrl("parse_json", message)
+
+
 def lognorm_cef(messages: list[bytes]) -> list[tuple[dict[str, str], dict[str, str]]]:
     """Header and extension of each message as liblognorm reads them.
 

@@ -119,11 +119,6 @@ class HttpSettings(KindSettings):
         ),
     ] = 60.0
 
-    @property
-    def refused_age_secs(self) -> float | None:
-        """Events that are older are not sent, because the receiver would drop them without a word; None for no limit."""
-        return None
-
     @classmethod
     def broken_rules(cls, given: Mapping[str, Any]) -> Iterator[Broken]:
         yield from _secret_in_plain_text(given)

@@ -100,7 +100,7 @@ TABLES: dict[str, tuple[Key, ...]] = {
     ),
 }
 
-_WRITERS = {category: Writer(table) for category, table in TABLES.items()}
+_WRITER_OF = {category: Writer(table) for category, table in TABLES.items()}
 
 
 def class_and_name(facts: EventFacts) -> tuple[str, str]:
@@ -116,5 +116,5 @@ def class_and_name(facts: EventFacts) -> tuple[str, str]:
 
 def extension(event: DuoEvent, facts: EventFacts) -> list[str]:
     """All keys and values in turn, each key with a space in front."""
-    writer = _WRITERS.get(facts.category)
+    writer = _WRITER_OF.get(facts.category)
     return standard.extension(event, facts) if writer is None else writer(facts)
