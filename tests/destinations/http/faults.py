@@ -197,12 +197,13 @@ def table() -> str:
     """Lost / repeated, and how many became dead letters, as Markdown."""
     lines = ["| trouble | " + " | ".join(DESTINATIONS) + " |", "|---|" + "---|" * len(DESTINATIONS)]
     for trouble in TROUBLES:
-        cells = [_cell(run(destination, trouble)) for destination in DESTINATIONS]
+        cells = [cell(run(destination, trouble)) for destination in DESTINATIONS]
         lines.append(f"| {trouble} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(outcome: Outcome) -> str:
+def cell(outcome: Outcome) -> str:
+    """As the table has it."""
     dead = f", {len(outcome.dead)} dead" if outcome.dead else ""
     return f"{outcome.lost} / {outcome.repeated}{dead}"
 

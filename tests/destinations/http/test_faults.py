@@ -1,5 +1,7 @@
 """Whatever goes wrong between here and a receiver over HTTP, nothing is lost, and of repeats it is known how many."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.destinations.http.faults import (
@@ -12,9 +14,16 @@ from tests.destinations.http.faults import (
     TAKE_A_PART,
     TROUBLES,
     WITHOUT_BODY,
+    cell,
     run,
 )
 
+ROWS = [
+    [each.strip() for each in line.strip("|").split("|")]
+    for line in (Path(__file__).parents[3] / "docs" / "destinations.md").read_text().splitlines()
+    if line.split("|")[1:2] and line.split("|")[1].strip() in {"trouble", *TROUBLES}
+]
+DOCUMENTED = {(row[0], name): each for row in ROWS[1:] for name, each in zip(ROWS[0][1:], row[1:], strict=True)}
 TAKEN_AND_UNKNOWN = {"timeout after acceptance", "cut after acceptance", "cut within the answer"}
 """The receiver has the request, and nobody here can know."""
 
@@ -25,6 +34,7 @@ def test_nothing_is_lost_and_at_most_one_request_is_repeated(destination, troubl
     outcome = run(destination, trouble)
 
     assert outcome.lost == 0
+    assert cell(outcome) == DOCUMENTED[trouble, destination], "docs/destinations.md"
     if trouble == "poisoned event":
         # It costs itself; where the receiver does not say which it was, its request.
         request = range(POISONED - POISONED % EACH, POISONED - POISONED % EACH + EACH)
