@@ -51,6 +51,7 @@ else
     tests/destinations/kafka/get_kafka.sh >/dev/null
     PYTHON=$bin/python tests/receivers/get_otel.sh >/dev/null
     tests/receivers/get_syslog_ng.sh >/dev/null
+    PYTHON=$bin/python tests/destinations/http/get_victorialogs.sh >/dev/null
     PYTHON=$bin/python tests/receivers/get_readers.sh >/dev/null
 fi
 "$bin/ruff" check .

@@ -20,9 +20,9 @@ from pipelines.config.own_model import (
     RouteSection,
     StorageSection,
 )
-from pipelines.config.problems import Findings, KeyPath, shown
+from pipelines.config.problems import Findings, KeyPath, listed, shown
 from pipelines.config.references import Surroundings
-from pipelines.config.routes import check_routes
+from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
@@ -117,10 +117,12 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
     )
+    _refuse_import_of_several(job, findings)
     notice_unused(job, findings, "accounts", "destinations")
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
     _notice_too_old(job, findings)
+    notice_routes(job, findings)
     return job
 
 
@@ -135,6 +137,17 @@ def notice_unused(job: Job, findings: Findings, accounts_key: str, destinations_
     for index, account in enumerate(job.accounts):
         if not any(r.takes(account.name) or any(n.startswith(f"{account.name}/") for n in r.accounts) for r in job.routes):
             findings.notice((accounts_key, index), "no route takes anything from this account", "Add a route, or remove it.")
+
+
+def _refuse_import_of_several(job: Job, findings: Findings) -> None:
+    """Duo Log Sync read one account, and its files name none: another account would begin there, and miss all before it."""
+    tenants = [account.name for account in job.accounts if not account.is_msp]
+    if job.storage.import_dir is not None and len(tenants) > 1:
+        findings.problem(
+            ("storage", "import_dir"),
+            f"Duo Log Sync read one account, and its files do not say which of {listed(tenants)} that was",
+            "Run once with that account only; then remove import_dir, and add the others.",
+        )
 
 
 def _notice_read_twice(job: Job, findings: Findings) -> None:

@@ -26,7 +26,7 @@ from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed_registry import close_feeds
 from transforms.duo.fetch.read_ahead import READ_AHEAD
 from transforms.duo.rate_limit.budgets import BUDGETS
-from transforms.errors import BadCredentials, BadDestination, FatalError, RetryLater
+from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
 from transforms.process import descriptors, threads
 from transforms.process.files import Unsafe
 from transforms.process.log_once import LogOnce
@@ -121,6 +121,7 @@ class _Supervisor:
                 streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
             if not streams_work and not (parents_work and not self._runners):
                 self._by_itself = True
+                self._tell_of_refusals()
                 return
 
     def end(self, grace_secs: float) -> None:
@@ -146,14 +147,15 @@ class _Supervisor:
         self._forgive_what_works()
         causes = [self._cause_to_stop(runner) for runner in self._runners]
         parent_errors = [parent.error for parent in self._parents if parent.error is not None]
-        errors = [cause for cause in causes if cause is not None] + parent_errors
+        errors: list[DuoLogSyncError] = [cause for cause in causes if cause is not None]
+        errors += parent_errors
         # Where the program ended by itself, nothing of those will come any more: that a backfill did not reach one destination
         # is not told by what the others got.
         all_stopped = self._by_itself or len(errors) >= len(self._runners) + len(parent_errors)
         if errors and all_stopped:
             if any(isinstance(e, BadDestination) for e in errors):
                 return exit_codes.DELIVERY
-            if any(isinstance(e, (BadCredentials, SecretUnavailable)) for e in errors):
+            if any(isinstance(e, (BadCredentials, SecretUnavailable, StreamUnavailable)) for e in errors):
                 return exit_codes.CREDENTIALS
             if any(isinstance(e, StoreUnusable) for e in errors):
                 return exit_codes.STATE
@@ -178,10 +180,21 @@ class _Supervisor:
                 if runner.delivers:
                     self._bad_destinations.pop(runner.subscription.destination, None)
 
-    def _cause_to_stop(self, runner: StreamRunner) -> FatalError | None:
-        """Why a stream cannot work until a person mends something; None while it can."""
-        if runner.fatal is not None:
-            return runner.fatal
+    def _tell_of_refusals(self) -> None:
+        for runner in self._runners:
+            if runner.refused is not None and not runner.done:
+                _LOGGER.error(
+                    "%s: Duo does not serve it, and the backfill ends without it: %s Start it again to ask again, or leave it "
+                    "out by --log-types.", runner.subscription, runner.refused,
+                )  # fmt: skip
+
+    def _cause_to_stop(self, runner: StreamRunner) -> DuoLogSyncError | None:
+        """Why a stream cannot work until a person mends something; None while it can.
+
+        Live reading waits for a log that Duo does not serve; a backfill would never end.
+        """
+        if runner.fatal is not None or runner.refused is not None:
+            return runner.fatal or runner.refused
         return self._bad_destinations.get(runner.subscription.destination)
 
     def _start_account(self, account: Account) -> list[StreamRunner]:

@@ -21,7 +21,7 @@ from transforms.coders import DuoEvent, FormattedEvent, MessageBatch
 from transforms.destinations import Sender, make_sender
 from transforms.destinations.pool import UnreadMessages
 from transforms.errors import Undeliverable
-from transforms.events.selection import Failed, Selection
+from transforms.events.reselect import CannotChange, Reselection
 from transforms.formats import FORMATS, Formatter, format_failed, make_formatter
 from transforms.records import Stream
 from transforms.settings import Destination, Format, Job, SyslogHeader
@@ -80,7 +80,7 @@ class Sending:
         self._to = to
         self._senders: dict[str, Sender] = {}
         self._formatters: dict[str, Formatter] = {}
-        self._selections: dict[tuple[Stream, str], Selection | None] = {}
+        self._reselection = Reselection(job)
 
     def destination_of(self, letter: DeadLetter) -> Destination | None:
         """Where a letter goes; None where the configuration has no such destination."""
@@ -125,37 +125,28 @@ class Sending:
     ) -> Iterator[tuple[DeadLetter, FormattedEvent]]:
         """What is sent of letters: each message, and the letter that it becomes where it is rejected."""
         for letter in letters:
-            if not letter.raw:
-                yield letter, FormattedEvent(DuoEvent(letter.stream, b""), letter.message)
-                continue
-            rows = self._rows(destination, letter)
-            if isinstance(rows, Failed):
-                # Of a letter that was kept before, no more is kept now than was.
-                kept = msgspec.structs.replace(letter, raw=rows.row or (letter.raw if letter.reason else b""))
-                again = failed_again(kept, destination, rows.error.reason, str(rows.error))
-                failed.append(msgspec.structs.replace(again, format=""))
-                continue
-            self.counts["left out by a function"] += not rows
-            for row in rows:
-                of_row = letter if row is letter.raw else msgspec.structs.replace(letter, raw=row)
+            for changed in self._changed(destination, letter, failed):
                 try:
-                    yield of_row, FormattedEvent(DuoEvent(letter.stream, row), self._formatted(destination, of_row))
+                    message = changed.message or self._formatted(destination, changed)
                 except Undeliverable as error:
-                    failed.append(failed_again(of_row, destination, error.reason, str(error)))
+                    failed.append(failed_again(changed, destination, error.reason, str(error)))
+                else:
+                    yield changed, FormattedEvent(DuoEvent(changed.stream, changed.raw), message)
 
-    def _rows(self, destination: Destination, letter: DeadLetter) -> list[bytes] | Failed:
-        selection = self._selection(destination, letter.stream)
-        if selection is None:
-            return [letter.raw]
-        # A letter that names a format has been changed before.
-        return selection.again(letter.raw, was_changed=bool(letter.format))
-
-    def _selection(self, destination: Destination, stream: Stream) -> Selection | None:
-        key = (stream, destination.name)
-        if key not in self._selections:
-            routes = self._job.selection(stream.log_type, destination.name)
-            self._selections[key] = Selection(routes, stream) if routes else None
-        return self._selections[key]
+    def _changed(self, destination: Destination, letter: DeadLetter, failed: list[DeadLetter]) -> list[DeadLetter]:
+        """A letter as the routes to the destination leave it; where they cannot, it is added to those that failed."""
+        try:
+            changed = self._reselection.letters_of(letter, destination.name)
+        except Undeliverable as error:
+            # Of what was no dead letter before, no more is kept than the destination might see.
+            was_kept = bool(letter.reason)
+            raw = letter.raw if was_kept else error.row if isinstance(error, CannotChange) else b""
+            again = failed_again(msgspec.structs.replace(letter, raw=raw), destination, error.reason, str(error))
+            # It still names no format where it did not: the own function has yet to be applied.
+            failed.append(msgspec.structs.replace(again, format=letter.format))
+            return []
+        self.counts["left out by a function"] += not changed
+        return changed
 
     def _formatted(self, destination: Destination, letter: DeadLetter) -> bytes:
         """The event as a message. Raises Undeliverable, whatever the format trips over."""

@@ -11,9 +11,10 @@ from tests.destinations.toy import Siem, ToySender
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
 from transforms.destinations.kinds import KINDS, Kind
+from transforms.destinations.sender import Confirmation
 from transforms.destinations.sink import SendToDestination
 from transforms.destinations.udp.settings import UdpSettings
-from transforms.errors import BundleReplaced
+from transforms.errors import BadDestination, BundleReplaced
 from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
 
@@ -126,3 +127,51 @@ def test_a_destination_whose_sender_takes_its_time_to_be_made_holds_up_no_other(
     assert not held_up
     assert begun[0].sender is begun[1].sender, "one stream has one sender there"
     assert sorted(lease.ended for lease in begun) == [False, True]
+
+
+def test_a_sender_that_cannot_be_looked_after_is_told_once_and_leaves_no_other_without_care(monkeypatch, caplog):
+    looked_at = []
+
+    class Ailing(ToySender):
+        def check(self) -> None:
+            looked_at.append(self)
+            raise BadDestination("it is ill")
+
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Ailing(Siem(lambda _: False))))
+    there = [replace(destination(1), name=name, settings=UdpSettings("127.0.0.1", 1)) for name in ("one", "other")]
+    for each in there:
+        pool.done(each, pool.begin(each, STREAM))
+    pool.check_all()
+    pool.check_all()
+
+    assert len(looked_at) == 4
+    assert caplog.text.count("An idle connection to one could not be looked after.") == 1
+    assert caplog.text.count("An idle connection to other could not be looked after.") == 1
+
+
+def test_a_sender_that_hangs_does_not_keep_the_program_from_its_end(monkeypatch, caplog):
+    """A file system that is gone answers nobody, and no thread can be called back from it."""
+    hangs, back = threading.Event(), threading.Event()
+
+    class Hanging(ToySender):
+        def confirm(self) -> Confirmation:
+            hangs.set()
+            back.wait(30)
+            return super().confirm()
+
+    monkeypatch.setattr(pool, "_LEAVE_SECS", 0.1)
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Hanging(Siem(lambda _: False))))
+    there = replace(destination(1), name="gone", settings=UdpSettings("127.0.0.1", 1))
+    bundle = threading.Thread(target=pool.begin(there, STREAM).confirm, daemon=True)
+    bundle.start()
+    assert hangs.wait(5)
+    end = threading.Thread(target=pool.close_all, args=(0.1,))
+    end.start()
+    end.join(5)
+    ended = not end.is_alive()
+    back.set()
+    bundle.join(5)
+    end.join(5)
+
+    assert ended
+    assert "Destination gone does not answer, and is not waited for any more." in caplog.text

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,8 +17,10 @@ from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, RetryLater
 from transforms.process import threads
+from transforms.records import Stream, Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 
 ACCOUNT = Account("main", "api-00000000.example.com", "DIEXAMPLE00000000000", SecretRef("env", "NOWHERE"))
@@ -222,6 +225,23 @@ def test_a_backfill_looks_at_the_files_of_live_reading_without_holding_up_its_re
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_backfill_does_not_wait_for_ever_for_a_live_stream_that_gets_on_no_further(tmp_path, caplog):
+    """Such as one that Duo does not serve: it stays half a year behind."""
+    caplog.set_level(logging.INFO)
+    clock = JumpingClock(int(time.time() * 1000))
+    live = CheckpointStore(tmp_path)
+    live.lock()
+    stream = Stream("main", "auth", "localhost")
+    live.commit(Subscription(stream, "siem"), Cursor(int(time.time() * 1000) - DAY_MS, seq=1))
+    seen = LiveStream(str(tmp_path), stream, READING, clock)
+
+    assert seen.is_behind()
+    clock.sleep(HOUR)
+    assert not seen.is_behind()
+    assert "the backfill goes on" in caplog.text
+    live.unlock()
 
 
 def test_a_refusal_of_the_keys_is_believed_when_it_stays_for_a_minute(clock):

@@ -5,6 +5,7 @@ import math
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apache_beam as beam
@@ -24,6 +25,7 @@ from transforms.destinations import WriteToSiem, WriteToSiemResult, pool
 from transforms.duo import ReadFromDuo
 from transforms.formats import FormatEvents
 from transforms.process import lifetime
+from transforms.process.shutdown import STOP
 from transforms.records import DuoRow
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 
@@ -152,6 +154,35 @@ def test_display_data_says_what_a_person_looks_for(transform, shown):
     found = {item.key: item.value for item in DisplayData.create_from(transform).items}
     assert shown.items() <= found.items()
     assert pickle.dumps(transform)
+
+
+def test_a_run_that_ends_ends_also_where_duo_does_not_serve_one_of_the_logs(
+    simulator, authority, skey, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("DUO_SKEY", skey)
+    simulator.faults.add("status", "trustmonitor", status=403, times=None)
+    simulator.add_backlog("auth", 30, now_ms() - 60_000, now_ms() - 1_000)
+    with SiemReceiver() as siem:
+        pipeline = beam.Pipeline()
+        _ = (
+            pipeline
+            | ReadFromDuo(
+                "localhost", ikey=IKEY, skey="env:DUO_SKEY", port=simulator.port, ca_file=authority.ca_file, start_days=1,
+                log_types=["trustmonitor", "auth"], checkpoint_dir=str(tmp_path), lag_secs=0, once=True,
+            )
+            | FormatEvents("json", dead_letter_dir=str(tmp_path / "dead"))
+            | WriteToSiem("tcp", host="127.0.0.1", port=siem.port, dead_letter_dir=str(tmp_path / "dead"))
+        )  # fmt: skip
+        running = threading.Thread(target=lambda: pipeline.run().wait_until_finish(), daemon=True)
+        running.start()
+        running.join(20)
+        still_running = running.is_alive()
+        STOP.request(0.0)
+        running.join(20)
+
+    assert not still_running
+    assert siem.total() == 30
+    assert caplog.text.count("duo/trustmonitor to siem: Duo does not serve it, and this run ends without it: ") == 1
 
 
 def test_everything_together_delivers_and_reports_lineage_and_dead_letters(simulator, authority, skey, monkeypatch, tmp_path):

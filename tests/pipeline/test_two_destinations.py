@@ -12,6 +12,7 @@ from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
+from transforms.duo.fetch import failure_classifier
 from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream, Subscription
 from transforms.settings import Destination, Format, Job, Route, Start, Storage, Tls
@@ -160,3 +161,32 @@ def test_a_backfill_ends_well_where_a_destination_was_put_right_meanwhile(
 
     assert running.exit_code == exit_codes.OK
     assert near.total() == far.total() == 100
+
+
+def test_a_backfill_ends_without_a_log_that_duo_does_not_serve_and_says_so(job, simulator, near, far, caplog):
+    simulator.faults.add("status", "trustmonitor", status=403, times=None)
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    reading = replace(job.reading, from_ms=now_ms() - 7_200_000, until_ms=now_ms() - 600_000, overlap_secs=0.0)
+    with RunningJob(replace(job, routes=(Route(("auth", "trustmonitor"), ("near", "far")),), reading=reading)) as running:
+        running.join()
+
+    assert running.exit_code == exit_codes.CREDENTIALS
+    assert near.total() == far.total() == 100
+    for destination in ("near", "far"):
+        assert f"main/trustmonitor to {destination}: Duo does not serve it, and the backfill ends without it: " in caplog.text
+
+
+def test_a_refusal_that_passes_while_a_backfill_is_at_work_costs_it_nothing(job, simulator, near, far, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "_UNAVAILABLE_RETRY_SECS", 0.5)
+    simulator.faults.add("status", "auth", status=403)
+    simulator.add_backlog("activity", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    reading = replace(job.reading, from_ms=now_ms() - 7_200_000, until_ms=now_ms() - 600_000, overlap_secs=0.0)
+    far.refuse()
+    with RunningJob(replace(job, routes=(Route(("auth", "activity"), ("near", "far")),), reading=reading)) as running:
+        assert near.wait_for(200, 20)
+        far.reopen()
+        running.join()
+
+    assert running.exit_code == exit_codes.OK
+    assert near.total() == far.total() == 200

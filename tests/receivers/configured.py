@@ -48,12 +48,14 @@ class Kind:
       command: what starts it in the foreground, of the folder and the configuration file.
       results: the file that it writes to.
       read: a written line as what was sent: (time, host, app name, message id, message) for each event in it.
+      transports: those that it listens on.
     """
 
     config: str
     command: Callable[[Path, Path], tuple[list[str], dict[str, str]]]
     results: str
     read: Callable[[str], list[tuple[str, ...]]]
+    transports: tuple[str, ...] = ("tls", "tcp", "udp")
 
 
 def _rsyslog(folder: Path, config: Path) -> tuple[list[str], dict[str, str]]:
@@ -91,9 +93,10 @@ def _records(line: str) -> list[tuple[str, ...]]:
 
 
 def _record(record: dict) -> tuple[str, ...]:
-    said = {each["key"]: each["value"].get("stringValue", "") for each in record["attributes"]}
+    # Of what is no message of RFC 5424 only the body is there.
+    said = {each["key"]: each["value"].get("stringValue", "") for each in record.get("attributes", ())}
     time = re.sub(r"^(?:\d+ )?<\d+>1 (\S+) .*", r"\1", record["body"]["stringValue"], flags=re.DOTALL)
-    return time, said["hostname"], said["appname"], said["msg_id"], said.get("message", "")
+    return time, *(said.get(name, "") for name in ("hostname", "appname", "msg_id", "message"))
 
 
 KINDS = {
@@ -101,6 +104,7 @@ KINDS = {
     "syslog-ng": Kind("syslog-ng.conf", _syslog_ng, "events.log", _line),
     "otel": Kind("otel.yaml", _otel, "events.json", _records),
 }
+RSYSLOG_CEF = Kind("rsyslog-cef.conf", _rsyslog, "events.json", lambda line: [(line,)], ("tcp",))
 
 
 class Configured:
@@ -110,8 +114,8 @@ class Configured:
       ports: by transport: tls, tcp, udp.
     """
 
-    def __init__(self, name: str, folder: Path, authority: Authority, changes: dict[str, str] | None = None) -> None:
-        self._kind = KINDS[name]
+    def __init__(self, kind: Kind, folder: Path, authority: Authority, changes: dict[str, str] | None = None) -> None:
+        self._kind = kind
         self._folder = folder
         self.ports = _free_ports()
         self._config = folder / self._kind.config
@@ -149,6 +153,7 @@ class Configured:
         return all(
             re.search(rf"^\s*\d+: 0100007F:{self.ports[name]:04X} \S+ (?:0A|07) ", Path(table).read_text(), re.MULTILINE)
             for name, table in {"tls": "/proc/net/tcp", "tcp": "/proc/net/tcp", "udp": "/proc/net/udp"}.items()
+            if name in self._kind.transports
         )
 
     def __exit__(self, *_exc: object) -> None:

@@ -11,12 +11,14 @@ import pytest
 from tests.conftest import Authority
 from tests.destinations.peers import destination, page
 from tests.formats import golden, strategies
-from tests.receivers.configured import KINDS, Configured
+from tests.receivers import parsers
+from tests.receivers.configured import KINDS, RSYSLOG_CEF, Configured
 from tests.servers.harness import wait_until
 from transforms.destinations import KINDS as DESTINATIONS
 from transforms.destinations import Confirmation
 from transforms.errors import Undeliverable
 from transforms.formats import FORMATS, make_formatter
+from transforms.formats.cef import CefOptions
 from transforms.records import DuoEvent, Stream
 from transforms.settings import Format, SyslogHeader, Tls
 
@@ -80,7 +82,7 @@ def test_what_arrives_is_what_was_sent_hostile_rows_too(
     name: str, transport: str, tmp_path: Path, authority: Authority
 ) -> None:
     sent = messages()
-    with Configured(name, tmp_path, authority) as receiver:
+    with Configured(KINDS[name], tmp_path, authority) as receiver:
         assert send(receiver, transport, authority, sent).rejected == ()
         wait_until(lambda: len(receiver.events()) >= len(sent), "every event", 30)
     assert Counter(receiver.events()) == Counter(map(as_event, sent))
@@ -92,9 +94,22 @@ def test_the_longest_message_arrives_whole_and_a_longer_one_is_rejected(
 ) -> None:
     head = b"<134>1 2026-03-02T08:09:10.045Z beam duologsync - auth - "
     longest = head + b"x" * (LONGEST - len(head))
-    with Configured(name, tmp_path, authority) as receiver:
+    with Configured(KINDS[name], tmp_path, authority) as receiver:
         for transport in ("tls", "tcp", "udp"):
             confirmation = send(receiver, transport, authority, [longest + b"x", longest])
             assert [(each.index, each.reason) for each in confirmation.rejected] == [(0, "oversize")]
         wait_until(lambda: len(receiver.events()) == 3, "one of each transport", 30)
     assert receiver.events() == [as_event(longest)] * 3
+
+
+def test_rsyslog_reads_the_fields_of_cef_and_loses_nothing_but_the_first_letter_of_cnt(
+    tmp_path: Path, authority: Authority
+) -> None:
+    events = [*map(golden.event, golden.rows()), *hostile_rows()]
+    sent = parsers.written(Format(CefOptions(), _HEADER), events)
+    with Configured(RSYSLOG_CEF, tmp_path, authority) as receiver:
+        assert send(receiver, "tcp", authority, sent).rejected == ()
+        wait_until(lambda: len(receiver.events()) == len(sent), "every event", 30)
+        read = [json.loads(line)["Extensions"] for (line,) in receiver.events()]
+    meant = [parsers.as_cef(as_event(message)[4].encode())[1] for message in sent]
+    assert read == [{"nt" if key == "cnt" else key: value for key, value in extension.items()} for extension in meant]

@@ -47,7 +47,7 @@ def test_twenty_thousand_events_of_four_streams_arrive_at_each_receiver_without_
 
 def _untuned(name: str, folder: Path, authority: Authority) -> Configured:
     folder.mkdir()
-    return Configured(name, folder, authority, _UNTUNED[name])
+    return Configured(KINDS[name], folder, authority, _UNTUNED[name])
 
 
 def _messages(stream: int) -> list[bytes]:

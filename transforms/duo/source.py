@@ -263,8 +263,12 @@ class DuoReader(UnboundedReader):
         """Something may come that belongs to this pass, and nothing waits for the end of the bundle."""
         assert self._source.passes is not None
         assert self._feed is not None
-        over = self._undelivered_rows or self._feed.caught_up or STOP.requested
-        return self._source.passes.caught_up and not over
+        over = self._undelivered_rows or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
+        if not over and (refused := self._feed.refused) is not None:
+            # Tried again in a quarter of an hour; a run that ends would not.
+            _say_once(self._subscription, f"Duo does not serve it, and this run ends without it: {refused}")
+            return False
+        return not over
 
     def get_current(self) -> DuoPage:
         assert self._current is not None

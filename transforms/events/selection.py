@@ -73,6 +73,11 @@ class Selection:
         self._steps = [_Step(route, stream) for route in self.routes]
         self._redactors = [step.redactor for step in self._steps if step.redactor is not None]
 
+    @property
+    def redacts(self) -> bool:
+        """Whether any of the routes redacts something."""
+        return bool(self._redactors)
+
     def rows_of(self, row: bytes) -> list[bytes] | Failed:
         """The rows that are sent of one."""
         for step in self._steps:

@@ -64,6 +64,14 @@ class TestAddresses:
         deliver(make(url=f"{receiver.url}/in/duo?source=a%20b"), rows(1))
         assert (receiver.asked[0].path, receiver.asked[0].query) == ("/in/duo", {"source": "a b"})
 
+    def test_what_a_preset_adds_stands_before_the_query(self, receiver, closing, monkeypatch):
+        changes = {"preset": "elastic", "token": secret(monkeypatch, "k")}
+        sender = closing(generic.make(http_destination("http", f"{receiver.url}/in?pipeline=duo", name="e", **changes), FAST))
+        receiver.troubles = [status(200, b'{"errors":false}')]
+        deliver(sender, rows(1))
+        assert receiver.asked[0].path == "/in/_bulk"
+        assert set(receiver.asked[0].query) == {"pipeline", "filter_path"}
+
     def test_one_that_is_itself_the_secret_is_kept_elsewhere_and_not_shown(self, receiver, closing, monkeypatch):
         where = secret(monkeypatch, f"{receiver.url}/receiver/s3cret", "SUMO_URL")
         there = http_destination("http", receiver.url).settings

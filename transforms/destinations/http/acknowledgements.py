@@ -51,13 +51,14 @@ class Acknowledgements:
         """Returns when all are acknowledged, or with what must be sent again."""
         pause_secs = self._tuning.ack_first_poll_secs
         while self._expected:
-            if overdue := self._overdue():
-                return overdue
             known = self._acknowledged(ask, waits)
             if known is None:
                 return self._take(list(self._expected))
             for ack_id in known:
                 self._expected.pop(ack_id, None)
+            # Asked first: the request behind them may have been waited for so long.
+            if overdue := self._overdue():
+                return overdue
             if known:
                 waits.moved()
                 pause_secs = self._tuning.ack_first_poll_secs

@@ -90,7 +90,10 @@ class GenericDialect:
 
     def _target(self, template: str, name: str) -> str:
         parts = {"name": quote(name, safe=_SAFE), "rule_id": self._settings.rule_id, "instance": self._settings.instance}
-        return (self._path + template.format(**parts)) or "/"
+        path, _, query = self._path.partition("?")
+        further, _, more = template.format(**parts).partition("?")
+        whole = "&".join(part for part in (query, more) if part)
+        return f"{path}{further}" + (f"?{whole}" if whole else "") or "/"
 
     def judge(self, answer: Answer, count: int) -> Verdict:
         return self._read(self._settings, answer, count)

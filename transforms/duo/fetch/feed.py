@@ -44,7 +44,7 @@ from transforms.duo.position.paging import Answer, Step, after_answer, after_ref
 from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.rate_limit.budgets import budget_of
-from transforms.errors import BadCredentials, FatalError, RetryLater
+from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.records import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -216,6 +216,11 @@ class PageFeed:
     def caught_up(self) -> bool:
         """The last window was read to its end and the next one is not due."""
         return self._caught_up
+
+    @property
+    def refused(self) -> StreamUnavailable | PageRefused | None:
+        """Why Duo does not serve the stream now. It is tried again rarely; whoever cannot wait for that goes on without."""
+        return self._trouble.refused
 
     @property
     def finished(self) -> bool:
