@@ -96,6 +96,7 @@ _EVENT = (
 )
 _SOURCE = (
     Leaf("source.ip", "src_ip"),
+    Leaf("source.port", "src_port"),
     Leaf("source.geo.city_name", "src_place.city"),
     Leaf("source.geo.region_name", "src_place.state"),
     Leaf("source.geo.country_name", "src_place.country"),
@@ -127,6 +128,7 @@ def _access_device(at: str) -> tuple[Leaf, ...]:
     return (
         Leaf(f"{at}.hostname", "device.hostname"),
         Leaf(f"{at}.ip", "src_ip"),
+        Leaf(f"{at}.port", "src_port"),
         Leaf(f"{at}.epkey", "device.epkey"),
         Leaf(f"{at}.flash_version", "device.flash_version"),
         Leaf(f"{at}.java_version", "device.java_version"),
@@ -153,6 +155,7 @@ def _log_in(at: str) -> tuple[Leaf, ...]:
         Leaf(f"{at}.auth_device.name", "auth_device.name"),
         Leaf(f"{at}.auth_device.key", "auth_device.key"),
         Leaf(f"{at}.auth_device.ip", "auth_ip"),
+        Leaf(f"{at}.auth_device.port", "auth_port"),
         *_location(f"{at}.auth_device.location", "auth_place"),
         Leaf(f"{at}.access_device.security_agents", "device.security_agents", _agents),
         *_access_device(f"{at}.access_device"),
@@ -258,7 +261,7 @@ TABLES: dict[str, tuple[Leaf, ...]] = {
     ),
     "offline_enrollment": (
         *_EVENT,
-        *_SOURCE[4:],
+        *_SOURCE[-5:],
         *_USER[:1],
         Leaf("message", "message"),
         Leaf("cisco_duo.offline_enrollment.action", "action"),
