@@ -40,7 +40,14 @@ setup(
     extras_require={
         # Dataflow, Google Cloud Storage and Secret Manager. Tested together: constraints-gcp.txt.
         "gcp": ["apache-beam[gcp]==2.77.0"],
+        # Kafka as a destination. It brings librdkafka.
+        "kafka": ["confluent-kafka>=2.16,<3"],
+        # The presets otlp and dynatrace of destinations over HTTP: OpenTelemetry's messages, without its SDK.
+        "otlp": ["opentelemetry-proto>=1.30,<2"],
+        # Filters of routes: Google's own CEL, which checks types and bounds what an expression may cost. None for Python 3.10.
+        "filters": ["cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'"],
         "dev": [
+            "cel-expr-python>=0.1.3,<0.2; python_version >= '3.11'",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
@@ -48,6 +55,18 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # OCSF's own schemas, by which every OCSF message of the tests is validated.
+            "ocsf-json-schema==1.2.0",
+            "jsonschema>=4.23",
+            # The extra [kafka].
+            "confluent-kafka>=2.16,<3",
+            # OpenTelemetry's messages, and clients of vendors whose servers cannot be had: the clients first use what the
+            # tests have in place of those servers.
+            "opentelemetry-proto==1.45.2",
+            "azure-monitor-ingestion==1.1.0",
+            "datadog-api-client==2.62.0",
+            "elasticsearch==9.5.1",
+            "secops==0.44.1",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
             # Makes the distributions as a release does, and checks the container image's recipe.

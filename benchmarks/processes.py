@@ -144,7 +144,7 @@ class Process:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "BENCH_REDACTION_KEY": "k" * 32}
 
 
 @contextlib.contextmanager
@@ -189,16 +189,26 @@ def start_floor(duo: Duo, siem_port: int, transport: str, format_name: str) -> P
 
 
 def start_product(
-    duo: Duo, siem_port: int, transport: str, format_name: str, folder: Path, log_types: Sequence[str] = ("auth",)
+    duo: Duo,
+    siem_port: int,
+    transport: str,
+    format_name: str,
+    folder: Path,
+    log_types: Sequence[str] = ("auth",),
+    selects: str = "",
 ) -> Process:
-    """``python -m pipelines run`` with a configuration like a user's, and checkpoints on disk in a fresh folder."""
+    """``python -m pipelines run`` with a configuration like a user's, and checkpoints on disk in a fresh folder.
+
+    Args:
+      selects: what its route does with events, as YAML in one line.
+    """
     config = folder / "config.yml"
     config.write_text(
         _CONFIG.format(
             duo_port=duo.port, ca_file=duo.files.ca_file, ikey=_IKEY, skey_file=duo.skey_file, transport=transport,
             siem_port=siem_port, format=format_name, folder=folder,
             tls=f"    tls: {{ca_file: {duo.files.ca_file}}}\n" if transport == "tls" else "",
-            routes=f"routes: [{{log_types: [{', '.join(log_types)}], destinations: [siem]}}]\n",
+            routes=f"routes: [{{log_types: [{', '.join(log_types)}], destinations: [siem]{selects}}}]\n",
         )
     )  # fmt: skip
     return Process(["-m", "pipelines", "run", str(config)], folder / "product.log")

@@ -25,6 +25,8 @@ from pipelines.printable import say, write_whatever_comes
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
     "validate": "check a configuration file; touches nothing else",
+    "explain": "show where an event would go, what would be sent, byte for byte, and why not elsewhere",
+    "test": "check your own expectations of a configuration: events, and the messages that are made of them",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show how far every stream has been delivered",

@@ -5,10 +5,11 @@ from transforms.errors import DuoLogSyncError, FatalError, StreamUnavailable
 OK = 0
 INTERNAL = 1  # a bug of ours, or a runner refused or ended the job; the log says what is known
 CONFIG = 2  # the command line or the configuration; nothing was started
-CREDENTIALS = 3  # Duo refused the keys of every account, or a secret cannot be read
+CREDENTIALS = 3  # Duo refused the keys of every account, or a log that a backfill asked for; or a secret cannot be read
 DELIVERY = 4  # a destination can never be reached as configured, or events were still undelivered when the grace period ended
 STATE = 5  # the checkpoint or dead letter directory is in use by another copy, or cannot be used
 UNREACHABLE = 6  # Duo or the job server cannot be asked for now; a run on this machine waits for Duo instead
+UNMET = 7  # `duologsync test`: an expectation is not met
 
 
 def for_refusal(error: DuoLogSyncError) -> int:

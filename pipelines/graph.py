@@ -1,11 +1,12 @@
-"""The graph: for one log type and destination, ``ReadFromDuo`` → ``FormatEvents`` → ``WriteToSiem``.
+"""The graph: for one log type and destination, ``ReadFromDuo`` → ``FormatEvents`` → ``WriteToSiem``, with ``SelectEvents`` in
+front of the format where a route of the log to the destination filters or changes events.
 
 Place: the one description of the pipeline that every runner gets. Local runs build it for one account, log type and destination
 at a time, and in passes; Prism, Flink and Dataflow get one graph with all of them. Chains share no step, so none waits for
 another on any runner.
 
-The three are public: a pipeline of your own is built in the same way. ``FormatEvents`` and ``WriteToSiem`` each write their own
-dead letters: the in-process runner would run one writer behind a Flatten in a later bundle, after the commit.
+All are public: a pipeline of your own is built in the same way. Each but the first writes its own dead letters: the in-process
+runner would run one writer behind a Flatten in a later bundle, after the commit.
 
 Two rules keep "a finished bundle is a delivered bundle" true, and tests watch both:
   * nothing between reading and sending may break fusion: no GroupByKey, Reshuffle, Flatten, state or side input;
@@ -23,6 +24,7 @@ from transforms.destinations import WriteToSiem
 from transforms.duo import ReadFromDuo
 from transforms.duo.fetch.feed import stream_of
 from transforms.duo.source import DuoLogSource, Passes
+from transforms.events import SelectEvents
 from transforms.formats import FormatEvents
 from transforms.records import Subscription
 from transforms.settings import Account, Destination, Job
@@ -76,9 +78,12 @@ def _chain(pipeline: beam.Pipeline, job: Job, sources: list[DuoLogSource], desti
         "dead_letter_dir": job.storage.dead_letter_dir,
         "dead_letter_timeout_secs": destination.delivery_timeout_secs if endless else None,
     }
+    events = pipeline | f"Read {what}" >> ReadFromDuo(sources, destination=destination)
+    routes = job.selection(sources[0].log_type, destination.name)
+    if routes:  # a job whose routes select nothing keeps the steps that it always had
+        events |= f"Select {what}" >> SelectEvents(routes=routes, destination=destination.name, **letters)
     _ = (
-        pipeline
-        | f"Read {what}" >> ReadFromDuo(sources, destination=destination)
+        events
         | f"Format {what}" >> FormatEvents(destination.format, destination=destination.name, **letters)
         | f"Send {what}" >> WriteToSiem(destination, idle_checks=endless, **letters)
     )

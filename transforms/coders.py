@@ -22,7 +22,8 @@ from apache_beam import coders
 from apache_beam.metrics.metric import Lineage
 from apache_beam.typehints.batch import BatchConverter
 
-from transforms.records import DuoEvent, DuoPage, EventBatch, EventFacts, FormattedEvent, MessageBatch, Stream
+from transforms.facts import EventFacts
+from transforms.records import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, Stream
 
 __all__ = [
     "DuoEvent",

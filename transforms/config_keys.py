@@ -6,9 +6,9 @@ a new kind says what its keys are in its own module, and nothing that reads conf
 
 Contract: a field with a ``Doc`` is a key of the file, of the same name; a field without one is set by the program. Understood
 are texts, numbers, switches, ``Literal`` words, ``tuple[str, ...]``, each also with ``| None``; ``SecretRef`` (the file holds
-a reference, or the secret itself); ``FilePath`` (made absolute); and another such dataclass (a section in the section). The
-bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen`` and their like. Nothing of pydantic is here: workers read no
-configuration.
+a reference, or the secret itself); ``FilePath`` (made absolute); and another such dataclass (a section in the section), or a
+``tuple`` of them (a list of sections). The bounds are those of ``annotated_types``: ``Ge``, ``Le``, ``MinLen`` and their like.
+Nothing of pydantic is here: workers read no configuration.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from annotated_types import Ge, Le, MinLen
 
 __all__ = [
     "Broken", "Check", "Declared", "Doc", "FilePath", "Ge", "Host", "Le", "LocalPath", "MinLen", "Port", "Text",
-    "Wrong", "wrong_host", "wrong_path",
+    "Wrong", "wrong_header_text", "wrong_host", "wrong_path",
 ]  # fmt: skip
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?")
@@ -93,6 +93,13 @@ def wrong_path(value: str) -> Wrong | None:
     """What keeps a text from being a path."""
     if "\0" in value or not value.isprintable():
         return Wrong("the path holds a character that no path has", "Write it again.")
+    return None
+
+
+def wrong_header_text(value: str) -> Wrong | None:
+    """What keeps a text from standing in a syslog header."""
+    if re.search(r"[^!-~]", value):
+        return Wrong("this holds a character that a syslog header cannot have", "Use ASCII without blanks.")
     return None
 
 

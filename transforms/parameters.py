@@ -10,6 +10,7 @@ runners store and show. So no error repeats the value that was given for one.
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,20 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 
 from transforms.config_keys import Check, Declared, Ge, Le, MinLen
+from transforms.process.lifetime import per_process
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
 
-# Local passes build their pipelines in threads, and msgspec crashes where two of them are the first to decode into one type.
-_ONE_AT_A_TIME = threading.Lock()
+
+class _OneAtATime:
+    """Local passes build their pipelines in threads, and msgspec crashes where two of them convert to a new type."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_ONE_AT_A_TIME = per_process("conversions of parameters", _OneAtATime)
 
 
 def made(settings: type[T], given: Mapping[str, Any], who: str) -> T:
@@ -33,6 +42,8 @@ def made(settings: type[T], given: Mapping[str, Any], who: str) -> T:
       given: by the names of its fields; what is None counts as not given.
       who: the transform, and what of it, for errors.
     """
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{who}: expected a mapping, got `{type(given).__name__}`.")  # noqa: TRY004 - as of all parameters
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]  # a dataclass
     values = {name: value for name, value in given.items() if value is not None}
     for name in values:
@@ -58,7 +69,12 @@ def secret_reference(given: object, who: str) -> SecretRef:
             f"{who} takes a reference to a secret, not the secret itself, because it becomes part of the pipeline. Write "
             "env:NAME for an environment variable of the workers, file:PATH or gcp:projects/P/secrets/S/versions/V."
         )
-    return SecretRef(scheme, str(Path(place).expanduser().absolute()) if scheme == "file" else place)
+    if scheme != "file":
+        return SecretRef(scheme, place)
+    try:
+        return SecretRef(scheme, str(Path(place).expanduser().absolute()))
+    except RuntimeError:  # of somebody who is not known here
+        raise ValueError(f"{who}: the path begins with a home directory that nobody has. Write the whole path.") from None
 
 
 def checked(who: str, hint: Any, given: Any) -> Any:
@@ -69,10 +85,12 @@ def checked(who: str, hint: Any, given: Any) -> Any:
     section = next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
     if section is not None and isinstance(given, Mapping):
         return made(section, given, who)
+    if section is not None and isinstance(given, (list, tuple)):
+        return tuple(checked(f"{who}: {number}", section, item) for number, item in enumerate(given, 1))
     if section is not None and isinstance(given, section):
         return given
     try:
-        with _ONE_AT_A_TIME:
+        with _ONE_AT_A_TIME.lock:
             value = msgspec.convert(given, hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{who}: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}.") from None
@@ -84,6 +102,8 @@ def checked(who: str, hint: Any, given: Any) -> Any:
 
 def _broken(mark: Any, value: Any) -> str | None:
     """What is wrong with a value by one of the marks of its type, and the fix."""
+    if isinstance(mark, (Ge, Le)) and math.isnan(value):
+        return "it is no number. Give one."
     if isinstance(mark, Ge) and value < mark.ge:
         return f"it is too small. Give at least {mark.ge}."
     if isinstance(mark, Le) and value > mark.le:

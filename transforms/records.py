@@ -1,4 +1,4 @@
-"""What flows through the pipeline, as plain values: streams and who gets them, pages, events, and the facts of an event.
+"""What flows through the pipeline, as plain values: streams and who gets them, pages and events.
 
 Place in the flow: ``transforms.duo`` makes pages, ``transforms.coders`` splits them and knows the coders, formats read events.
 Nothing of Beam is here, so whoever needs the values only, such as the configuration, does not load it.
@@ -154,50 +154,3 @@ class MessageBatch(msgspec.Struct, frozen=True):
         for page in self.pages:
             for row, message in zip(page.rows, page.messages, strict=True):
                 yield FormattedEvent(DuoEvent(page.stream, row), message)
-
-
-class EventFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a row says, in words that every SIEM format has a place for. Made by the log type, written by the formats.
-
-    All texts are as Duo sent them, unescaped and unbounded; None and "" both mean "not there". Formats must not invent.
-
-    Attributes:
-      event_class: stable id per kind of event, ``auth.authentication.denied``; only ``[A-Za-z0-9_.-]``.
-      title: a constant human-readable name of that kind of event, without data in it.
-      severity: 1 (lowest) to 10, after the table in the format documentation.
-      time_ms: when it happened, milliseconds since the epoch; None where the row has no readable time.
-      event_id: what a SIEM can know a repeat by: Duo's own id, or of a log without ids the row's ``content_id``.
-      action, outcome, reason: what was tried, ``success`` or ``failure`` (or Duo's own word in lower case), and why.
-      actor_*: who did it. target_*: to whom it was done. service: the application it was done through.
-      target_details: Duo's JSON text on what it was done to; long, so that only formats that promise it write it.
-      src_ip: always a valid IPv4 or IPv6 address without port, never ``0.0.0.0`` or ``::``. src_host: the device's host name.
-      texts: further labelled texts ``(label, value)``. A log type always gives the same labels in the same order, with None
-        or "" for what a row does not have, so that a place among them means the same in every event.
-      numbers: further labelled whole numbers, likewise.
-      times_ms: further labelled times, likewise.
-    """
-
-    event_class: str
-    title: str
-    severity: int
-    category: str
-    time_ms: int | None = None
-    event_id: str | None = None
-    action: str | None = None
-    outcome: str | None = None
-    reason: str | None = None
-    actor_name: str | None = None
-    actor_id: str | None = None
-    target_name: str | None = None
-    target_id: str | None = None
-    target_details: str | None = None
-    src_ip: str | None = None
-    src_host: str | None = None
-    service: str | None = None
-    user_agent: str | None = None
-    message: str | None = None
-    url: str | None = None
-    tenant: str | None = None
-    texts: tuple[tuple[str, str | None], ...] = ()
-    numbers: tuple[tuple[str, int | None], ...] = ()
-    times_ms: tuple[tuple[str, int | None], ...] = ()

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple
 
 from typing_extensions import TypeVar
 
-from transforms.config_keys import Broken, Declared, Doc, FilePath, Host
+from transforms.config_keys import Broken, Check, Declared, Doc, FilePath, Ge, Host, Le, MinLen, Port, wrong_header_text
+from transforms.row_paths import wrong_row_path
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Account:
     account_id: str | None = None
     is_msp: bool = False
     block_list: tuple[str, ...] = ()
-    port: int | None = None
+    port: Port | None = None
     ca_file: str | None = None
     proxy: Proxy | None = None
     allow_list: tuple[str, ...] = ()
@@ -75,16 +76,16 @@ class Reading:
     """
 
     start_days: float = 180.0
-    poll_interval_secs: float = 120.0
-    page_pause_secs: float = 0.0
-    lag_secs: float = 120.0
-    request_timeout_secs: float = 60.0
-    overlap_secs: float = 600.0
-    overlap_max_rows: int = 1_500_000
+    poll_interval_secs: Annotated[float, Ge(1), Le(86_400)] = 120.0
+    page_pause_secs: Annotated[float, Ge(0), Le(3600)] = 0.0
+    lag_secs: Annotated[float, Ge(0), Le(86_400)] = 120.0
+    request_timeout_secs: Annotated[float, Ge(1), Le(3600)] = 60.0
+    overlap_secs: Annotated[float, Ge(0), Le(86_400)] = 600.0
+    overlap_max_rows: Annotated[int, Ge(1000), Le(20_000_000)] = 1_500_000
     from_ms: int | None = None
     until_ms: int | None = None
     live_checkpoint_dir: str | None = None
-    relist_secs: float = 900.0
+    relist_secs: Annotated[float, Ge(10), Le(86_400)] = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,15 @@ class SyslogHeader:
     """A syslog header in front of each message.
 
     Attributes:
-      style: ``rfc5424`` or ``rfc3164``.
+      style: ``rfc5424`` or ``rfc3164``; ``dls`` in a job that was made of Duo Log Sync's configuration file.
       facility: 0 to 23; 16 is local0.
-      hostname, app_name: as shown in the SIEM; an empty hostname means this machine's.
+      hostname, app_name: as shown in the SIEM; an empty hostname means this machine's. ``{log_type}`` in app_name is the log.
     """
 
     style: str
-    facility: int = 16
-    hostname: str = ""
-    app_name: str = "duologsync"
+    facility: Annotated[int, Ge(0), Le(23)] = 16
+    hostname: Annotated[str, Check(wrong_header_text)] = ""
+    app_name: Annotated[str, MinLen(1), Check(wrong_header_text)] = "duologsync"
 
 
 class FormatOptions(Declared):
@@ -166,6 +167,13 @@ class Tls(Declared):
                 yield Broken(key, "a client key is given without a client certificate", "Add client_cert_file.")
 
 
+class Library(NamedTuple):
+    """What an installation without extras does not have: the module that is loaded, and the extra that brings it."""
+
+    module: str
+    extra: str
+
+
 class KindSettings(Declared):
     """What has to be known of one destination of a kind: the base of a frozen dataclass beside the kind's sender, whose fields
     are the kind's keys in the configuration file.
@@ -173,16 +181,28 @@ class KindSettings(Declared):
     Attributes:
       kind: what the kind is called in the configuration file.
       promises_delivery: whether *delivered* means more than *sent*.
+      library: what its sender needs beside this installation; None for nothing.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
     promises_delivery: ClassVar[bool] = True
+    library: ClassVar[Library | None] = None
 
     @property
     def place(self) -> str:
         """Where it connects to or writes to, as logs and tables show it."""
         raise NotImplementedError
+
+    @property
+    def refused_age_secs(self) -> float | None:
+        """An older event becomes a dead letter, because the receiver would drop it without a word; None for no limit."""
+        return None
+
+    @property
+    def takes_bare_rows(self) -> bool:
+        """The receiver knows Duo's rows: they get no envelope unless the file says so."""
+        return False
 
     def completed(self, written: Format) -> KindSettings:  # noqa: ARG002 - for kinds to which it makes a difference
         """With what the file leaves open decided, for events that are written so."""
@@ -236,16 +256,69 @@ USUAL_START = Start()
 
 
 @dataclass(frozen=True, slots=True)
+class Redaction(Declared):
+    """What of an event is not for its destinations."""
+
+    drop: Annotated[
+        tuple[str, ...], Doc("Fields that are left out: user.name, user.groups[*], access_device.*.", example=["email"])
+    ] = ()
+    hash: Annotated[
+        tuple[str, ...],
+        Doc(
+            "Fields whose texts and numbers become tokens, the same for the same value under the same key.",
+            example=["user.name"],
+        ),
+    ] = ()
+    mask: Annotated[tuple[str, ...], Doc("Fields whose texts and numbers become ***.", example=["access_device.ip"])] = ()
+    key: Annotated[
+        SecretRef | None,
+        Doc("The key of the tokens, at least 16 characters: env:NAME, file:PATH or gcp:NAME.", example="env:REDACTION_KEY"),
+    ] = None
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, Any]) -> Iterator[Broken]:
+        used: set[str] = set()
+        for way in ("drop", "hash", "mask"):
+            named = given.get(way)
+            for path in named if isinstance(named, (list, tuple)) else ():
+                if isinstance(path, str):
+                    wrong = wrong_row_path(path)
+                    if wrong is not None:
+                        yield Broken(way, *wrong)
+                    elif path in used:
+                        yield Broken(way, f"{path} is named twice", "Name each field once.")
+                    used.add(path)
+        if not used:
+            yield Broken("drop", "no field is named here, in hash or in mask", "Name at least one, or remove the redaction.")
+        if given.get("hash") and given.get("key") is None:
+            yield Broken("key", "is missing beside hash", "Add the reference to a secret, such as key: env:REDACTION_KEY.")
+        if given.get("key") is not None and not given.get("hash"):
+            yield Broken("key", "nothing is hashed with this key", "Remove it, or name fields under hash.")
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Which log types of which accounts go to which destinations. Empty ``accounts`` means all of them.
 
-    ``start`` says where a destination begins that is added later; of several routes, the first that says anything.
+    Attributes:
+      start: where a destination begins that is added later; of several routes, the first that says anything.
+      where: a filter in CEL, see ``transforms.events.filters``; without it, every event is taken.
+      redact: what is taken out of an event.
+      function: ``module:function``, which makes none, one or many rows of a row.
     """
 
     log_types: tuple[str, ...]
     destinations: tuple[str, ...]
     accounts: tuple[str, ...] = ()
     start: Start = USUAL_START
+    where: str | None = None
+    redact: Redaction | None = None
+    function: str | None = None
+
+    @property
+    def selects(self) -> bool:
+        """Whether it does anything but to say what goes where."""
+        return self.where is not None or self.redact is not None or self.function is not None
 
     def takes(self, account: str) -> bool:
         """Whether the route is for an account; a child (``PARENT/CHILD_ID``) goes with its parent."""
@@ -291,6 +364,11 @@ class Job:
             name for route in self.routes if log_type in route.log_types and route.takes(account) for name in route.destinations
         }
         return tuple(d for d in self.destinations if d.name in wanted)
+
+    def selection(self, log_type: str, destination: str) -> tuple[Route, ...]:
+        """The routes of a log to a destination, in order, where one of them filters or changes events; else none."""
+        routes = tuple(r for r in self.routes if log_type in r.log_types and destination in r.destinations)
+        return routes if any(route.selects for route in routes) else ()
 
     def start_of(self, account: str, log_type: str, destination: str) -> Start:
         """Where a destination begins with a stream that it has no checkpoint of."""

@@ -21,9 +21,13 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
 from pipelines.printable import say
+from transforms.duo.position.windows import RETENTION_MS
 from transforms.process import threads
 from transforms.process.files import make_private_directory, open_new, read_own
 from transforms.settings import USUAL_START, Job
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EDGE_SECS = 3600.0  # who asks for all that Duo keeps misses nothing worth a word
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
     if begin >= end:
         say("--from must be before --to, and at least ten minutes ago.", to=sys.stderr)
         return exit_codes.CONFIG
+    served = time.time() - RETENTION_MS / 1000
+    if end <= served:
+        say(f"Duo keeps 180 days: nothing before {_stamp(int(served * 1000))} can be read any more.", to=sys.stderr)
+        return exit_codes.CONFIG
+    if begin < served - _EDGE_SECS:
+        say(f"Duo keeps 180 days: what is before {_stamp(int(served * 1000))} is out of reach and left out.", to=sys.stderr)
     unknown = set(arguments.log_types or ()) - {t for a in loaded.job.accounts for t in loaded.job.log_types_of(a.name)}
     if unknown:
         say(f"No route of the configuration takes {', '.join(sorted(unknown))}.", to=sys.stderr)
+        return exit_codes.CONFIG
+    if told := _would_be_refused(loaded.job, begin, arguments.log_types):
+        say(told, to=sys.stderr)
         return exit_codes.CONFIG
     try:
         job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
@@ -82,6 +95,21 @@ def run(arguments: argparse.Namespace) -> int:
     if code == exit_codes.OK and finished_before and finished_before == finished_subscriptions(job):
         say(_already_done(job), to=sys.stderr)
     return code
+
+
+def _would_be_refused(job: Job, begin_secs: float, log_types: tuple[str, ...] | None) -> str:
+    """Which destination would make dead letters of what is read, because its receiver takes nothing that old; "" for none."""
+    routes = [route for route in job.routes if log_types is None or set(route.log_types) & set(log_types)]
+    used = {name for route in routes for name in route.destinations}
+    for destination in job.destinations:
+        longest_secs = destination.settings.refused_age_secs
+        if destination.name in used and longest_secs is not None and time.time() - begin_secs > longest_secs:
+            return (
+                f"Destination {destination.name} takes no event that is older than {longest_secs / 3600:g} hours, and would "
+                "make dead letters of this backfill. Begin it later, write a configuration for it without that destination, "
+                "or let the destination have too_old: send. Nothing was started."
+            )
+    return ""
 
 
 def _already_done(job: Job) -> str:
@@ -132,7 +160,10 @@ def moment(text: str) -> dt.datetime:
         parsed = dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2026-11-01, 2026-11-01T08:30+01:00 or 30d") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.timezone.utc)
+    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.timezone.utc)
+    if parsed < _EPOCH:
+        raise argparse.ArgumentTypeError(f"{text!r} is before 1970; Duo keeps half a year")
+    return parsed
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,12 +15,15 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import msgspec
+
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.coders import DuoEvent, FormattedEvent, MessageBatch
 from transforms.destinations import Sender, make_sender
 from transforms.errors import DuoLogSyncError, Undeliverable
+from transforms.events.reselect import Reselection
 from transforms.formats import Formatter, format_failed, make_formatter
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.letter import DeadLetter, failed_again, read_dead_letters
@@ -83,6 +86,7 @@ class _Replay:
         self._to = to
         self._senders: dict[str, Sender] = {}
         self._formatters: dict[str, Formatter] = {}
+        self._reselection = Reselection(job)
 
     def send_file_or_tell(self, path: Path) -> None:
         """One file that is damaged, or that somebody took away meanwhile, must not keep the others back."""
@@ -146,21 +150,34 @@ class _Replay:
         return again
 
     def _send_to(self, destination: Destination, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        sender, sent, again = self._begin(destination), [], []
+        sender = self._begin(destination)
+        sent: list[DeadLetter] = []
+        again: list[DeadLetter] = []
         for batch in _batches(letters):
             messages = []
             for letter in batch:
-                try:
-                    message = letter.message or self._formatted(letter, destination)
-                except Undeliverable as error:
-                    again.append(failed_again(letter, destination, error.reason, str(error)))
-                    continue
-                messages.append(FormattedEvent(DuoEvent(letter.stream, letter.raw), message))
-                sent.append(letter)
+                for changed in self._changed(letter, destination, again):
+                    try:
+                        message = changed.message or self._formatted(changed, destination)
+                    except Undeliverable as error:
+                        again.append(failed_again(changed, destination, error.reason, str(error)))
+                        continue
+                    messages.append(FormattedEvent(DuoEvent(changed.stream, changed.raw), message))
+                    sent.append(changed)
             for page in MessageBatch.of(messages).pages:
                 sender.send(page)
         rejected = sender.confirm().rejected
         return again + [failed_again(sent[each.index], destination, each.reason, each.detail) for each in rejected]
+
+    def _changed(self, letter: DeadLetter, destination: Destination, again: list[DeadLetter]) -> list[DeadLetter]:
+        """A letter as the routes to the destination leave it; where they cannot, it is added to those that failed again."""
+        try:
+            return self._reselection.letters_of(letter, destination.name)
+        except Undeliverable as error:
+            # It still names no format where it did not: the own function has yet to be applied.
+            failed = failed_again(letter, destination, error.reason, str(error))
+            again.append(msgspec.structs.replace(failed, format=letter.format))
+            return []
 
     def _formatted(self, letter: DeadLetter, destination: Destination) -> bytes:
         """The event as a message. Raises Undeliverable, whatever the format trips over."""

@@ -11,13 +11,23 @@ from pipelines.importing import importing
 from transforms.process.files import Unsafe
 
 _LOGGER = logging.getLogger("duologsync.commands")
+_MOST_GRACE_SECS = 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
     add_config_argument(parser)
-    parser.add_argument("--grace-secs", type=float, default=30.0, help="time to deliver what was read when asked to end (30)")
+    parser.add_argument(
+        "--grace-secs", type=_grace_secs, default=30.0, help="time to deliver what was read when asked to end (30)"
+    )
     parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+def _grace_secs(text: str) -> float:
+    secs = float(text)
+    if not 0 <= secs <= _MOST_GRACE_SECS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no such time; write seconds, 0 to {_MOST_GRACE_SECS}")
+    return secs
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ events than it gave (``transforms.duo.position.gaps``).
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -14,6 +15,7 @@ from datetime import datetime, timezone
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
+from transforms.errors import RetryLater
 from transforms.settings import Job
 from transforms.state.checkpoints.record import Record
 from transforms.state.checkpoints.stores import store_at
@@ -35,7 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     logs.set_up()
     directory = loaded.job.storage.checkpoint_dir
     store = store_at(directory)
-    lines = list(_lines(store.records(), loaded.job, time.time()))
+    try:
+        lines = list(_lines(store.records(), loaded.job, time.time()))
+    except RetryLater as error:  # of a directory on another file system
+        say(error, to=sys.stderr)
+        return exit_codes.STATE
     say(f"{'stream':<40} {'delivered up to (UTC)':<22} {'behind':>10} {'events':>12}  {'state':<10}  last commit")
     for line in lines:
         say(line)

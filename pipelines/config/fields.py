@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from transforms.config_keys import Broken, Wrong, wrong_host, wrong_path
+from transforms.config_keys import Broken, Wrong, wrong_header_text, wrong_host, wrong_path
 from transforms.secrets import GCP_SECRET_VERSION
 
 DUO_KEEPS_DAYS = 180
@@ -125,12 +125,6 @@ def wrong_skey(chars: int) -> tuple[str, str]:
     return what, f"A secret key has {SKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
 
 
-def _check_header_text(value: str) -> str:
-    if re.search(r"[^!-~]", value):
-        raise problem("this holds a character that a syslog header cannot have", "Use ASCII without blanks.")
-    return value
-
-
 def _check_begin(value: str) -> str:
     days = days_back(value)
     if other_destination(value) is None and (days is None or days > DUO_KEEPS_DAYS):
@@ -158,7 +152,7 @@ def _one_or_many(value: Any) -> Any:
 Name = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": f"^{_NAME.pattern}$"}), AfterValidator(_check_name)]
 Host = Annotated[str, Field(min_length=1), checked(wrong_host)]
 ApiHost = Annotated[Host, AfterValidator(_check_api_host)]
-HeaderText = Annotated[str, AfterValidator(_check_header_text)]
+HeaderText = Annotated[str, checked(wrong_header_text)]
 FilePath = Annotated[str, Field(min_length=1), checked(wrong_path)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
 _BEGIN = f"^(now|{_DAYS_BACK.pattern}|{_CHECKPOINT_OF.pattern})$"

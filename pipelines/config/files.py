@@ -16,6 +16,7 @@ from types import ModuleType
 
 from pipelines.config.fields import SKEY_CHARS, wrong_skey
 from pipelines.config.problems import Findings, KeyPath
+from transforms.events.redaction import LEAST_KEY_CHARS
 from transforms.secrets import SecretRef, SecretUnavailable
 from transforms.settings import Job, Tls, parts_of
 
@@ -82,6 +83,8 @@ class _Look:
         if key[-1] == "skey" and secret.scheme != "config" and len(value) != SKEY_CHARS:
             what, fix = wrong_skey(len(value))
             self.problem(key, f"{what} in {secret}", fix)
+        if key[-2:] == ("redact", "key") and len(value) < LEAST_KEY_CHARS:
+            self.problem(key, f"the key has {len(value)} characters", f"Use at least {LEAST_KEY_CHARS}: tokens can be guessed.")
         if secret.scheme in {"file", "config"}:
             self.at_secret_file(key, secret)
 

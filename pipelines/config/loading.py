@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.config import extras, files, incumbent, own
+from pipelines.config import extras, files, incumbent, own, routes
 from pipelines.config.dls_model import DlsFile
 from pipelines.config.explain import validated
 from pipelines.config.own_model import OwnFile
@@ -59,6 +59,7 @@ def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> L
     job = None if data is None or dialect is None else _JOBS[dialect](data, path, findings)
     if data is not None and look_at_files and runs_here:
         extras.check_installed(DlsFile if dialect == "duologsync-1.0.0" else OwnFile, data, findings)
+        routes.check_functions(data, findings)
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))
     if look_at_files:

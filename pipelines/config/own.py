@@ -20,13 +20,26 @@ from pipelines.config.own_model import (
     RouteSection,
     StorageSection,
 )
-from pipelines.config.problems import Findings, KeyPath, shown
+from pipelines.config.problems import Findings, KeyPath, listed, shown
 from pipelines.config.references import Surroundings
+from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.formats import FORMATS
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    Proxy,
+    Reading,
+    Redaction,
+    Route,
+    Start,
+    Storage,
+    SyslogHeader,
+)
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -42,6 +55,7 @@ def check_names(data: dict[str, Any], findings: Findings) -> None:
     named = texts(data, "routes", "*", "destinations", "*")
     named += [(path, other) for path, begin in texts(data, "routes", "*", "from") if (other := other_destination(begin))]
     check_known(named, destinations, "destination", findings, of=data.get("destinations"))
+    check_routes(data, findings)
 
 
 def check_unique(named: Iterable[tuple[KeyPath, str]], thing: str, findings: Findings) -> None:
@@ -90,7 +104,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     if storage is None:
         return None
     accounts = tuple(_account(a, ("accounts", i), around, findings) for i, a in enumerate(file.accounts))
-    routes = _routes(file.routes, tuple(d.name for d in file.destinations))
+    routes = _routes(file.routes, tuple(d.name for d in file.destinations), around, findings)
     of_msps = {name for route in routes for name in route.destinations if any(_takes_children(route, a) for a in accounts)}
     job = Job(
         accounts=accounts,
@@ -103,9 +117,12 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
     )
+    _refuse_import_of_several(job, findings)
     notice_unused(job, findings, "accounts", "destinations")
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
+    _notice_too_old(job, findings)
+    notice_routes(job, findings)
     return job
 
 
@@ -120,6 +137,17 @@ def notice_unused(job: Job, findings: Findings, accounts_key: str, destinations_
     for index, account in enumerate(job.accounts):
         if not any(r.takes(account.name) or any(n.startswith(f"{account.name}/") for n in r.accounts) for r in job.routes):
             findings.notice((accounts_key, index), "no route takes anything from this account", "Add a route, or remove it.")
+
+
+def _refuse_import_of_several(job: Job, findings: Findings) -> None:
+    """Duo Log Sync read one account, and its files name none: another account would begin there, and miss all before it."""
+    tenants = [account.name for account in job.accounts if not account.is_msp]
+    if job.storage.import_dir is not None and len(tenants) > 1:
+        findings.problem(
+            ("storage", "import_dir"),
+            f"Duo Log Sync read one account, and its files do not say which of {listed(tenants)} that was",
+            "Run once with that account only; then remove import_dir, and add the others.",
+        )
 
 
 def _notice_read_twice(job: Job, findings: Findings) -> None:
@@ -143,6 +171,20 @@ def _notice_old_logs(job: Job, findings: Findings) -> None:
             if any({old.name, old.also_in} <= set(job.log_types_of(account)) for account in accounts):
                 what = f"{old.name} and {old.also_in} have the same events under different ids, so each arrives twice"
                 findings.notice(key, what, "Enable only one of the two.")
+
+
+def _notice_too_old(job: Job, findings: Findings) -> None:
+    """Adds a notice for each destination that will be given events which its receiver does not take any more."""
+    for index, destination in enumerate(job.destinations):
+        longest_secs = destination.settings.refused_age_secs
+        starts = [route.start for route in job.routes if destination.name in route.destinations]
+        back = [job.reading.start_days if start.days is None else start.days for start in starts if start.checkpoint_of is None]
+        if longest_secs is not None and max(back, default=0.0) * 86_400 > longest_secs:
+            what = (
+                f"its receiver takes no event that is older than {longest_secs / 3600:g} hours; without a checkpoint it begins "
+                f"{max(back):g} days back, and what is older becomes dead letters"
+            )
+            findings.notice(("destinations", index), what, "Give its route from: now, or the destination too_old: send.")
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
@@ -173,8 +215,9 @@ def _takes_children(route: Route, account: Account) -> bool:
 def _destination(
     section: DestinationSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool
 ) -> Destination:
-    written = _format(section.format, (*key, "format"), around, findings, of_msp=of_msp)
     settings = settings_of(KINDS[section.kind].settings, section, key, around, findings)
+    of_msp = of_msp and not settings.takes_bare_rows
+    written = _format(section.format, (*key, "format"), around, findings, of_msp=of_msp)
     return Destination(
         name=section.name,
         settings=settings.completed(written),
@@ -196,10 +239,26 @@ def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings
     return Format(options.completed(of_msp=of_msp), made)
 
 
-def _routes(sections: list[RouteSection] | None, destinations: tuple[str, ...]) -> tuple[Route, ...]:
+def _routes(
+    sections: list[RouteSection] | None, destinations: tuple[str, ...], around: Surroundings, findings: Findings
+) -> tuple[Route, ...]:
     if sections is None:
         return (Route(DEFAULT_LOG_TYPES, destinations),)
-    return tuple(Route(tuple(s.log_types), tuple(s.destinations), tuple(s.accounts or ()), _start(s)) for s in sections)
+    return tuple(_route(section, ("routes", index), around, findings) for index, section in enumerate(sections))
+
+
+def _route(section: RouteSection, key: KeyPath, around: Surroundings, findings: Findings) -> Route:
+    redacted = section.redact
+    redact = settings_of(Redaction, redacted, (*key, "redact"), around, findings) if redacted is not None else None
+    return Route(
+        log_types=tuple(section.log_types),
+        destinations=tuple(section.destinations),
+        accounts=tuple(section.accounts or ()),
+        start=_start(section),
+        where=section.where,
+        redact=redact,
+        function=section.function,
+    )
 
 
 def _start(section: RouteSection) -> Start:

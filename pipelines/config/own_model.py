@@ -29,11 +29,12 @@ from pipelines.config.fields import (
     other_destination,
 )
 from pipelines.config.problems import listed
-from pipelines.config.sections import TaggedSection, tagged
+from pipelines.config.sections import TaggedSection, section_for, tagged
 from transforms.config_keys import Broken, Port, Text
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.formats import FORMATS
+from transforms.settings import Redaction
 
 if TYPE_CHECKING:
     LogType = str
@@ -139,7 +140,12 @@ class HeaderSection(Section):
     style: HeaderStyle = Field(description="rfc5424, rfc3164 or none.", examples=["rfc5424"])
     facility: int = Field(16, ge=0, le=23, description="Syslog facility; 16 is local0.")
     hostname: HeaderText = Field("", max_length=255, description="Host name in the header; empty for this machine's.")
-    app_name: HeaderText = Field("duologsync", min_length=1, max_length=48, description="Program name in the header.")
+    app_name: HeaderText = Field(
+        "duologsync",
+        min_length=1,
+        max_length=48,
+        description="Program name in the header. {log_type} in it is the event's log, for SIEMs that select by program.",
+    )
 
 
 def _style(value: Any) -> Any:
@@ -151,8 +157,10 @@ def _format_name(value: Any) -> Any:
 
 
 def _default_headers() -> str:
-    styles = {name: kind.options.default_header or "none" for name, kind in FORMATS.items()}
-    return " and ".join(f"{name} {'gets ' * (index == 0)}{style}" for index, (name, style) in enumerate(styles.items()))
+    of_style: dict[str, list[str]] = {}
+    for name, kind in FORMATS.items():
+        of_style.setdefault(kind.options.default_header or "none", []).append(name)
+    return "; ".join(f"{style} for {', '.join(names)}" for style, names in of_style.items())
 
 
 class FormatSection(TaggedSection):
@@ -165,7 +173,7 @@ class FormatSection(TaggedSection):
         Field(
             None,
             description="Syslog header: rfc5424, rfc3164 or none; or a mapping with style, facility, hostname, app_name. "
-            f"Without it, {_default_headers()}.",
+            f"Without it: {_default_headers()}.",
             examples=["rfc5424"],
         )
     )
@@ -226,6 +234,12 @@ else:
     )
 
 
+if TYPE_CHECKING:
+    AnyRedaction = Section
+else:
+    AnyRedaction = section_for(Redaction)
+
+
 class RouteSection(Section):
     """Which logs go where."""
 
@@ -245,6 +259,18 @@ class RouteSection(Section):
         description="Where these destinations begin with a log that they have no checkpoint of: now, N days back, or "
         "checkpoint of NAME, which is where destination NAME is. Without it, start_days back.",
         examples=["now"],
+    )
+    where: Text | None = Field(
+        None,
+        description="Only events of which this is true, in CEL (extra [filters]), over event, log and account. Of several "
+        "routes to a destination, the first that takes an event decides. See docs/routes.md.",
+        examples=["event.result != 'success'"],
+    )
+    redact: AnyRedaction | None = Field(None, description="Fields that these destinations must not get.")
+    function: Text | None = Field(
+        None,
+        description="Your own function, module:function: it gets a row and its stream, and returns none, one or many rows.",
+        examples=["my_siem:without_tests"],
     )
 
     @classmethod

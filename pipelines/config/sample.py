@@ -152,7 +152,7 @@ def _flow(value: Any) -> str:
     """A value on one line: JSON is YAML, and a plain text needs no quotes."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and ": " not in value:
         return value
     if isinstance(value, list):
         return f"[{', '.join(_flow(item) for item in value)}]"

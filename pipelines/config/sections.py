@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -59,10 +59,10 @@ class TaggedSection(DeclaredSection):
     siblings: ClassVar[tuple[type[TaggedSection], ...]] = ()
 
     @classmethod
-    def leaves(cls) -> Iterator[tuple[str, FieldInfo]]:
-        """The keys that the sections to choose from have of their own, and those in them, dotted."""
+    def leaves(cls, but: Collection[str] = ()) -> Iterator[tuple[str, FieldInfo]]:
+        """The keys that the sections to choose from have of their own, and those in them, dotted; but those of some words."""
         for section in cls.siblings:
-            for key in section.own_keys:
+            for key in section.own_keys if section.tag not in but else ():
                 yield from _leaves(key, section.model_fields[key])
 
     @classmethod
@@ -175,6 +175,8 @@ def types_in(annotation: Any) -> Iterator[Any]:
 
 def _value(each: _Key, value: Any, key: KeyPath, around: Surroundings, findings: Findings) -> Any:
     types = list(types_in(each.annotation))
+    if each.nested is not None and isinstance(value, list):
+        return tuple(settings_of(each.nested, item, (*key, i), around, findings) for i, item in enumerate(value))
     if each.nested is not None:
         return settings_of(each.nested, value, key, around, findings)
     if SecretRef in types:
@@ -219,8 +221,8 @@ def _unknown_section(
 
 
 @functools.cache
-def _nested_section(declared: type[Declared]) -> type[Section]:
-    """One for all kinds that have such a section, so that the schema describes it once."""
+def section_for(declared: type[Declared]) -> type[Section]:
+    """The section of a settings class that is no choice; one for all that have it, so that the schema describes it once."""
     made: type[Section] = _made(
         f"{declared.__name__}Section", DeclaredSection, declared, {each.name: _field(each) for each in _keys_of(declared)}
     )
@@ -237,12 +239,12 @@ def _made(name: str, base: type[Any], declared: type[Declared], definitions: dic
 def _field(each: _Key) -> tuple[Any, Any]:
     examples = None if each.doc.example is None else [each.doc.example]
     annotation, default = _for_file(each.annotation), each.default
-    if each.nested is not None and default is not dataclasses.MISSING:
+    if each.nested is not None and default is not dataclasses.MISSING and not isinstance(default, tuple):
         annotation, default = annotation | None, None
     if default is dataclasses.MISSING:
         return annotation, Field(description=each.doc.text, examples=examples)
     if isinstance(default, tuple):
-        default = list(default)
+        return annotation, Field(default_factory=lambda: list(default), description=each.doc.text, examples=examples)
     return annotation, Field(default, description=each.doc.text, examples=examples)
 
 
@@ -261,7 +263,7 @@ def _for_file(annotation: Any) -> Any:
     if annotation is SecretRef:
         return Secret
     if isinstance(annotation, type) and issubclass(annotation, Declared):
-        return _nested_section(annotation)  # type: ignore[arg-type]  # mypy takes the class for one of its objects
+        return section_for(annotation)  # type: ignore[arg-type]  # mypy takes the class for one of its objects
     if origin is not None and origin is not Literal:
         return Union[tuple(_for_file(each) for each in get_args(annotation))]  # noqa: UP007
     return annotation

@@ -10,7 +10,9 @@ Contract:
     blanks around them. An empty allow list takes all; the block list comes last.
   * The list is read again every ``relist_secs``. Who is new is started. Who is gone is ended in good order: what is in hand is
     delivered and committed, and the checkpoints stay, so that a child which comes back goes on where it was. Who moved to
-    another API host is ended there and started at the new one, never both at once. Each is told in the log, once.
+    another API host is ended there and started at the new one. Whoever starts streams lets each wait for its own earlier life
+    and for no other: what a SIEM that is away keeps from ending holds up that SIEM's streams only. Each is told in the log,
+    once.
   * A list that cannot be read changes nothing for the children that are running.
 """
 
@@ -67,7 +69,7 @@ class StreamOfChild(Protocol):
 
 
 Start = Callable[[Account], Sequence[StreamOfChild]]
-"""Starts the streams of one account."""
+"""Starts the streams of one account, each as soon as no earlier one for the same log and destination is alive."""
 Forget = Callable[[Sequence[StreamOfChild]], None]
 """Takes note that streams have ended."""
 
@@ -123,7 +125,7 @@ class Children:
         self._forget = forget
         self._wanted: dict[str, Child] = {}
         self._running: dict[str, tuple[Child, Sequence[StreamOfChild]]] = {}
-        self._ending: dict[str, Sequence[StreamOfChild]] = {}
+        self._ending: list[tuple[str, Sequence[StreamOfChild]]] = []
         self._listed = False
         self._refusals = 0
         self._trouble = LogOnce()
@@ -193,20 +195,21 @@ class Children:
     # --- coming and going --------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Ends who is not wanted any more, and starts who is wanted and not running, once an earlier life has ended."""
+        """Ends who is not wanted any more, and starts who is wanted and not running."""
         for name, (child, _) in list(self._running.items()):
             wanted = self._wanted.get(name)
             if wanted is None:
                 self._end(name, f"{child.title} is not listed any more, or is on a list now")
             elif wanted.account != child.account:
                 self._end(name, f"{child.title} has moved to {wanted.account.api_host}")
-        for name, streams in list(self._ending.items()):
+        for ending in list(self._ending):
+            name, streams = ending
             if not any(stream.alive for stream in streams):
-                del self._ending[name]
+                self._ending.remove(ending)
                 self._forget(streams)
                 _LOGGER.info("%s: has ended.", name)
         for name, child in self._wanted.items():
-            if name not in self._running and name not in self._ending and not STOP.requested:
+            if name not in self._running and not STOP.requested:
                 _LOGGER.info("%s: reading %s at %s.", name, child.title, child.account.api_host)
                 self._running[name] = (child, self._start(child.account))
 
@@ -215,4 +218,4 @@ class Children:
         _LOGGER.info("%s: %s. What was read is delivered, then it ends; its checkpoints stay.", name, why)
         for stream in streams:
             stream.finish()
-        self._ending[name] = streams
+        self._ending.append((name, streams))

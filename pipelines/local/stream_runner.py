@@ -4,7 +4,8 @@ Place: the supervisor starts one per account, log type and destination, so that 
 outside of Beam, because the in-process runner keeps some memory for each bundle of a run: a pass ends when there is nothing
 more for now.
 
-Contract: the thread ends when the program is asked to end, when a backfill is ``done``, or, after ``finish``, when all that
+Contract: the thread ends when the program is asked to end, when a backfill is ``done`` (of one that Duo refuses to serve,
+``refused`` says so: whether to wait for that is the supervisor's word), or, after ``finish``, when all that
 was read is delivered and committed. What only a person can mend suspends the stream (``fatal`` says what) and is tried again
 rarely; all else is tried again with back-off. Nothing that was not delivered is ever committed.
 """
@@ -22,7 +23,7 @@ from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import close_feed
 from transforms.duo.source import Passes
-from transforms.errors import FatalError, RetryLater, Stopping
+from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
 from transforms.process import threads
 from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
@@ -49,6 +50,8 @@ class StreamRunner:
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
+        self.delivers = False  # a pass has sent what it read
+        self.refused: DuoLogSyncError | None = None  # of a backfill: why Duo does not serve it now
         self._job = one_subscription(job, account, log_type, destination)
         self._source = source_of(job, account, log_type, destination, Passes())
         self._destination = destination
@@ -164,6 +167,7 @@ class StreamRunner:
             run_plan(self._plan_of_pass())
             self._backoff.succeeded()
             self.fatal = None
+            self.delivers = True
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.subscription) or error)
 
@@ -189,6 +193,7 @@ class StreamRunner:
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
         self.fatal = None
+        self.refused = feed.refused if self._job.reading.until_ms is not None else None
         pool.check(self._destination, self.subscription.stream)
         pool.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))
         cursor = feed.settled_cursor

@@ -26,7 +26,7 @@ from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed_registry import close_feeds
 from transforms.duo.fetch.read_ahead import READ_AHEAD
 from transforms.duo.rate_limit.budgets import BUDGETS
-from transforms.errors import BadCredentials, BadDestination, FatalError, RetryLater
+from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
 from transforms.process import descriptors, threads
 from transforms.process.files import Unsafe
 from transforms.process.log_once import LogOnce
@@ -93,6 +93,8 @@ class _Supervisor:
         self._mutex = threading.Lock()
         self._all_read = True
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
+        self._later: list[StreamRunner] = []  # each waits for an earlier life of its own
+        self._by_itself = False  # nobody asked for the end
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
 
@@ -112,10 +114,14 @@ class _Supervisor:
             BUDGETS.save()
             CONNECTIONS.tidy()
             self._start_what_is_missing()
+            self._start_what_has_waited()
+            self._forgive_what_works()
             with self._mutex:
                 parents_work = any(thread.is_alive() or thread.ident is None for thread in self._parent_threads)
                 streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
             if not streams_work and not (parents_work and not self._runners):
+                self._by_itself = True
+                self._tell_of_refusals()
                 return
 
     def end(self, grace_secs: float) -> None:
@@ -138,14 +144,18 @@ class _Supervisor:
 
     def exit_code(self) -> int:
         """The first reason that fits, the one the user can act on before the others."""
+        self._forgive_what_works()
         causes = [self._cause_to_stop(runner) for runner in self._runners]
         parent_errors = [parent.error for parent in self._parents if parent.error is not None]
-        errors = [cause for cause in causes if cause is not None] + parent_errors
-        all_stopped = len(errors) >= len(self._runners) + len(parent_errors) and errors
-        if all_stopped:
+        errors: list[DuoLogSyncError] = [cause for cause in causes if cause is not None]
+        errors += parent_errors
+        # Where the program ended by itself, nothing of those will come any more: that a backfill did not reach one destination
+        # is not told by what the others got.
+        all_stopped = self._by_itself or len(errors) >= len(self._runners) + len(parent_errors)
+        if errors and all_stopped:
             if any(isinstance(e, BadDestination) for e in errors):
                 return exit_codes.DELIVERY
-            if any(isinstance(e, (BadCredentials, SecretUnavailable)) for e in errors):
+            if any(isinstance(e, (BadCredentials, SecretUnavailable, StreamUnavailable)) for e in errors):
                 return exit_codes.CREDENTIALS
             if any(isinstance(e, StoreUnusable) for e in errors):
                 return exit_codes.STATE
@@ -163,10 +173,28 @@ class _Supervisor:
             self._bad_destinations[destination.name] = error
             _LOGGER.error("%s", error)
 
-    def _cause_to_stop(self, runner: StreamRunner) -> FatalError | None:
-        """Why a stream cannot work until a person mends something; None while it can."""
-        if runner.fatal is not None:
-            return runner.fatal
+    def _forgive_what_works(self) -> None:
+        """A destination that could not be used at the start, and takes events now, is no cause to stop."""
+        if self._bad_destinations:
+            for runner in list(self._runners):
+                if runner.delivers:
+                    self._bad_destinations.pop(runner.subscription.destination, None)
+
+    def _tell_of_refusals(self) -> None:
+        for runner in self._runners:
+            if runner.refused is not None and not runner.done:
+                _LOGGER.error(
+                    "%s: Duo does not serve it, and the backfill ends without it: %s Start it again to ask again, or leave it "
+                    "out by --log-types.", runner.subscription, runner.refused,
+                )  # fmt: skip
+
+    def _cause_to_stop(self, runner: StreamRunner) -> DuoLogSyncError | None:
+        """Why a stream cannot work until a person mends something; None while it can.
+
+        Live reading waits for a log that Duo does not serve; a backfill would never end.
+        """
+        if runner.fatal is not None or runner.refused is not None:
+            return runner.fatal or runner.refused
         return self._bad_destinations.get(runner.subscription.destination)
 
     def _start_account(self, account: Account) -> list[StreamRunner]:
@@ -184,8 +212,23 @@ class _Supervisor:
             self._runners += started
             self._share_room()
         for runner in started:
-            self._start(runner.start)
+            self._start_in_turn(runner)
         return started
+
+    def _start_in_turn(self, runner: StreamRunner) -> None:
+        """Starts a stream now, or once its earlier life has ended: of a child that has moved, or is back."""
+        identity = runner.subscription.identity
+        with self._mutex:
+            if any(other.alive and other.subscription.identity == identity for other in self._runners):
+                self._later.append(runner)
+                return
+        self._start(runner.start)
+
+    def _start_what_has_waited(self) -> None:
+        with self._mutex:
+            waiting, self._later = self._later, []
+        for runner in waiting:
+            self._start_in_turn(runner)
 
     def _start(self, start: Callable[[], bool]) -> None:
         """Starts a thread now, or as soon as one can be had."""

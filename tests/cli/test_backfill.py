@@ -133,6 +133,8 @@ def test_another_log_type_of_a_finished_stretch_is_not_done_before(config, simul
     ("words", "what"),
     [
         (["--from", "yesterday"], "not a time"),
+        (["--from", "0001-01-01T00:00+14:00"], "is before 1970"),
+        (["--from", "300d", "--to", "200d"], "Duo keeps 180 days: nothing before "),
         (["--from", "1d", "--to", "2d"], "must be before"),
         (["--from", "2d", "--log-types", "nonsense"], "nonsense"),
         ([], "--from"),
@@ -148,7 +150,31 @@ def test_bad_words_end_with_a_message(config, words, what, capsys):
     assert what in capsys.readouterr().err
 
 
+def test_what_duo_does_not_keep_any_more_is_told_and_the_rest_is_delivered(config, simulator, receiver, capfd):
+    simulator.add_backlog("auth", 50, now_ms() - 170 * DAY_MS, now_ms() - 169 * DAY_MS)
+    code = cli.main(["backfill", str(config), "--from", "300d", "--to", "100d", "--log-types", "auth"])
+
+    assert code == exit_codes.OK
+    assert receiver.total() == 50
+    assert "Duo keeps 180 days: what is before " in capfd.readouterr().err
+
+
 def test_times_without_a_zone_are_utc():
     assert moment("2026-11-01T08:30").isoformat() == "2026-11-01T08:30:00+00:00"
     assert moment("2026-11-01T08:30+01:00").utcoffset() == dt.timedelta(hours=1)
     assert moment("2d") == moment("2d")
+
+
+def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read(config, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DATADOG_KEY", "k")
+    datadog = (
+        "{name: siem, kind: http, preset: datadog, url: 'https://datadog.example.com', token: env:DATADOG_KEY, format: json}"
+    )
+    lines = [f"  - {datadog}" if "kind: tcp" in line else line for line in config.read_text().splitlines()]
+    config.write_text("\n".join(lines) + "\n")
+
+    assert cli.main(["backfill", str(config), "--from", "2d"]) == exit_codes.CONFIG
+    told = capsys.readouterr().err
+    assert "takes no event that is older than 18 hours" in told
+    assert "too_old: send" in told
+    assert not (tmp_path / "checkpoints").exists()

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from unittest import mock
 
 import msgspec
 import pytest
+from apache_beam.io.filesystems import FileSystems
 
 from pipelines import __version__, cli, exit_codes
 from pipelines.commands import replay
+from pipelines.config import extras
 from tests.conftest import now_ms
 from tests.destinations import toy
 from transforms.destinations import KINDS
@@ -47,6 +50,20 @@ def test_without_a_word_the_verbs_are_shown(capsys):
 
 def test_an_unknown_option_is_an_error():
     assert run("validate", "--nonsense", "x.yml") == exit_codes.CONFIG
+
+
+@pytest.mark.parametrize("secs", ["nan", "inf", "-1", "soon"])
+def test_a_grace_period_that_is_no_time_is_an_error(secs, capsys):
+    assert run("run", "x.yml", f"--grace-secs={secs}") == exit_codes.CONFIG
+    assert "--grace-secs" in capsys.readouterr().err
+
+
+def test_status_of_a_directory_that_cannot_be_asked_says_so(config, capsys, monkeypatch):
+    monkeypatch.setattr(FileSystems, "match", mock.Mock(side_effect=ConnectionError("no route")))
+    monkeypatch.setattr(extras, "find_spec", lambda _: True)
+    config.write_text(re.sub("checkpoint_dir: [^,]*,", "checkpoint_dir: 'gs://bucket/checkpoints',", config.read_text()))
+    assert run("status", config) == exit_codes.STATE
+    assert "The checkpoints in gs://bucket/checkpoints cannot be read now: ConnectionError" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_ends_with_a_message_and_no_traceback(capsys, tmp_path):

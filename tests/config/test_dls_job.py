@@ -128,7 +128,7 @@ def test_log_file_in_a_world_writable_directory_is_noticed(write):
 
 def test_cef_is_written_as_it_was(write):
     destination = job_of(write(replaced(DLS, "'JSON'", "'CEF'"))).destinations[0]
-    assert destination.format == Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))
+    assert destination.format == Format(CefOptions(profile="dls"), SyslogHeader("dls"))
     assert destination.settings.framing == "lf"
 
 

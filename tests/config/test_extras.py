@@ -40,7 +40,7 @@ def test_what_needs_google_s_libraries_is_refused_without_them_and_the_fix_is_th
     assert load(write(text))
 
 
-@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs")])
+@pytest.mark.parametrize(("scheme", "library"), [("s3", "boto3"), ("hdfs", "hdfs"), ("azfs", "azure.storage.blob")])
 def test_other_file_systems_need_their_own_libraries(installed, problems_of, write, scheme, library):
     text = replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: {scheme}://bucket/a")
     (problem,) = problems_of(text)
@@ -73,3 +73,39 @@ def test_a_package_that_is_not_there_at_all_is_no_error_of_ours(problems_of, mon
 def test_a_job_that_runs_elsewhere_is_not_asked_for_what_is_installed_here(installed, write):
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), look_at_files=False)
     assert load(write(replaced(OWN, "skey: env:DUO_SKEY", f"skey: {REFERENCE}")), runs_here=False)
+
+
+def test_a_kind_that_needs_a_library_is_refused_without_it(installed, problems_of, write):
+    there = "kind: kafka\n    brokers: [kafka-1.example.com:9093]\n    topic: duo"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.kind"
+    assert 'pip install --constraint constraints.txt ".[kafka]"' in problem.fix
+
+    installed.add("confluent_kafka")
+    assert load(write(text))
+
+
+def test_an_archive_is_looked_at_as_other_directories_are(installed, problems_of):
+    there = "kind: avro\n    directory: gs://bucket/archive"
+    (problem,) = problems_of(replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there))
+    assert problem.key == "destinations.0.directory"
+
+
+def test_a_preset_that_needs_opentelemetry_s_classes_is_refused_without_them(installed, problems_of, write):
+    there = "kind: http\n    preset: otlp\n    url: https://otel.example.com"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514", there)
+    (problem,) = problems_of(text)
+    assert problem.key == "destinations.0.preset"
+    assert 'pip install --constraint constraints.txt ".[otlp]"' in problem.fix
+
+    installed.add("opentelemetry.proto")
+    assert load(write(text))
+
+
+@pytest.mark.parametrize("scheme", ["file", "nosuch", ""])
+def test_a_file_system_that_beam_does_not_have_is_refused(installed, problems_of, scheme):
+    (problem,) = problems_of(replaced(OWN, "checkpoint_dir: state", f"checkpoint_dir: '{scheme}:///var/lib/state'"))
+    assert problem.key == "storage.checkpoint_dir"
+    assert "no such file system is known" in problem.what
+    assert "gs://" in problem.fix

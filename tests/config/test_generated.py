@@ -40,7 +40,9 @@ def test_sample_is_valid(write):
 
 
 def test_sample_is_valid_with_every_comment_removed(write):
-    text = re.sub(r"(?m)^( *)# (?=(- )?\w+:)", r"\1", sample_yaml()).replace("msp: false", "msp: true")
+    # Keys of the kind http exclude one another: docs/destinations.md has a valid example of each preset.
+    sample = re.sub(r"(?ms)^  ## kind: http\..*?(?=^  ## kind:|^##)", "", sample_yaml())
+    text = re.sub(r"(?m)^( *)# (?=(- )?\w+:)", r"\1", sample).replace("msp: false", "msp: true")
     assert len(yaml.safe_load(text)) == len(OwnFile.model_fields)
     job = load(write(text), look_at_files=False).job
     assert job.accounts[0].proxy is not None

@@ -2,10 +2,13 @@
 
 import pickle
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from annotated_types import Ge, Le
 
 from pipelines.config import load
+from pipelines.config.own_model import ReadingSection
 from tests.config.conftest import OWN, replaced
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
@@ -106,7 +109,7 @@ def test_every_key_arrives(write, tmp_path):
                 delivery_timeout_secs=300,
             ),
             Destination("plain", TcpSettings("siem.example.com", 514, "octet"), Format(JsonOptions(envelope=True))),
-            Destination("old", UdpSettings("192.0.2.1", 514), Format(CefOptions(profile="dls"), SyslogHeader("rfc3164"))),
+            Destination("old", UdpSettings("192.0.2.1", 514), Format(CefOptions(profile="dls"), SyslogHeader("rfc5424"))),
         ),
         routes=(
             Route(("auth",), ("tls", "old"), ("parent/DA9", "own")),
@@ -306,3 +309,9 @@ def test_where_a_destination_begins_that_is_added_later_is_said_by_its_route(wri
 
     assert job.start_of("main", "auth", "splunk") == start
     assert job.start_of("main", "activity", "splunk") == job.start_of("main", "auth", "siem") == Start()
+
+
+@pytest.mark.parametrize("key", [key for key in ReadingSection.model_fields if key != "start_days"])
+def test_the_public_transforms_take_the_same_numbers_as_the_file(key):
+    in_code = get_type_hints(Reading, include_extras=True)[key].__metadata__
+    assert set(in_code) == {mark for mark in ReadingSection.model_fields[key].metadata if isinstance(mark, (Ge, Le))}

@@ -31,7 +31,7 @@ CASES = {
     "host a list": ("host: siem.example.com", "host: [a] #!", "destinations.0.host", "is a list", "one text"),
     "kind misspelt": ("kind: tcp", "kind: tpc #!", "destinations.0.kind", "tpc is not one of", "Did you mean tcp?"),
     "kind as the incumbent": ("kind: tcp", "kind: TCPSSL #!", "destinations.0.kind", "TCPSSL", "Did you mean tls?"),
-    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls or udp."),
+    "kind unknown": ("kind: tcp", "kind: carrier-pigeon #!", "destinations.0.kind", "not one of", "Use tcp, tls, udp, hec, http, kafka, file, stdout or avro."),
     "format misspelt": ("format: json", "format: jsom #!", "destinations.0.format", "jsom", "Did you mean json?"),
     "format a number": ("format: json", "format: 3 #!", "destinations.0.format", "must be a mapping", "keys below it"),
     "envelope of cef": ("format: json", "format: {name: cef, envelope: true} #!", "destinations.0.format.envelope", "only json", "name: json"),
@@ -39,6 +39,16 @@ CASES = {
     "header misspelt": ("format: json", "format: {name: json, header: rfc5242} #!", "destinations.0.format.header", "rfc5242", "rfc5424?"),
     "facility": ("format: json", "format: {name: json, header: {style: rfc5424, facility: 24}} #!",
                  "destinations.0.format.header.facility", "24 is out of range", "from 0 to 23"),
+    "a log's key inside an envelope": ("format: json", "format: {name: json, envelope: true, log_key: log} #!",
+                           "destinations.0.format.log_key", "names the log already", "Leave out log_key"),
+    "a log's key that is none": ("format: json", "format: {name: json, log_key: a b} #!",
+                           "destinations.0.format.log_key", "not a key", "letters, digits"),
+    "a namespace that is none": ("format: json", "format: {name: ecs, namespace: A-b} #!",
+                           "destinations.0.format.namespace", "no namespace", "small letters"),
+    "a delimiter of another format": ("format: json", "format: {name: cef, delimiter: tab} #!",
+                           "destinations.0.format.delimiter", "only leef", ""),
+    "the row beside a format that is the row": ("format: json", "format: {name: json, original: true} #!",
+                           "destinations.0.format.original", "only ecs and ocsf", ""),
     "header with blanks": ("format: json", "format: {name: json, header: {style: rfc5424, app_name: a b}} #!",
                            "destinations.0.format.header.app_name", "cannot have", "ASCII"),
     "framing of udp": ("kind: tcp", "kind: udp\n    framing: octet #!", "destinations.0.framing", "no framing", "Remove it."),
@@ -146,6 +156,18 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of):
         "routes.0.destinations.0",
     ]
     assert [p.line for p in found] == sorted(p.line for p in found)
+
+
+def test_duo_log_sync_s_checkpoints_are_not_taken_for_two_accounts_because_the_other_one_would_miss_events(problems_of, write):
+    second = (
+        "  - {name: second, api_host: api-2.duosecurity.com, ikey: DIYYYYYYYYYYYYYYYYYY, skey: env:DUO_SKEY}\ndestinations:"
+    )
+    importing = replaced(OWN, "checkpoint_dir: state", "checkpoint_dir: state\n  import_dir: old")
+    (problem,) = problems_of(replaced(importing, "destinations:\n", f"{second}\n"))
+
+    assert problem.key == "storage.import_dir"
+    assert "do not say which of main or second that was" in problem.what
+    assert load(write(importing))
 
 
 def test_misspelt_name_is_not_told_again_for_each_use(problems_of):

@@ -10,7 +10,7 @@ from pipelines.config.explain import validated
 from pipelines.config.own_model import DestinationSection
 from pipelines.config.problems import Findings
 from pipelines.config.references import Surroundings
-from pipelines.config.sections import _nested_section, settings_of, tagged
+from pipelines.config.sections import section_for, settings_of, tagged
 from transforms.config_keys import Declared, Doc, FilePath, Ge, Host, Le, Text
 from transforms.secrets import SecretRef
 from transforms.settings import KindSettings
@@ -40,7 +40,7 @@ class Everything(Declared):
 
 
 def settings(given: dict, findings: Findings) -> Everything | None:
-    section = validated(_nested_section(Everything), given, findings)
+    section = validated(section_for(Everything), given, findings)
     around = Surroundings(Path("/etc/duo/config.yml"), Path("/etc/duo"), None)
     return settings_of(Everything, section, (), around, findings) if section else None
 

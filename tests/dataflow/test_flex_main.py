@@ -47,7 +47,7 @@ def test_the_required_parameters_make_a_whole_job():
     assert (account.name, account.ikey) == ("main", "DIXXXXXXXXXXXXXXXXXX")
     assert account.skey == SecretRef("gcp", "projects/acme-prod/secrets/duo_skey/versions/3")
     assert (destination.name, destination.kind, destination.place) == ("siem", "tls", "siem.example.com:6514")
-    assert destination.format == Format(CefOptions(), SyslogHeader("rfc3164"))
+    assert destination.format == Format(CefOptions(), SyslogHeader("rfc5424"))
     assert route.log_types == ("auth", "activity", "telephony", "trustmonitor")
     assert job.storage == Storage("gs://acme-state/duologsync/checkpoints", "gs://acme-state/duologsync/dead-letters")
 

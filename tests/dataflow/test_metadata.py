@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.config.own_model import OwnFile
+from pipelines.config.own_model import DestinationSection, OwnFile
 from pipelines.launch_files.dataflow import flex_main
 from pipelines.launch_files.dataflow.flex_main import PARAMETERS, job_of
 from transforms.duo.log_types import LOG_TYPES
@@ -33,10 +33,14 @@ GOOD = {
     "siem_kind": ["tls", "tcp", "udp"],
     "siem_host": ["siem.example.com", "10.1.2.3", "siem", "fd00::1"],
     "siem_port": ["1", "514", "6514", "65535"],
-    "siem_format": ["json", "cef"],
+    "siem_format": ["json", "cef", "leef", "ecs", "ocsf"],
     "siem_header": ["rfc5424", "rfc3164", "none"],
     "siem_envelope": ["true", "false"],
     "siem_cef_profile": ["standard", "dls"],
+    "siem_log_key": ["duo_log", "@log", "log.type"],
+    "siem_delimiter": ["tab", "caret"],
+    "siem_namespace": ["default", "security.eu"],
+    "siem_original": ["true", "false"],
     "siem_framing": ["lf", "octet"],
     "siem_server_name": ["siem.example.com"],
     "siem_ca_file": ["/etc/duologsync/siem-ca.pem"],
@@ -77,6 +81,10 @@ BAD = {
     "siem_header": ["rfc", "5424"],
     "siem_envelope": ["yes"],
     "siem_cef_profile": ["duo"],
+    "siem_log_key": ["", "1st", "a key", 'a"b'],
+    "siem_delimiter": ["|", "^"],
+    "siem_namespace": ["", "a-b", "Default", "a b"],
+    "siem_original": ["yes"],
     "siem_framing": ["crlf"],
     "siem_server_name": ["a b", "https://a"],
     "siem_ca_file": ["siem-ca.pem", "gs://b/ca.pem", ""],
@@ -98,6 +106,12 @@ NO_PARAMETER = {
     "routes.0.destinations": "there is one",
     "routes.0.accounts": "there is one",
     "routes.0.from": "there is one destination, and reading.start_days says it",
+    "routes.0.where": "an expression is no short text for a form: use a plain launch with a configuration",
+    "routes.0.function": "its module would have to be in the image: use a plain launch",
+    "routes.0.redact.drop": "a list for each way and log is no short text: use a plain launch",
+    "routes.0.redact.hash": "as drop",
+    "routes.0.redact.mask": "as drop",
+    "routes.0.redact.key": "without hash of no use",
     "storage.dead_letter_dir": "beside the checkpoints in state_dir",
     "storage.import_dir": "Duo Log Sync's files are on another machine",
     "accounts.0.ca_file": "for test servers",
@@ -199,6 +213,9 @@ def test_what_it_takes_the_configuration_takes_too(name):
         "allow_list": {"msp": "true"},
         "block_list": {"msp": "true"},
         "siem_cef_profile": {"siem_format": "cef"},
+        "siem_delimiter": {"siem_format": "leef"},
+        "siem_namespace": {"siem_format": "ecs"},
+        "siem_original": {"siem_format": "ocsf"},
         "proxy_host": {"proxy_port": "3128"},
         "proxy_port": {"proxy_host": "p"},
         "proxy_user": {"proxy_host": "p", "proxy_port": "1", "proxy_password_secret": GOOD["skey_secret"][0]},
@@ -239,6 +256,9 @@ def test_what_stands_in_the_form_for_what_is_optional_is_what_the_configuration_
 
 def test_every_key_of_the_configuration_has_a_parameter_or_a_reason_to_have_none():
     keys, covered = set(leaves(OwnFile)), {parameter.key for parameter in PARAMETERS}
+    for section in DestinationSection.siblings:
+        if section.tag in flex_main.LEFT_OUT_KINDS:
+            keys -= {f"destinations.0.{key}" for key in leaves(section)} - covered - NO_PARAMETER.keys()
     open_ones = {key for key in keys if key not in covered and not any(key.startswith(f"{other}.") for other in covered)}
     assert open_ones - NO_PARAMETER.keys() == set(), "give the template a parameter for it, or say in NO_PARAMETER why not"
     assert covered <= keys | {"destinations.0.format.header"}

@@ -20,10 +20,12 @@ HEADERS = [
     b'<134>1 2023-11-14T22:13:20.123Z host duologsync - auth [x@1 a="b\\]"] ',
     b"<134>Nov 14 22:13:20 host duologsync: ",
     b"<134>Nov  4 22:13:20 host ",
+    b"Nov 04 22:13:20 host ",
 ]
 AUTH = b'{"alias":"{","txid":"T-1","user":{"name":"a \\"sekey\\":\\"S-9\\""}}'
 CEF = (
-    b'CEF:0|Cisco|Duo|2|auth.authentication.denied|Login {denied}|7|rt=1 cat=%b reason=x cat\\=y externalId=T-1 suser={"txid"}'
+    b"CEF:0|Cisco|Duo|2|auth.authentication.denied|Login {denied}|7|cnt=1 rt=1 cat=%b reason=x cat\\=y externalId=T-1 "
+    b'suser={"txid"}'
 )
 
 

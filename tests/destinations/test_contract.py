@@ -1,17 +1,32 @@
 """What every kind of destination promises, whatever it is made of: each test runs over each kind of the registry."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
 import trustme
+from confluent_kafka import Producer
 
 from tests.destinations import test_tls, toy
+from tests.destinations.http import making
+from tests.destinations.http.standins.hec import TOKEN, Hec
+from tests.destinations.http.standins.server import StandIn
+from tests.destinations.http.standins.vendors import Plain
+from tests.destinations.kafka.broker import read_all
 from tests.destinations.peers import Peer, destination, eventually, messages, page
 from tests.destinations.test_udp import Receiver
 from transforms.destinations import KINDS, Sender, make_sender
+from transforms.destinations.archive.records import read_file
+from transforms.destinations.archive.settings import AvroSettings
+from transforms.destinations.file.settings import FileSettings
+from transforms.destinations.kafka.settings import KafkaSettings
+from transforms.destinations.stdout.output import OUTPUT
+from transforms.destinations.stdout.settings import StdoutSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream
-from transforms.settings import Destination, Tls
+from transforms.secrets import SecretRef
+from transforms.settings import Destination, Format, Tls
 
 MOST_BYTES = 500
 OVERSIZE = b"z" * (MOST_BYTES + 1)
@@ -50,7 +65,75 @@ def _udp(_folder) -> Kind:
     return Kind(destination(receiver.port, "udp"), lambda: receiver.received, make_sender, receiver.close)
 
 
-RECEIVERS = {"tcp": _tcp, "tls": _tls, "udp": _udp}
+def _kafka(_folder) -> Kind:
+    """The cluster that librdkafka has for tests; ``kafka/`` has the real one."""
+    cluster = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = cluster.list_topics(timeout=10).brokers.values()
+    address = f"{broker.host}:{broker.port}"
+
+    def received(cluster=cluster) -> list[bytes]:
+        return [record.value() for record in read_all(address, "duo")]
+
+    return Kind(stored(KafkaSettings((address,), "duo", "plain")), received, make_sender)
+
+
+def _file(folder) -> Kind:
+    path = folder / "duo.log"
+    received = lambda: path.read_bytes().splitlines() if path.exists() else []  # noqa: E731
+    return Kind(stored(FileSettings(str(path))), received, make_sender)
+
+
+def _stdout(folder) -> Kind:
+    path, before = folder / "stdout", os.dup(1)
+    path.touch()
+
+    def make(there: Destination) -> Sender:
+        with path.open("ab") as file:  # not before: pytest turns descriptor 1 to its own file when the test begins
+            os.dup2(file.fileno(), 1)
+        return make_sender(there)
+
+    def close() -> None:
+        OUTPUT.release()
+        os.dup2(before, 1)
+
+    return Kind(stored(StdoutSettings()), lambda: path.read_bytes().splitlines(), make, close)
+
+
+def _avro(folder) -> Kind:
+    def received() -> list[bytes]:
+        files = sorted(folder.glob("archive/*/*/*/*.avro"), key=lambda path: path.stat().st_mtime_ns)
+        return [event.raw for path in files for event in read_file(path.open("rb"), path.name)]
+
+    return Kind(stored(AvroSettings(str(folder / "archive"))), received, make_sender)
+
+
+def stored(settings) -> Destination:
+    return Destination("store", settings, Format(JsonOptions()))
+
+
+def _hec(folder) -> Kind:
+    (folder / "token").write_text(TOKEN)
+    collector = StandIn(Hec())
+    there = making.http_destination("hec", collector.url, token=SecretRef("file", str(folder / "token")))
+    return Kind(there, lambda: collector.received, make_sender, collector.stop)
+
+
+def _http(_folder) -> Kind:
+    receiver = StandIn(Plain())
+    return Kind(making.http_destination("http", receiver.url), lambda: receiver.received, make_sender, receiver.stop)
+
+
+RECEIVERS = {
+    "tcp": _tcp,
+    "tls": _tls,
+    "udp": _udp,
+    "hec": _hec,
+    "http": _http,
+    "kafka": _kafka,
+    "file": _file,
+    "stdout": _stdout,
+    "avro": _avro,
+}
 
 
 @pytest.fixture(params=sorted(RECEIVERS))

@@ -1,15 +1,20 @@
 """Two bundles of one stream in one process: a runner gave the first one up, and its thread does not know."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from apache_beam.utils.timestamp import Timestamp
 
 from tests.destinations.peers import Peer, destination, eventually, messages, never_read, page, read_all
+from tests.destinations.toy import Siem, ToySender
 from transforms.coders import DuoEvent, FormattedEvent, Stream
 from transforms.destinations import pool
+from transforms.destinations.kinds import KINDS, Kind
+from transforms.destinations.sender import Confirmation
 from transforms.destinations.sink import SendToDestination
-from transforms.errors import BundleReplaced
+from transforms.destinations.udp.settings import UdpSettings
+from transforms.errors import BadDestination, BundleReplaced
 from transforms.process.shutdown import FAILURES
 from transforms.records import Subscription
 
@@ -93,3 +98,80 @@ def test_two_bundles_at_work_at_the_same_time_mangle_no_line_and_the_last_one_is
     eventually(lambda: set(sent[whole]) <= set(peer.received))
     assert set(peer.received) <= {*sent[0], *sent[1]}, "a line was mangled"
     assert FAILURES.take(Subscription(STREAM, there.name)) is None
+
+
+def test_a_destination_whose_sender_takes_its_time_to_be_made_holds_up_no_other(monkeypatch):
+    """A kind may ask a secret manager, or load a library."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_destination):
+        asked.set()
+        answered.wait(10)
+        return ToySender(Siem(lambda _: False))
+
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, slow))
+    slow_one = replace(destination(1), name="slow", settings=UdpSettings("127.0.0.1", 1))
+    begun = []
+    begins = [threading.Thread(target=lambda: begun.append(pool.begin(slow_one, STREAM))) for _ in range(2)]
+    begins[0].start()
+    assert asked.wait(5)
+    other = threading.Thread(target=lambda: pool.begin(destination(2), STREAM))
+    other.start()
+    other.join(2)
+    held_up = other.is_alive()
+    begins[1].start()
+    answered.set()
+    for thread in (*begins, other):
+        thread.join(5)
+
+    assert not held_up
+    assert begun[0].sender is begun[1].sender, "one stream has one sender there"
+    assert sorted(lease.ended for lease in begun) == [False, True]
+
+
+def test_a_sender_that_cannot_be_looked_after_is_told_once_and_leaves_no_other_without_care(monkeypatch, caplog):
+    looked_at = []
+
+    class Ailing(ToySender):
+        def check(self) -> None:
+            looked_at.append(self)
+            raise BadDestination("it is ill")
+
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Ailing(Siem(lambda _: False))))
+    there = [replace(destination(1), name=name, settings=UdpSettings("127.0.0.1", 1)) for name in ("one", "other")]
+    for each in there:
+        pool.done(each, pool.begin(each, STREAM))
+    pool.check_all()
+    pool.check_all()
+
+    assert len(looked_at) == 4
+    assert caplog.text.count("An idle connection to one could not be looked after.") == 1
+    assert caplog.text.count("An idle connection to other could not be looked after.") == 1
+
+
+def test_a_sender_that_hangs_does_not_keep_the_program_from_its_end(monkeypatch, caplog):
+    """A file system that is gone answers nobody, and no thread can be called back from it."""
+    hangs, back = threading.Event(), threading.Event()
+
+    class Hanging(ToySender):
+        def confirm(self) -> Confirmation:
+            hangs.set()
+            back.wait(30)
+            return super().confirm()
+
+    monkeypatch.setattr(pool, "_LEAVE_SECS", 0.1)
+    monkeypatch.setitem(KINDS, "udp", Kind(UdpSettings, lambda _: Hanging(Siem(lambda _: False))))
+    there = replace(destination(1), name="gone", settings=UdpSettings("127.0.0.1", 1))
+    bundle = threading.Thread(target=pool.begin(there, STREAM).confirm, daemon=True)
+    bundle.start()
+    assert hangs.wait(5)
+    end = threading.Thread(target=pool.close_all, args=(0.1,))
+    end.start()
+    end.join(5)
+    ended = not end.is_alive()
+    back.set()
+    bundle.join(5)
+    end.join(5)
+
+    assert ended
+    assert "Destination gone does not answer, and is not waited for any more." in caplog.text

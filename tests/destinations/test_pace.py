@@ -10,6 +10,7 @@ from transforms.destinations.udp.pace import Pace, pace_of
 # What Linux gives a socket that asks for nothing, less the quarter that it gives back late; and what a datagram costs of it.
 ROOM_BYTES = 212_992 * 3 // 4
 COST_BYTES = {600: 2_304, 1_400: 2_304, 4_000: 3 * 2_304, 60_000: 41 * 2_304}
+DEFAULT = destination(1, "udp").settings.max_events_per_sec
 
 
 class Clock:
@@ -36,10 +37,10 @@ def sent_at(pace, clock, sizes):
 
 
 @pytest.mark.parametrize("size", COST_BYTES)
-def test_a_reader_that_is_not_let_in_for_15_ms_at_any_time_loses_nothing(size):
+def test_a_reader_that_is_not_let_in_for_40_ms_at_any_time_loses_nothing(size):
     clock = Clock()
-    moments = sent_at(Pace(2000.0, clock), clock, [size] * 3_000)
-    most = max(sum(1 for later in moments[at : at + 200] if later < first + 0.015) for at, first in enumerate(moments))
+    moments = sent_at(Pace(DEFAULT, clock), clock, [size] * 3_000)
+    most = max(sum(1 for later in moments[at : at + 200] if later < first + 0.040) for at, first in enumerate(moments))
     assert most * COST_BYTES[size] <= ROOM_BYTES
 
 
@@ -56,7 +57,7 @@ def test_a_pause_is_not_saved_up_for_a_burst():
     sent_at(pace, clock, [300] * 100)
     clock.sleep(3_600.0)
     moments = sent_at(pace, clock, [300] * 100)
-    assert sum(1 for moment in moments if moment == moments[0]) <= 32
+    assert sum(1 for moment in moments if moment == moments[0]) <= 16
 
 
 def test_a_long_datagram_counts_for_as_many_packets_as_it_needs():

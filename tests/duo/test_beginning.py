@@ -8,6 +8,7 @@ import pytest
 from pipelines.graph import source_of
 from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.position.windows import DAY_MS, beginning
+from transforms.duo.source import Passes
 from transforms.formats.json_lines import JsonOptions
 from transforms.process.clock import SYSTEM_CLOCK
 from transforms.secrets import SecretRef
@@ -82,6 +83,21 @@ def test_duo_log_syncs_position_counts_only_where_the_route_says_nothing(job, tm
 
     assert begins_days_back(job, Start(days=3)) == 3
     assert source(job, Start(), ONE).cursor_behind(None).mintime_ms == NOW_MS - 2 * DAY_MS
+
+
+def test_without_checkpointing_each_launch_begins_at_the_look_back_and_not_where_duo_log_sync_once_was(job, tmp_path):
+    (tmp_path / "auth_checkpoint_data.txt").write_text(json.dumps([str(NOW_MS - 2 * DAY_MS), "TX1"]))
+
+    always_anew = source(replace(job, storage=replace(job.storage, resume=False)), Start())
+    for passes in (None, Passes()):
+        cursor = replace(always_anew, passes=passes).cursor_behind(None)
+        assert (NOW_MS - cursor.mintime_ms) / DAY_MS == 30
+
+
+def test_two_that_begin_together_begin_where_duo_log_sync_was_whichever_is_first(job, tmp_path):
+    (tmp_path / "auth_checkpoint_data.txt").write_text(json.dumps([str(NOW_MS - 2 * DAY_MS), "TX1"]))
+
+    assert begins_days_back(job, Start(checkpoint_of="one")) == 2
 
 
 def test_a_beginning_of_now_by_a_clock_that_was_ahead_is_corrected(job):

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from tests.duo.fake_duo import NOW_MS, FakeDuo, row
+from transforms.duo.fetch import feed as feed_module
 from transforms.duo.fetch.backfill_priority import LiveStream
 from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
 from transforms.duo.fetch.feed import PageFeed
@@ -15,8 +17,10 @@ from transforms.duo.position.windows import DAY_MS, first_cursor
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, RetryLater
 from transforms.process import threads
+from transforms.records import Stream, Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 
 ACCOUNT = Account("main", "api-00000000.example.com", "DIEXAMPLE00000000000", SecretRef("env", "NOWHERE"))
@@ -223,6 +227,23 @@ def test_a_backfill_looks_at_the_files_of_live_reading_without_holding_up_its_re
 # --- refusals ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_backfill_does_not_wait_for_ever_for_a_live_stream_that_gets_on_no_further(tmp_path, caplog):
+    """Such as one that Duo does not serve: it stays half a year behind."""
+    caplog.set_level(logging.INFO)
+    clock = JumpingClock(int(time.time() * 1000))
+    live = CheckpointStore(tmp_path)
+    live.lock()
+    stream = Stream("main", "auth", "localhost")
+    live.commit(Subscription(stream, "siem"), Cursor(int(time.time() * 1000) - DAY_MS, seq=1))
+    seen = LiveStream(str(tmp_path), stream, READING, clock)
+
+    assert seen.is_behind()
+    clock.sleep(HOUR)
+    assert not seen.is_behind()
+    assert "the backfill goes on" in caplog.text
+    live.unlock()
+
+
 def test_a_refusal_of_the_keys_is_believed_when_it_stays_for_a_minute(clock):
     duo = MemoryDuo(clock)
     duo.error = BadCredentials("Duo refused the keys.")
@@ -333,3 +354,98 @@ def test_started_says_where_no_thread_can_be_had(monkeypatch):
         threading.Thread, "start", lambda _thread: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
     )
     assert threads.started(lambda: None, "short") is None
+
+
+# --- what is let go of is read again, also at the end --------------------------------------------------------------------
+
+
+@pytest.fixture
+def backfill(clock):
+    """A feed that has read a backfill of two pages to its end: one is handed out, one is ready."""
+    duo = MemoryDuo(clock)
+    for number in range(2):
+        duo.publish(NOW_MS - HOUR * 1000 + number, f"{number}")
+    reading = replace(READING, from_ms=NOW_MS - 2 * HOUR * 1000, until_ms=NOW_MS - HOUR * 500, overlap_secs=0.0)
+    feed = made(clock, duo, reading)
+    feed._log_type = duo.log_type = replace(duo.log_type, page_limit=1)
+    feed.seek(first_cursor(NOW_MS, reading))
+    feed.work_once()
+    first = feed.take(0.0)
+    while feed.work_once() is not None:
+        pass
+    assert feed.ready
+    feed.delivered(first.after)
+    return feed
+
+
+def test_a_backfill_whose_last_page_made_room_for_others_is_not_finished(backfill, monkeypatch):
+    monkeypatch.setattr(type(feed_module.READ_AHEAD), "scarce", True)
+    backfill.hold(True)
+    backfill.hold(False)
+
+    assert not backfill.ready
+    assert not backfill.finished
+
+
+def test_a_backfill_whose_last_page_was_let_go_of_because_nobody_asked_is_not_finished(backfill, clock):
+    clock.sleep(HOUR)
+    backfill.work_once()
+
+    assert not backfill.ready
+    assert not backfill.finished
+    assert backfill.take(0.0) is None
+    while backfill.work_once() is not None:
+        pass
+    assert backfill.take(0.0).page.rows == [row(NOW_MS - HOUR * 1000 + 1, "1")]
+
+
+def test_a_backfill_that_is_sent_back_to_its_beginning_is_not_finished(backfill):
+    backfill.seek(first_cursor(NOW_MS, backfill._reading))
+
+    assert not backfill.finished
+
+
+def test_a_reader_that_is_sent_back_has_not_caught_up(clock):
+    feed = made(clock, MemoryDuo(clock))
+    feed.seek(first_cursor(NOW_MS, READING))
+    run(feed, clock, 30)
+    assert feed.caught_up
+    feed.seek(Cursor(NOW_MS - 2 * HOUR * 1000))
+
+    assert not feed.caught_up
+
+
+def test_a_feed_that_was_closed_with_pages_stands_nowhere_that_could_be_recorded_as_delivered(clock):
+    duo = MemoryDuo(clock)
+    duo.publish(NOW_MS - HOUR * 1000, "one")
+    feed = made(clock, duo)
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+    assert feed.settled_cursor is None
+    feed.close()
+    feed.forget()
+
+    assert feed.settled_cursor is None
+
+
+def test_an_answer_that_comes_after_the_end_of_its_feed_leaves_it_nowhere_that_could_be_recorded(clock):
+    duo = MemoryDuo(clock)
+    duo.publish(NOW_MS - HOUR * 1000, "one")
+    feed = made(clock, duo, replace(READING, overlap_secs=0.0))
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+    clock.sleep(300)
+    serve = duo.serve
+
+    def late(call):
+        feed.close()
+        feed.forget()
+        return serve(call)
+
+    duo.serve = late
+    calls = duo.calls
+    feed.seek(first_cursor(NOW_MS, READING))
+    feed.work_once()
+
+    assert duo.calls == calls + 1
+    assert feed.settled_cursor is None

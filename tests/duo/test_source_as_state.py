@@ -9,6 +9,7 @@ import pickletools
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from apache_beam.io.unbounded_source import _UnboundedSourceRestriction, _UnboundedSourceRestrictionCoder
@@ -27,6 +28,7 @@ from transforms.process.shutdown import STOP
 from transforms.records import Stream, Subscription
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Reading, Storage
+from transforms.state.checkpoints import remote
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 from transforms.state.seen import packed
@@ -160,8 +162,8 @@ def endless(account, tmp_path):
 
 
 def test_an_endless_reader_waits_for_a_page_on_its_way_and_not_for_one_that_is_not_there(endless, simulator, monkeypatch):
-    # So long that a slow machine has the page by then, and a test that waited for what is not there would fail.
-    monkeypatch.setattr(source_module, "_ENDLESS_WAIT_SECS", 60.0)
+    # So long that a slow machine has the page by then, and less than after what a feed looks at its clock again.
+    monkeypatch.setattr(source_module, "_ENDLESS_WAIT_SECS", 20.0)
     simulator.add("auth", 5)
     reader = replace(endless, reading=replace(endless.reading, poll_interval_secs=3600)).create_reader(None, None)
 
@@ -358,6 +360,20 @@ def test_a_checkpoint_directory_that_cannot_be_used_costs_the_hint_and_not_the_s
     reader.get_checkpoint_mark().finalize_checkpoint()
     assert "cannot be used here" in caplog.text
     assert "cannot be kept" in caplog.text
+
+
+def test_a_file_system_that_cannot_be_asked_when_a_bundle_was_delivered_costs_the_hint_and_no_memory(
+    endless, simulator, tmp_path, monkeypatch, caplog, eventually
+):
+    source = replace(endless, storage=Storage((tmp_path / "state").as_uri(), ""))
+    simulator.add("auth", 5)
+    reader = source.reader(DuoCheckpointMark(Cursor(now_ms() - 3_600_000, seq=1), source))
+    reader.start() or eventually(reader.advance, "the first page")
+    monkeypatch.setattr(remote, "exists", mock.Mock(side_effect=ConnectionError("no route")))
+
+    reader.get_checkpoint_mark().finalize_checkpoint()
+    assert "cannot be kept" in caplog.text
+    assert not source.feed().under_way
 
 
 def test_without_resume_an_endless_reader_begins_at_the_look_back_whatever_the_store_says(endless):

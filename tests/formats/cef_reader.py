@@ -73,3 +73,9 @@ def dictionary() -> dict[str, tuple[str, int | None]]:
     """The specification's keys that a producer may write: type and longest value."""
     lines = yaml.safe_load((Path(__file__).parent / "cef_dictionary.yaml").read_text(encoding="utf-8"))
     return {key: (entry["type"], entry.get("length")) for key, entry in lines.items()}
+
+
+def own_keys() -> dict[str, tuple[str, int | None]]:
+    """The keys that docs/cef.md promises besides: after chapter 4, one word that begins with vendor and product."""
+    table = (Path(__file__).parents[2] / "docs" / "cef.md").read_text(encoding="utf-8")
+    return dict.fromkeys(re.findall(r"`(CiscoDuo[A-Za-z0-9]+)`", table), ("string", 4000))

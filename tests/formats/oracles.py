@@ -54,14 +54,19 @@ def vrl_syslog(message: bytes) -> dict[str, Any]:
     return _vrl("parse_syslog", message)
 
 
+def vrl_json(message: bytes) -> Any:
+    """A JSON text as Vector reads it."""
+    return _vrl("parse_json", message)
+
+
 def lognorm_cef(messages: list[bytes]) -> list[tuple[dict[str, str], dict[str, str]]]:
     """Header and extension of each message as liblognorm reads them.
 
-    It eats the first character of the first key unless a space precedes it, so one is put there for it and for it alone.
+    It loses the first letter of the first key; that is always ``cnt``, and is put right here.
     """
     binary = shutil.which("lognormalizer")
     assert binary, "lognormalizer is missing: install Debian's package liblognorm-utils."
-    lines = b"".join(b"|".join([*m.split(b"|", 7)[:7], b" " + m.split(b"|", 7)[7]]) + b"\n" for m in messages)
+    lines = b"".join(message + b"\n" for message in messages)
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder) / "rules.rb"
         rules.write_text("version=2\nrule=:%f:cef%\n")
@@ -73,4 +78,5 @@ def _lognorm_event(answer: dict[str, Any]) -> tuple[dict[str, str], dict[str, st
     assert "f" in answer, f"liblognorm refuses the line: {answer}"
     fields = answer["f"]
     extension = fields.pop("Extensions")
+    extension = {"cnt" if key == "nt" else key: value for key, value in extension.items()}
     return {ours: fields[theirs] for theirs, ours in _LOGNORM_HEADER.items()}, extension

@@ -16,10 +16,10 @@ from transforms.coders import DuoEvent, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.formats import make_formatter
-from transforms.formats.cef import PROFILES, CefOptions, encoder
+from transforms.formats.cef import PROFILES, CefOptions, dls, encoder, keys, standard
 from transforms.settings import Format
 
-DICTIONARY = cef_reader.dictionary()
+DICTIONARY = cef_reader.dictionary() | cef_reader.own_keys()
 FORMATTERS = {name: make_formatter(Format(CefOptions(profile=name))) for name in PROFILES}
 
 quick = settings(max_examples=60, deadline=None)
@@ -42,6 +42,27 @@ def test_a_message_is_one_line_of_utf_8(event: DuoEvent, profile: str) -> None:
     message = FORMATTERS[profile].format(event)
     assert len(message.decode().splitlines()) == 1
     assert b"\0" not in message
+
+
+@quick
+@given(_events, _profiles)
+def test_no_text_in_a_message_looks_like_the_beginning_of_another(event: DuoEvent, profile: str) -> None:
+    message = FORMATTERS[profile].format(event).decode()
+    assert [found.start() for found in re.finditer(r"CEF:\d", message)] == [0]
+    assert not re.search(r"\\n<\d", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("bob\n<134>Nov 14 22:13:20 h CEF:0|Cisco|", r"bob\n< 134>Nov 14 22:13:20 h CEF: 0|Cisco|"),
+        ("bob\r\n\x00<134>1 CEF:1|", r"bob\n< 134>1 CEF: 1|"),
+        ("CORP\\n<1>", r"CORP\\n< 1>"),
+        ("CEF: and <134>, and CEF:x\n<a>", r"CEF: and <134>, and CEF:x\n<a>"),
+    ],
+)
+def test_a_text_that_holds_a_message_gets_a_space_where_the_message_would_begin(text: str, written: str) -> None:
+    assert encoder.escaped(text, 1000) == written
 
 
 @quick
@@ -94,12 +115,26 @@ def test_a_typed_key_holds_a_value_of_its_type_and_none_is_empty(event: DuoEvent
             assert ipaddress.IPv6Address(value) != ipaddress.IPv6Address(0)
 
 
+@pytest.mark.parametrize("table", [*standard.TABLES.values(), *dls.TABLES.values()], ids=lambda table: f"{len(table)} keys")
+def test_a_table_names_no_key_twice(table: tuple[keys.Key, ...]) -> None:
+    named = [name for key in table for name in re.findall(r" (\w+)=", key.key)]
+    assert sorted(set(named)) == sorted(named)
+
+
+@quick
+@given(st.sampled_from(sorted(LOG_TYPES)).flatmap(strategies.rows))
+def test_a_log_type_without_a_table_is_written_by_the_table_of_all(raw: bytes) -> None:
+    facts = msgspec.structs.replace(LOG_TYPES["auth"].facts(DuoEvent(Stream("acme", "auth"), raw)), category="newest")
+    cef_reader.read(f"CEF:0|a|b|c|d|e|1|{''.join(standard.extension(_auth_event(), facts))[1:]}".encode())
+
+
 @quick
 @given(st.text(max_size=60))
 @example("\\" * 3)
 def test_what_is_read_back_is_what_was_written(text: str) -> None:
     expected = re.sub("\r\n|[\r\n\x85\u2028\u2029]", "\n", text).replace("\t", " ")
     expected = re.sub("[\x00-\x09\x0b-\x1f\x7f-\x9f]", "", expected)
+    expected = re.sub(r"CEF:(?=\d)|(?<=\n)<(?=\d)|(?<=\\n)<(?=\d)", r"\g<0> ", expected)
     assert cef_reader.unescape(encoder.escaped(text, 10_000)) == expected.strip(" ")
 
 
@@ -191,7 +226,8 @@ def test_more_texts_than_places_are_left_out() -> None:
 def _slots_for(count: int) -> list[tuple[str, str]]:
     facts = LOG_TYPES["auth"].facts(_auth_event())
     many = tuple((f"label{i}", f"value{i}") for i in range(count))
-    extension = "".join(PROFILES["standard"].extension(_auth_event(), msgspec.structs.replace(facts, texts=many)))
+    new = msgspec.structs.replace(facts, category="newest", texts=many)
+    extension = "".join(PROFILES["standard"].extension(_auth_event(), new))
     read = cef_reader.read(f"CEF:0|a|b|c|d|e|1|{extension[1:]}".encode()).extension
     return [(key, value) for key, value in read.items() if value.startswith("value")]
 

@@ -63,11 +63,32 @@ def test_neither_time_zone_nor_locale_of_the_host_matters(monkeypatch: pytest.Mo
         time.tzset()
 
 
+def test_duo_log_syncs_header_says_when_it_was_sent_in_the_machines_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert _header("dls")(0, 2, "auth") == "Mar 02 13:39:10 h "
+        monkeypatch.setattr(socket, "gethostname", lambda: "node7.example.com")
+        assert _header("dls", hostname="")(0, 2, "auth") == "Mar 02 13:39:10 node7.example.com "
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_names_are_made_printable_ascii_and_cut() -> None:
     header = _header("rfc5424", hostname="bü ro\n" + "x" * 300, app_name="my app" + "y" * 60)(_TIME_MS, 6, "auth")
     host, app = header.split(" ")[2:4]
     assert re.fullmatch(r"b__ro_x{249}", host)
     assert re.fullmatch(r"my_appy{42}", app)
+
+
+def test_the_programs_name_can_have_the_log_in_it() -> None:
+    header = _header("rfc5424", app_name="duo-{log_type}")
+    assert [header(_TIME_MS, 6, log_type).split(" ")[3] for log_type in ("auth", "activity", "auth")] == [
+        "duo-auth", "duo-activity", "duo-auth",
+    ]  # fmt: skip
+    assert _header("rfc3164", app_name="duo-{log_type}")(_TIME_MS, 6, "telephony").endswith(" h duo-telephony: ")
+    assert _header("rfc3164", app_name="{log_type}{x}")(_TIME_MS, 6, "auth").endswith(" h auth_x_: ")
 
 
 def test_a_tag_holds_what_syslog_daemons_take_for_one() -> None:
@@ -103,7 +124,7 @@ def test_the_syslog_severity_follows_the_events(severity: int, outcome: str | No
 
 
 def test_no_format_writes_a_byte_order_mark() -> None:
-    for name in ("json", "cef"):
+    for name in FORMATS:
         for style in ("rfc5424", "rfc3164"):
             message = make_formatter(Format(FORMATS[name].options(), header=SyslogHeader(style))).format(
                 DuoEvent(Stream("acme", "auth"), b"{}")

@@ -13,6 +13,7 @@ from tests.formats import golden
 from transforms.coders import DuoEvent, EventFacts, Stream
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.base import RowKey
+from transforms.facts import NO_PARTY, Party, Passport, Place
 
 
 def _facts(log_type: str, row: dict[str, Any], **stream: Any) -> EventFacts:
@@ -111,6 +112,7 @@ def test_the_severity_of_a_log_in_follows_its_result_and_reason(
     ("action", "result", "severity"),
     [
         ("user_update", None, 3),
+        ("phone_update", "SUCCESS", 3),
         ("policy_create", None, 6),
         ("admin_delete", "SUCCESS", 7),
         ("integration_skey_view", None, 7),
@@ -127,25 +129,39 @@ def test_the_severity_of_an_activity_follows_its_action(action: str, result: str
 
 def test_a_log_in_tells_who_from_where_to_what_and_how() -> None:
     facts = _golden("auth", "fraud")
-    assert (facts.actor_name, facts.actor_id) == (facts.target_name, facts.target_id) == ("jdoe", "DU0000000000000000EX")
-    assert (facts.src_ip, facts.src_host, facts.user_agent) == ("203.0.113.9", "WKS-1", "Chrome 119.0")
-    assert facts.service == "Acme | CN=VPN \\ prod"
-    assert facts.texts == (
-        ("factor", "duo_push"),
-        ("authDevice", "+1 555 0100"),
-        ("applicationKey", "DI0000000000000000EX"),
-        ("accessLocation", "Ann Arbor, Michigan, United States"),
-        ("trustedEndpointStatus", "unknown"),
-        ("duoResult", "fraud"),
-        ("groups", "VPN Users,Staff"),
-        ("email", "jdoe@example.com"),
-    )
+    assert facts.actor == facts.target_user == Party("DU0000000000000000EX", "jdoe", groups=["VPN Users", "Staff"])
+    assert (facts.application.name, facts.application.key) == ("Acme | CN=VPN \\ prod", "DI0000000000000000EX")
+    assert (facts.src_ip, facts.src_place) == ("203.0.113.9", Place("Ann Arbor", "Michigan", "United States"))
+    device = facts.device
+    assert (device.hostname, device.os, device.os_version) == ("WKS-1", "Windows", "10.0.19045")
+    assert (device.browser, device.browser_version, device.is_encryption_enabled) == ("Chrome", "119.0", True)
+    assert (facts.auth_ip, facts.auth_place) == ("198.51.100.7", Place(country="United States"))
+    assert (facts.auth_device.key, facts.auth_device.name) == ("DP0000000000000000EX", "+1 555 0100")
+    log_in = facts.log_in
+    assert (log_in.factor, log_in.result, log_in.email) == ("duo_push", "fraud", "jdoe@example.com")
+
+
+def test_a_log_in_tells_what_duos_risk_engine_thinks_of_it() -> None:
+    log_in = _golden("auth", "risk_assessed").log_in
+    assert log_in.adaptive_trust_assessments is not None
+    assert log_in.adaptive_trust_assessments["more_secure_auth"].trust_level == "LOW"
+    assert log_in.adaptive_trust_assessments["remember_me"].reason == "Known device, new network"
+    assert log_in.passport_assessment == Passport(is_supported=False, reason="UNMANAGED_ENDPOINT")
+    assert [attack.detector for attack in log_in.rbfs_triggered_attacks or ()] == ["PUSH_HARASSMENT", "COUNTRY_CODE_MISMATCH"]
 
 
 def test_only_people_are_targets_and_things_are_texts() -> None:
     person, thing = _golden("activity", "user_update"), _golden("activity", "policy_delete")
-    assert (person.target_name, dict(person.texts)["targetName"]) == ("jdoe", None)
-    assert (thing.target_name, dict(thing.texts)["targetName"]) == (None, "Global | Policy")
+    assert (person.target_user.name, person.target_thing) == ("jdoe", NO_PARTY)
+    assert (thing.target_user, thing.target_thing.name) == (NO_PARTY, "Global | Policy")
+    assert (person.target, thing.target) == (person.target_user, thing.target_thing)
+
+
+def test_a_change_tells_what_was_before_and_what_is_now() -> None:
+    facts = _golden("activity", "policy_update")
+    assert facts.target.details == '{"authentication_status":"Allow access without 2FA"}'
+    assert (facts.old_target.name, facts.old_target.details) == ("Global = Policy", '{"authentication_status":"Enforce 2FA"}')
+    assert json.loads(facts.actor.details or "")["email"] == "jane@example.com"
 
 
 def test_the_account_is_the_childs_id_or_else_duos_key_in_the_row() -> None:
@@ -157,14 +173,17 @@ def test_the_account_is_the_childs_id_or_else_duos_key_in_the_row() -> None:
 
 def test_trust_monitor_takes_user_and_device_from_the_log_in_that_it_is_about() -> None:
     facts = _golden("trustmonitor", "priority_auth")
-    assert (facts.severity, facts.actor_name, facts.src_ip, facts.src_host) == (8, "jdoe", "203.0.113.9", "WKS-1")
-    assert facts.message == "This user has not logged in from this country recently.; New device."
-    assert facts.times_ms[0] == ("stateUpdated", 1_772_439_950_556)
+    assert (facts.severity, facts.actor.name, facts.src_ip, facts.device.hostname) == (8, "jdoe", "203.0.113.9", "WKS-1")
+    assert (facts.log_in.result, facts.log_in.reason, facts.log_in.factor) == ("success", "user_approved", "duo_push")
+    assert (facts.finding.log_in_id, facts.finding.log_in_ms) == ("4b1c2d3e-1111-4222-8333-444455556666", 1_772_438_900_000)
+    assert [e.type for e in facts.finding.explanations or ()] == ["NEW_COUNTRY_CODE", "NEW_DEVICE"]
+    assert facts.finding.state_updated_ms == 1_772_439_950_556
+    assert (facts.outcome, facts.reason) == (None, None)  # of the finding, not of the log-in
 
 
 def test_a_bypass_tells_who_enabled_it_for_whom() -> None:
     facts = _golden("trustmonitor", "bypass_status")
-    assert (facts.actor_name, facts.target_name, facts.severity) == ("Jane Admin", "jdoe", 5)
+    assert (facts.actor.name, facts.target_user.name, facts.severity) == ("Jane Admin", "jdoe", 5)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +213,7 @@ def test_a_row_without_an_id_is_known_by_its_bytes(log_type: str) -> None:
     ("action", "severity", "outcome"),
     [
         ("user_update", 3, "success"),
-        ("admin_create", 6, "success"),
+        ("admin_create", 7, "success"),
         ("integration_delete", 7, "success"),
         ("bypass_create", 7, "success"),
         ("admin_login_error", 6, "failure"),
@@ -214,19 +233,19 @@ def test_the_name_of_an_administrators_action_says_its_outcome_and_severity(
 
 def test_an_administrators_action_has_a_person_or_a_thing_as_its_object() -> None:
     person, thing = _golden("admin", "user_update"), _golden("admin", "integration_delete_in_words")
-    assert (person.actor_name, person.target_name, dict(person.texts)["object"]) == ("Jane Admin", "jdoe", None)
-    assert (thing.actor_name, thing.target_name, dict(thing.texts)["object"]) == ("API", None, "Acme | RDP")
+    assert (person.actor.name, person.target_user.name, person.target_thing.name) == ("Jane Admin", "jdoe", None)
+    assert (thing.actor.name, thing.target_user.name, thing.target_thing.name) == ("API", None, "Acme | RDP")
 
 
 def test_a_description_is_words_or_json_from_which_address_and_reason_are_taken() -> None:
     words, details = _golden("admin", "integration_delete_in_words"), _golden("admin", "login_error")
-    assert (words.message, dict(words.texts)["description"]) == ("Removed by hand: type=rdp | old\nsecond line", None)
+    assert (words.message, words.target.details) == ("Removed by hand: type=rdp | old\nsecond line", None)
     assert (details.message, details.src_ip, details.reason) == (None, "203.0.113.9", "SAML login is disabled")
-    assert json.loads(dict(details.texts)["description"] or "")["factor"] == "duo_push"
+    assert json.loads(details.target.details or "")["factor"] == "duo_push"
 
 
 def test_an_offline_enrollment_tells_who_on_which_machine_with_what() -> None:
     facts = _golden("offline_enrollment", "provisioned")
-    assert (facts.event_class, facts.actor_name, facts.src_host) == ("offline.o2fa_user_provisioned", "jdoe", "WKS-1")
-    assert facts.texts == (("factor", "duo_otp"), ("integration", "RDP"))
+    assert (facts.event_class, facts.actor.name, facts.device.hostname) == ("offline.o2fa_user_provisioned", "jdoe", "WKS-1")
+    assert (facts.log_in.factor, facts.application.name) == ("duo_otp", "RDP")
     assert _golden("offline_enrollment", "new_action_in_words").message == "by an administrator"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.duo.log_types import values
+from transforms.facts import Place
 
 _MS = 1_700_000_000_123
 
@@ -109,7 +110,8 @@ def test_no_text_makes_an_id_of_more_parts_or_of_other_characters(kind: str, res
 
 
 def test_places_leave_out_what_duo_does_not_know() -> None:
-    assert values.place_text(values.Place("Ann Arbor", "Michigan", "United States")) == "Ann Arbor, Michigan, United States"
-    assert values.place_text(values.Place("-", None, "United States")) == "United States"
-    assert values.place_text(values.Place("-", "", None)) is None
-    assert values.place_text(None) is None
+    assert values.known_place(Place("Ann Arbor", "Michigan", "United States")) == Place(
+        "Ann Arbor", "Michigan", "United States"
+    )
+    assert values.known_place(Place("-", None, "United States")) == Place(country="United States")
+    assert values.known_place(Place("-", "-", "-")) == values.known_place(None) == Place()

@@ -72,11 +72,15 @@ def test_what_data_passes_through_knows_nothing_of_what_runs_it():
     ] == []
 
 
+# What a log's rows say, in ``transforms.duo.log_types``, is for all who write or send them.
+READING_DUO = tuple(f"transforms.duo.{room}" for room in ("client", "fetch", "position", "rate_limit", "source", "read"))
+
+
 @pytest.mark.parametrize(
     ("package", "others"),
     [
-        ("transforms.formats", ("transforms.destinations", "transforms.duo.fetch", "transforms.duo.client")),
-        ("transforms.destinations", ("transforms.formats.cef", "transforms.formats.json_lines", "transforms.duo")),
+        ("transforms.formats", ("transforms.destinations", *READING_DUO)),
+        ("transforms.destinations", ("transforms.formats.cef", "transforms.formats.json_lines", *READING_DUO)),
         ("transforms.process", ("transforms.duo", "transforms.formats", "transforms.destinations", "transforms.state")),
     ],
 )

@@ -8,14 +8,13 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.commands.check import check_job
-from pipelines.config.incumbent import CHILD_KEY
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.children import list_children
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.destinations.stream.settings import TcpSettings
 from transforms.formats.cef import CefOptions
-from transforms.formats.json_lines import JsonOptions
+from transforms.formats.json_lines import CHILD_ACCOUNT_KEY, JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
@@ -162,6 +161,22 @@ def test_a_child_that_moves_to_another_host_is_read_there_and_goes_on_where_it_w
     assert told("has moved to 127.0.0.1") == 1
 
 
+def test_a_child_that_moves_while_one_destination_is_away_is_read_on_for_the_other(job, simulator, siem, children, told):
+    with SiemReceiver(keep_messages=True) as away:
+        other = Destination("away", TcpSettings("127.0.0.1", away.port), Format(JsonOptions(envelope=True)))
+        job = replace(job, destinations=(*job.destinations, other), routes=(Route(("auth",), ("siem", "away")),))
+        away.refuse()
+        with RunningJob(job, grace_secs=1.0):
+            assert siem.wait_for(40, 20)
+            simulator.add_child(ONE, "Customer One", "127.0.0.1")
+            simulator.add("auth", 20, account_id=ONE)
+            assert siem.wait_for(60, 10), "a destination waits for another one"
+            away.reopen()
+            assert away.wait_for(60, 40)
+
+        assert away.unique_ids("auth") == siem.unique_ids("auth") == produced(simulator, ONE, TWO)
+
+
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 403}, {"kind": "status", "status": 500}, {"kind": "html"}])
 def test_a_list_that_cannot_be_read_leaves_the_running_children_alone(fault, job, simulator, siem, children, told, eventually):
     with RunningJob(job) as running:
@@ -258,7 +273,9 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
             destinations=(
                 *job.destinations,
                 Destination("cef", TcpSettings("127.0.0.1", cef.port), Format(CefOptions())),
-                Destination("dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_KEY))),
+                Destination(
+                    "dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_ACCOUNT_KEY))
+                ),
             ),
             routes=(Route(LOG_TYPES, ("siem", "cef", "dls")),),
         )

@@ -1,9 +1,11 @@
 """The three transforms as an engineer meets them who knows Beam: parameters, errors, types, display data, metrics."""
 
 import logging
+import math
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apache_beam as beam
@@ -23,6 +25,7 @@ from transforms.destinations import WriteToSiem, WriteToSiemResult, pool
 from transforms.duo import ReadFromDuo
 from transforms.formats import FormatEvents
 from transforms.process import lifetime
+from transforms.process.shutdown import STOP
 from transforms.records import DuoRow
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 
@@ -62,6 +65,23 @@ def test_importing_the_packages_loads_no_beam():
         (lambda: ReadFromDuo(HOST, **DUO, log_types=["aut"]), "there is no log 'aut'. There are auth, "),
         (lambda: ReadFromDuo(HOST, **DUO, start_days=200), "ReadFromDuo: start_days: Duo keeps 180 days"),
         (lambda: ReadFromDuo(HOST, **DUO, port="443"), "ReadFromDuo: port: expected `int"),
+        (lambda: ReadFromDuo(HOST, **DUO, port=0), "ReadFromDuo: port: it is too small. Give at least 1."),
+        (lambda: ReadFromDuo(HOST, **DUO, start_days=math.nan), "ReadFromDuo: start_days: Duo keeps 180 days"),
+        (lambda: ReadFromDuo(HOST, **DUO, poll_interval_secs=0), "ReadFromDuo: poll_interval_secs: it is too small."),
+        (lambda: ReadFromDuo(HOST, **DUO, poll_interval_secs=math.nan), "ReadFromDuo: poll_interval_secs: it is no number."),
+        (lambda: ReadFromDuo(HOST, **DUO, lag_secs=-1), "ReadFromDuo: lag_secs: it is too small. Give at least 0."),
+        (lambda: ReadFromDuo(HOST, **DUO, lag_secs=math.inf), "ReadFromDuo: lag_secs: it is too large. Give at most 86400."),
+        (lambda: ReadFromDuo(HOST, **DUO, overlap_secs=math.nan), "ReadFromDuo: overlap_secs: it is no number."),
+        (lambda: ReadFromDuo(HOST, **{**DUO, "skey": "file:~nobody-here/skey"}), "ReadFromDuo: skey: .*home directory"),
+        (lambda: ReadFromDuo(HOST, **{**DUO, "checkpoint_dir": Path("/tmp")}), "ReadFromDuo: checkpoint_dir: expected `str`"),
+        (lambda: ReadFromDuo(HOST, **DUO, destination=7), "ReadFromDuo: destination: expected `str`"),
+        (lambda: ReadFromDuo(HOST, **DUO, account=""), "ReadFromDuo: account: it is empty. Give a text."),
+        (lambda: WriteToSiem("tcp", **SIEM, delivery_timeout_secs=math.nan), "delivery_timeout_secs: it is no number."),
+        (lambda: WriteToSiem("tcp", **SIEM, dead_letter_timeout_secs="5"), "dead_letter_timeout_secs: expected `float"),
+        (lambda: WriteToSiem("tcp", **SIEM, name=7), "WriteToSiem: name: expected `str`"),
+        (lambda: WriteToSiem(7, **SIEM), "WriteToSiem: destination: expected `str`"),
+        (lambda: FormatEvents(dead_letter_dir="d", header={"style": "rfc5424", "facility": 99}), "facility: it is too large."),
+        (lambda: FormatEvents(dead_letter_dir="d", header={"style": "rfc5424", "hostname": "a\nb"}), "hostname: .* syslog"),
         (lambda: FormatEvents("cefx", dead_letter_dir="d"), "there is no format 'cefx'. There are json, cef."),
         (lambda: FormatEvents("cef", dead_letter_dir="d", header="rfc"), "there is no style 'rfc'. There are rfc5424, "),
         (lambda: FormatEvents("cef", dead_letter_dir="d", envelop=True), "has no parameter 'envelop'. It takes: "),
@@ -99,12 +119,23 @@ def test_the_graph_holds_no_secret(monkeypatch):
     assert not any(b"correct horse" in part for part in unpacked(pipeline.to_runner_api()))
 
 
+def test_one_position_is_not_read_twice_in_a_pipeline_because_the_second_reader_would_get_nothing():
+    pipeline = beam.Pipeline()
+    _ = pipeline | ReadFromDuo(HOST, **DUO)
+    _ = pipeline | "Other" >> ReadFromDuo(HOST, **DUO, destination="other")
+    _ = pipeline | "Old" >> ReadFromDuo(HOST, **DUO, log_types=["admin"])
+    told = "ReadFromDuo: auth of duo is read twice here for destination 'siem'.* Give each ReadFromDuo its own destination"
+    with pytest.raises(ValueError, match=told):
+        _ = pipeline | "Again" >> ReadFromDuo(HOST, **DUO, log_types=["auth"])
+    _ = beam.Pipeline() | ReadFromDuo(HOST, **DUO)
+
+
 def test_each_says_what_type_comes_out():
     pipeline = beam.Pipeline()
     events = pipeline | ReadFromDuo(HOST, **DUO)
     messages = events | FormatEvents(dead_letter_dir="d")
     result = messages | WriteToSiem("tcp", **SIEM)
-    rows = pipeline | "Rows" >> ReadFromDuo(HOST, **DUO, rows=True)
+    rows = pipeline | "Rows" >> ReadFromDuo(HOST, **DUO, rows=True, destination="other")
 
     assert (events.element_type, messages.element_type, rows.element_type) == (DuoEvent, FormattedEvent, DuoRow)
     assert isinstance(result, WriteToSiemResult)
@@ -123,6 +154,35 @@ def test_display_data_says_what_a_person_looks_for(transform, shown):
     found = {item.key: item.value for item in DisplayData.create_from(transform).items}
     assert shown.items() <= found.items()
     assert pickle.dumps(transform)
+
+
+def test_a_run_that_ends_ends_also_where_duo_does_not_serve_one_of_the_logs(
+    simulator, authority, skey, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setenv("DUO_SKEY", skey)
+    simulator.faults.add("status", "trustmonitor", status=403, times=None)
+    simulator.add_backlog("auth", 30, now_ms() - 60_000, now_ms() - 1_000)
+    with SiemReceiver() as siem:
+        pipeline = beam.Pipeline()
+        _ = (
+            pipeline
+            | ReadFromDuo(
+                "localhost", ikey=IKEY, skey="env:DUO_SKEY", port=simulator.port, ca_file=authority.ca_file, start_days=1,
+                log_types=["trustmonitor", "auth"], checkpoint_dir=str(tmp_path), lag_secs=0, once=True,
+            )
+            | FormatEvents("json", dead_letter_dir=str(tmp_path / "dead"))
+            | WriteToSiem("tcp", host="127.0.0.1", port=siem.port, dead_letter_dir=str(tmp_path / "dead"))
+        )  # fmt: skip
+        running = threading.Thread(target=lambda: pipeline.run().wait_until_finish(), daemon=True)
+        running.start()
+        running.join(20)
+        still_running = running.is_alive()
+        STOP.request(0.0)
+        running.join(20)
+
+    assert not still_running
+    assert siem.total() == 30
+    assert caplog.text.count("duo/trustmonitor to siem: Duo does not serve it, and this run ends without it: ") == 1
 
 
 def test_everything_together_delivers_and_reports_lineage_and_dead_letters(simulator, authority, skey, monkeypatch, tmp_path):

@@ -1,17 +1,21 @@
 """Two destinations of one log: each has a position of its own, and neither waits for the other."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
+from pipelines.local import stream_runner
+from pipelines.local.supervisor import run_local
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
-from transforms.destinations.stream.settings import TcpSettings
+from transforms.destinations.stream.settings import TcpSettings, TlsSettings
+from transforms.duo.fetch import failure_classifier
 from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream, Subscription
-from transforms.settings import Destination, Format, Job, Route, Start, Storage
+from transforms.settings import Destination, Format, Job, Route, Start, Storage, Tls
 from transforms.state.checkpoints.local import CheckpointStore
 
 
@@ -117,3 +121,72 @@ def test_each_has_a_record_that_names_it(job, simulator, near, far):
     stream = Stream("main", "auth", "localhost")
     found = {record.subscription for record in CheckpointStore(job.storage.checkpoint_dir).records()}
     assert found == {Subscription(stream, "near"), Subscription(stream, "far")}
+
+
+# --- a backfill, and a destination that can never be reached as configured -------------------------------------------------
+
+
+@pytest.fixture
+def broken(job, far):
+    """The job as a backfill, whose destination ``far`` names a CA file that is not there."""
+    settings = TlsSettings("127.0.0.1", far.port, tls=Tls(ca_file="/nowhere/ca.pem"))
+    reading = replace(job.reading, from_ms=now_ms() - 7_200_000, until_ms=now_ms() - 600_000, overlap_secs=0.0)
+    return replace(job, destinations=(job.destinations[0], replace(job.destinations[1], settings=settings)), reading=reading)
+
+
+def test_a_backfill_that_one_destination_did_not_get_does_not_end_well(broken, simulator, near, far):
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+
+    assert run_local(broken) == exit_codes.DELIVERY
+    assert near.total() == 100
+    assert far.total() == 0
+
+
+def test_a_backfill_ends_well_where_a_destination_was_put_right_meanwhile(
+    broken, simulator, near, authority, tmp_path, monkeypatch, caplog, eventually
+):
+    monkeypatch.setattr(stream_runner, "_SUSPENDED_SECS", 0.2)
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    near.refuse()
+    with SiemReceiver("tls", tls=(authority.cert_file, authority.key_file)) as far:
+        settings = TlsSettings("localhost", far.port, tls=Tls(ca_file=str(tmp_path / "ca.pem")))
+        job = replace(broken, destinations=(broken.destinations[0], replace(broken.destinations[1], settings=settings)))
+        running = RunningJob(job)
+        with running:
+            eventually(lambda: "main/auth to far is suspended" in caplog.text)
+            shutil.copy(authority.ca_file, tmp_path / "ca.pem")
+            assert far.wait_for(100, 20)
+            near.reopen()
+            running.join()
+
+    assert running.exit_code == exit_codes.OK
+    assert near.total() == far.total() == 100
+
+
+def test_a_backfill_ends_without_a_log_that_duo_does_not_serve_and_says_so(job, simulator, near, far, caplog):
+    simulator.faults.add("status", "trustmonitor", status=403, times=None)
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    reading = replace(job.reading, from_ms=now_ms() - 7_200_000, until_ms=now_ms() - 600_000, overlap_secs=0.0)
+    with RunningJob(replace(job, routes=(Route(("auth", "trustmonitor"), ("near", "far")),), reading=reading)) as running:
+        running.join()
+
+    assert running.exit_code == exit_codes.CREDENTIALS
+    assert near.total() == far.total() == 100
+    for destination in ("near", "far"):
+        assert f"main/trustmonitor to {destination}: Duo does not serve it, and the backfill ends without it: " in caplog.text
+
+
+def test_a_refusal_that_passes_while_a_backfill_is_at_work_costs_it_nothing(job, simulator, near, far, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "_UNAVAILABLE_RETRY_SECS", 0.5)
+    simulator.faults.add("status", "auth", status=403)
+    simulator.add_backlog("activity", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    simulator.add_backlog("auth", 100, now_ms() - 3_600_000, now_ms() - 1_800_000)
+    reading = replace(job.reading, from_ms=now_ms() - 7_200_000, until_ms=now_ms() - 600_000, overlap_secs=0.0)
+    far.refuse()
+    with RunningJob(replace(job, routes=(Route(("auth", "activity"), ("near", "far")),), reading=reading)) as running:
+        assert near.wait_for(200, 20)
+        far.reopen()
+        running.join()
+
+    assert running.exit_code == exit_codes.OK
+    assert near.total() == far.total() == 200

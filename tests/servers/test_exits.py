@@ -5,6 +5,7 @@ import secrets
 import signal
 import socketserver
 import threading
+import time
 
 import pytest
 
@@ -49,6 +50,25 @@ def test_a_wrong_secret_key_ends_with_its_own_exit_code(tmp_path):
     assert not any("Check ikey" in line for line in program.lines("WARNING"))
     assert "Traceback" not in program.log()
     _assert_nowhere(tmp_path, wrong, duo.skey)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_by_something_in_front_of_duo_is_waited_out_and_ends_nothing(tmp_path, status):
+    with Duo(tmp_path) as duo, SiemReceiver() as siem:
+        duo.add_backlog({"auth": 100})
+        duo.simulator.faults.add("proxy", times=None, status=status)
+        program = Program(tmp_path, "run", write_config(tmp_path, duo, [tcp(siem.port)], log_types=["auth"]))
+        program.started_by = AT_ONCE  # two seconds would be enough for a refusal of Duo's own
+        with program:
+            wait_until(lambda: sum("Duo" in line for line in program.lines("WARNING")), "the first refusal in the log")
+            time.sleep(5)
+            assert program.running
+            duo.simulator.faults.clear()
+            wait_for_all(duo, siem, ["auth"], program)
+            assert program.end() == exit_codes.OK
+
+    assert not program.lines("ERROR")
+    assert "Traceback" not in program.log()
 
 
 def test_a_siem_that_the_configured_ca_does_not_vouch_for_ends_with_the_cause(tmp_path):

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from unittest import mock
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
@@ -74,6 +75,12 @@ def test_a_file_system_that_cannot_be_asked_is_not_taken_for_an_empty_one(place,
     monkeypatch.setattr(remote, "exists", away)
     with pytest.raises(RetryLater, match="cannot be read now: ConnectionError"):
         RemoteCheckpointStore(place).load(AUTH)
+
+
+def test_records_of_a_file_system_that_cannot_be_asked_are_no_empty_list(place, monkeypatch):
+    monkeypatch.setattr(FileSystems, "match", mock.Mock(side_effect=ConnectionError("no route")))
+    with pytest.raises(RetryLater, match="cannot be read now: ConnectionError"):
+        list(RemoteCheckpointStore(place).records())
 
 
 def test_a_commit_that_cannot_be_written_says_so(place, monkeypatch):

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.destinations.archive.settings import AvroSettings
+from transforms.destinations.file.settings import FileSettings
+from transforms.destinations.http.generic_settings import GenericSettings
+from transforms.destinations.http.hec_settings import HecSettings
+from transforms.destinations.kafka.settings import KafkaSettings
 from transforms.destinations.sender import Sender
+from transforms.destinations.stdout.settings import StdoutSettings
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.settings import Destination, KindSettings
@@ -48,6 +54,12 @@ KINDS: dict[str, Kind] = {
         Kind(TcpSettings, _made_by("transforms.destinations.stream.tcp")),
         Kind(TlsSettings, _made_by("transforms.destinations.stream.tls")),
         Kind(UdpSettings, _made_by("transforms.destinations.udp.sender")),
+        Kind(HecSettings, _made_by("transforms.destinations.http.hec")),
+        Kind(GenericSettings, _made_by("transforms.destinations.http.generic")),
+        Kind(KafkaSettings, _made_by("transforms.destinations.kafka.sender")),
+        Kind(FileSettings, _made_by("transforms.destinations.file.sender")),
+        Kind(StdoutSettings, _made_by("transforms.destinations.stdout.sender")),
+        Kind(AvroSettings, _made_by("transforms.destinations.archive.sender")),
     )
 }
 

@@ -38,6 +38,7 @@ from transforms.settings import Destination
 _LOGGER = logging.getLogger("duologsync.destinations")
 _NEGLECTED_SECS = 10.0
 _RESET_SECS = 0.2
+_LEAVE_SECS = 2.0  # a thread that was asked to leave a sender looks for that a few times a second
 
 
 class UnreadMessages(NamedTuple):
@@ -61,6 +62,7 @@ class _Entry:
         self.last: Stream | None = None
         self.looked_at = 0.0  # monotonic; when it was last used or looked after
         self.trouble = LogOnce()  # why what it has given up could not be kept
+        self.ailing = LogOnce()  # a check of it has failed
 
 
 class Lease:
@@ -115,14 +117,12 @@ _POOL = per_process("senders", _Pool, close=lambda _: close_all(_RESET_SECS), st
 
 def begin(destination: Destination, stream: Stream) -> Lease:
     """A bundle of this stream starts: its sender, begun."""
-    with _POOL.lock:
-        entry = _POOL.begun.get((destination, stream))
-        if entry is None:
-            entry = _POOL.begun[destination, stream] = _taken(_POOL.free.setdefault(destination, []), stream) or _Entry(
-                destination
-            )
-        before, lease = entry.lease, Lease(entry, stream)
-        entry.lease = lease
+    leased = _leased(destination, stream, None)
+    if leased is None:
+        # Without the lock: a kind may load a library or ask for a secret meanwhile, and other destinations must not wait.
+        leased = _leased(destination, stream, _Entry(destination))
+        assert leased is not None
+    entry, before, lease = leased
     if before is not None:
         before.end()
     with entry.lock:  # a check that is under way ends first
@@ -131,6 +131,21 @@ def begin(destination: Destination, stream: Stream) -> Lease:
         entry.last = stream
         entry.sender.begin(stream)
     return lease
+
+
+def _leased(destination: Destination, stream: Stream, fresh: _Entry | None) -> tuple[_Entry, Lease | None, Lease] | None:
+    """The stream's sender, whose lease that was before and whose it is now; None where there is none and no fresh one."""
+    with _POOL.lock:
+        free = _POOL.free.setdefault(destination, [])
+        entry = _POOL.begun.get((destination, stream)) or _taken(free, stream) or fresh
+        if entry is None:
+            return None
+        if fresh is not None and entry is not fresh:
+            free.insert(0, fresh)  # another bundle was faster, or a sender has become free meanwhile
+        _POOL.begun[destination, stream] = entry
+        before, lease = entry.lease, Lease(entry, stream)
+        entry.lease = lease
+        return entry, before, lease
 
 
 def done(destination: Destination, lease: Lease) -> None:
@@ -228,21 +243,31 @@ def _check(entries: list[_Entry]) -> None:
             continue
         try:
             if entry.lease is None:
-                entry.sender.check()
                 entry.looked_at = time.monotonic()
+                entry.sender.check()
+                entry.ailing.over()
+        except Exception as error:  # whoever looks after it may be a stream of another destination, and others come behind it
+            if entry.ailing.due(type(error).__name__) is not None:
+                _LOGGER.warning("An idle connection to %s could not be looked after.", entry.destination.name, exc_info=True)
         finally:
             entry.lock.release()
 
 
 def _close(entry: _Entry, grace_secs: float) -> list[UnreadMessages]:
     if entry.lease is not None:
-        entry.lease.end()
+        entry.lease.ended = True
     entry.sender.interrupt()
+    # A check that is under way ends first: a sender is no place for two threads. But one that hangs, in a file system that is
+    # gone, say, must not keep the program from its end; nothing that it has in hand is committed.
+    if not entry.lock.acquire(timeout=max(grace_secs, _LEAVE_SECS)):
+        _LOGGER.warning("Destination %s does not answer, and is not waited for any more.", entry.destination.name)
+        return []
     try:
-        with entry.lock:  # a check that is under way ends first: a sender is no place for two threads
-            entry.sender.close(grace_secs)
+        entry.sender.close(grace_secs)
     except Exception:  # one destination's trouble must not keep the others from an orderly end
         _LOGGER.warning("A destination could not be closed in good order.", exc_info=True)
+    finally:
+        entry.lock.release()
     return _messages(entry, entry.sender.unread())
 
 

@@ -110,6 +110,19 @@ class Sender(Protocol):
         ...
 
 
+class KeepsNothing:
+    """Base of senders to which *confirmed* is the end of it: what the contract asks of messages that may be unread."""
+
+    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return []
+
+    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
+        return []
+
+    def given_up_is_kept(self) -> None:
+        """Nothing is ever given up."""
+
+
 def oversize(index: int, size_bytes: int, name: str, most_bytes: int, unit: str = "message") -> Rejection:
     """The rejection of a message that is longer than its destination takes."""
     return Rejection(index, "oversize", f"The message has {size_bytes} bytes; {name} takes {most_bytes} in one {unit}.")

@@ -43,6 +43,7 @@ from transforms.state.dead_letters.letter import DEAD, dead_letter
 from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"
+_LINE_BREAK = "The message holds a line break, which ends a message for a SIEM."
 
 
 @dataclass
@@ -65,6 +66,12 @@ class _Delivery:
         self.sizes.extend(map(len, page.messages))
         self.lease.send(page)
 
+    def event(self, stream: Stream, rejection: Rejection) -> DuoEvent:
+        return DuoEvent(stream, self.rows[rejection.index])
+
+    def at(self, rejection: Rejection) -> Timestamp:
+        return self.timestamps[rejection.index]
+
 
 class SendToDestination(beam.DoFn):
     """Sends each message; confirms at the end of the bundle."""
@@ -78,6 +85,7 @@ class SendToDestination(beam.DoFn):
     def _clear(self) -> None:
         self._deliveries: dict[Stream, _Delivery] = {}
         self._counts: Counter[str] = Counter()
+        self._broken: list[TaggedOutput] = []  # dead letters of messages that are more than one line
 
     def setup(self) -> None:
         if self._idle_checks_dir is not None:
@@ -91,7 +99,10 @@ class SendToDestination(beam.DoFn):
 
     @beam.DoFn.yields_elements
     def process_batch(self, batch: MessageBatch, timestamp: Any = beam.DoFn.TimestampParam) -> None:
-        for page in batch.pages:
+        for given in batch.pages:
+            page = self._without_line_breaks(given, timestamp)
+            if not page.rows:
+                continue
             try:
                 delivery = self._deliveries.get(page.stream) or self._begin(page.stream)
                 delivery.send(page, timestamp)
@@ -100,14 +111,14 @@ class SendToDestination(beam.DoFn):
                 raise
 
     def finish_bundle(self) -> Iterator[TaggedOutput]:
-        rejected: list[TaggedOutput] = []
+        rejected = self._broken
         for stream, delivery in self._deliveries.items():
             try:
                 confirmed = delivery.lease.confirm()
             except DuoLogSyncError as error:
                 self._failed(stream, error)
                 raise
-            rejected += [self._dead(stream, delivery, rejection) for rejection in confirmed.rejected]
+            rejected += [self._dead(delivery.event(stream, r), r.reason, r.detail, delivery.at(r)) for r in confirmed.rejected]
             self._count(delivery, confirmed.rejected)
             subscription = Subscription(stream, self._destination.name)
             RECEIPTS.confirmed(subscription, confirmed.receipt)
@@ -136,10 +147,21 @@ class SendToDestination(beam.DoFn):
         if not isinstance(error, Stopping):
             CIRCUIT_BREAKERS.hold(subscription, self._destination.name, partial(connect_once, self._destination))
 
-    def _dead(self, stream: Stream, delivery: _Delivery, rejection: Rejection) -> TaggedOutput:
-        event = DuoEvent(stream, delivery.rows[rejection.index])
-        letter = dead_letter(event, self._destination.name, self._destination.format.name, rejection.reason, rejection.detail)
-        return TaggedOutput(DEAD, WindowedValue(letter, delivery.timestamps[rejection.index], (GlobalWindow(),)))
+    def _without_line_breaks(self, page: FormattedPage, timestamp: Timestamp) -> FormattedPage:
+        """Our formats write none. A step of somebody's own may; what followed one would be an event of its own to a SIEM, and
+        who chooses a name in it could write that.
+        """
+        broken = {index for index, message in enumerate(page.messages) if b"\n" in message}
+        if not broken:
+            return page
+        self._broken += [self._dead(page.event(i), "line_break", _LINE_BREAK, timestamp) for i in sorted(broken)]
+        self._counts["dropped_line_break"] += len(broken)
+        kept = [index for index in range(len(page.messages)) if index not in broken]
+        return FormattedPage(page.stream, [page.rows[i] for i in kept], [page.messages[i] for i in kept])
+
+    def _dead(self, event: DuoEvent, reason: str, detail: str, timestamp: Timestamp) -> TaggedOutput:
+        letter = dead_letter(event, self._destination.name, self._destination.format.name, reason, detail)
+        return TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),)))
 
     def _count(self, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:
         self._counts["sent"] += len(delivery.sizes) - len(rejected)

@@ -108,9 +108,17 @@ class Waits:
         self._waiting_since = None
         return True
 
-    def failed(self) -> None:
-        """A connection, or an attempt to make one, has failed."""
-        self._next_attempt_at = self._clock.monotonic_secs() + self._backoff.failed()
+    def failed(self, asked_secs: float | None = None) -> None:
+        """A connection, or an attempt to make one, has failed; the other side may have asked for so long a pause."""
+        self._next_attempt_at = self._clock.monotonic_secs() + self._backoff.failed(asked_secs)
+
+    def back_off(self) -> None:
+        """An attempt has failed: returns when the next one may be made. Raises as ``watch``."""
+        self.failed()
+        self.watch()
+        while pause_secs := self.pause_secs:
+            self.rest(min(pause_secs, 0.2))
+            self.watch()
 
     def succeeded(self) -> None:
         """Something was confirmed."""

@@ -18,7 +18,7 @@ from apache_beam.transforms.display import DisplayDataItem
 from apache_beam.transforms.window import GlobalWindows
 
 from transforms.coders import messages_of
-from transforms.config_keys import Ge
+from transforms.config_keys import Ge, Text
 from transforms.destinations.kinds import KINDS
 from transforms.destinations.sink import SendToDestination
 from transforms.parameters import checked, made
@@ -70,15 +70,18 @@ class WriteToSiem(beam.PTransform):
         **settings: Any,
     ) -> None:
         super().__init__()
-        if isinstance(destination, str):
+        if not isinstance(destination, Destination):
+            kind, name = checked("WriteToSiem: destination", str, destination), checked("WriteToSiem: name", Text, name)
             longest_bytes = checked("WriteToSiem: max_message_bytes", _LongestBytes, max_message_bytes)
             timeout_secs = checked("WriteToSiem: delivery_timeout_secs", _TimeoutSecs, delivery_timeout_secs)
-            destination = Destination(name, _settings(destination, settings), _WRITTEN, longest_bytes, timeout_secs)
+            destination = Destination(name, _settings(kind, settings), _WRITTEN, longest_bytes, timeout_secs)
         self._destination = destination
         if not dead_letter_dir:
             raise ValueError("WriteToSiem needs dead_letter_dir: give the directory, or the URL, that keeps what is refused.")
-        self._dead_letter_dir = dead_letter_dir
-        self._dead_letter_timeout_secs = dead_letter_timeout_secs
+        self._dead_letter_dir = checked("WriteToSiem: dead_letter_dir", str, dead_letter_dir)
+        self._dead_letter_timeout_secs = checked(
+            "WriteToSiem: dead_letter_timeout_secs", _TimeoutSecs, dead_letter_timeout_secs
+        )
         self._idle_checks = idle_checks
 
     def expand(self, messages: beam.PCollection) -> WriteToSiemResult:

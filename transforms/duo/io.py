@@ -13,17 +13,19 @@ of Duo's API holds reading back, which tells a runner that more workers would no
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.transforms.display import DisplayDataItem
 
 from transforms.coders import SplitPages
+from transforms.config_keys import Text
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.duo.read import ReadPages
 from transforms.duo.source import DuoLogSource, Passes
-from transforms.parameters import made
+from transforms.parameters import checked, made
 from transforms.records import DuoEvent, DuoRow
 from transforms.settings import Account, Destination, Reading, Storage
 
@@ -83,11 +85,14 @@ class ReadFromDuo(beam.PTransform):
         rows: bool = False,
     ) -> None:
         super().__init__()
+        if not isinstance(destination, Destination):
+            destination = checked("ReadFromDuo: destination", Text, destination)
         self._destination = destination
         self._rows = rows
         if not isinstance(source, str):
-            self._sources = tuple(source)
+            self._sources = _given(source)
             return
+        account = checked("ReadFromDuo: account", Text, account)
         who = {"name": account, "api_host": source, "ikey": ikey, "skey": skey, "account_id": account_id}
         owner = made(Account, {**who, "port": port, "ca_file": ca_file}, "ReadFromDuo")
         if once and poll_interval_secs is None:
@@ -98,12 +103,13 @@ class ReadFromDuo(beam.PTransform):
             raise ValueError("ReadFromDuo: start_days: Duo keeps 180 days; give 0 to 180.")
         if not checkpoint_dir:
             raise ValueError("ReadFromDuo needs checkpoint_dir: give the directory, or the URL, that keeps positions.")
-        storage = Storage(checkpoint_dir, dead_letter_dir="")
+        storage = Storage(checked("ReadFromDuo: checkpoint_dir", str, checkpoint_dir), dead_letter_dir="")
         name = destination if isinstance(destination, str) else destination.name
         passes = Passes(sys.maxsize, caught_up=True) if once else None
-        self._sources = tuple(DuoLogSource(log_type, owner, name, reading, storage, passes) for log_type in _checked(log_types))
+        self._sources = tuple(DuoLogSource(log_type, owner, name, reading, storage, passes) for log_type in _known(log_types))
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+        self._refuse_a_second_reader(pbegin.pipeline)
         pages = pbegin | "Pages" >> ReadPages(
             self._sources,
             self._destination if isinstance(self._destination, Destination) else None,
@@ -113,6 +119,22 @@ class ReadFromDuo(beam.PTransform):
         )
         events = pages | "Split" >> beam.ParDo(SplitPages()).with_output_types(DuoEvent)
         return events | "Rows" >> beam.Map(DuoRow.of).with_output_types(DuoRow) if self._rows else events
+
+    def identities(self) -> Iterator[tuple[str, ...]]:
+        """Of the subscriptions that are read."""
+        return (source.subscription.identity for source in self._sources)
+
+    def _refuse_a_second_reader(self, pipeline: beam.Pipeline) -> None:
+        """A position is one reader's: a second one would find it where the first has left it, and get next to nothing."""
+        others = _Readers(self)
+        pipeline.visit(others)
+        for source in self._sources:
+            if source.subscription.identity in others.read:
+                raise ValueError(
+                    f"ReadFromDuo: {source.log_type} of {source.account.name} is read twice here for destination "
+                    f"{source.destination!r}, and positions are kept by its name. Give each ReadFromDuo its own destination, "
+                    "the name of the WriteToSiem behind it; or read once, and send that to both."
+                )
 
     def display_data(self) -> dict[str, Any]:
         shown = {
@@ -125,10 +147,30 @@ class ReadFromDuo(beam.PTransform):
         return {key: DisplayDataItem(", ".join(values), label=label) for key, (label, values) in shown.items()}
 
 
-def _checked(log_types: Sequence[str]) -> Sequence[str]:
-    if isinstance(log_types, str):
+class _Readers(PipelineVisitor):
+    """What is read in a pipeline by others than one transform."""
+
+    def __init__(self, besides: ReadFromDuo) -> None:
+        self.read: set[tuple[str, ...]] = set()
+        self._besides = besides
+
+    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
+        reader = transform_node.transform
+        if isinstance(reader, ReadFromDuo) and reader is not self._besides:
+            self.read.update(reader.identities())
+
+
+def _given(sources: Sequence[DuoLogSource]) -> tuple[DuoLogSource, ...]:
+    given = tuple(sources) if isinstance(sources, (list, tuple)) else ()
+    if not given or not all(isinstance(source, DuoLogSource) for source in given):
+        raise ValueError("ReadFromDuo: source is an API host, or a list of sources that were made elsewhere.")
+    return given
+
+
+def _known(log_types: Sequence[str]) -> Sequence[str]:
+    if not isinstance(log_types, (list, tuple)):
         raise ValueError(f"ReadFromDuo: log_types is a list: write [{log_types!r}].")  # noqa: TRY004 - as of all parameters
-    unknown = [name for name in log_types if name not in LOG_TYPES]
+    unknown = [name for name in log_types if not isinstance(name, str) or name not in LOG_TYPES]
     if unknown or not log_types:
         given = f"there is no log {unknown[0]!r}" if unknown else "the list is empty"
         raise ValueError(f"ReadFromDuo: log_types: {given}. There are {', '.join(LOG_TYPES)}.")

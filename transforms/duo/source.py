@@ -39,7 +39,7 @@ from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import feed_of
 from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
-from transforms.errors import FatalError
+from transforms.errors import DuoLogSyncError, FatalError
 from transforms.process.lifetime import per_process
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.pass_slots import SLOTS
@@ -92,7 +92,7 @@ class DuoCheckpointMark(CheckpointMark):
             store = store_at(source.storage.checkpoint_dir)
             safe = RECEIPTS.delivered(subscription, self.cursor, partial(store.make_safe, subscription))
             store.commit(subscription, self.cursor, self._rows, safe=safe)
-        except (OSError, FatalError) as error:
+        except (OSError, DuoLogSyncError) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
             _say_once(subscription, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
@@ -263,8 +263,12 @@ class DuoReader(UnboundedReader):
         """Something may come that belongs to this pass, and nothing waits for the end of the bundle."""
         assert self._source.passes is not None
         assert self._feed is not None
-        over = self._undelivered_rows or self._feed.caught_up or STOP.requested
-        return self._source.passes.caught_up and not over
+        over = self._undelivered_rows or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
+        if not over and (refused := self._feed.refused) is not None:
+            # Tried again in a quarter of an hour; a run that ends would not.
+            _say_once(self._subscription, f"Duo does not serve it, and this run ends without it: {refused}")
+            return False
+        return not over
 
     def get_current(self) -> DuoPage:
         assert self._current is not None

@@ -1,6 +1,7 @@
 """Opening what the program keeps on a local disk, in a directory where somebody else may have put something in its way.
 
-Place in the flow: the checkpoint store, the rate budgets, dead letters, a backfill's notes and the log file are opened here.
+Place in the flow: the checkpoint store, the rate budgets, dead letters, archives, files that are destinations, a backfill's
+notes and the log file are opened here.
 
 Contract:
   * Nothing that is opened here follows a symbolic link at its last step, and nothing but a regular file of our own is taken:
@@ -17,12 +18,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe that was put there must not make us wait for its other end
 _OWNER_ONLY = 0o600
+ONLY_A_PERSON = frozenset({
+    errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG,
+})  # fmt: skip
+"""What does not pass by itself, as a full disk or a bad one may."""
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_IN_NAMES = 80
 
 
 class Unsafe(OSError):
@@ -30,6 +38,12 @@ class Unsafe(OSError):
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(errno.EPERM, what, str(path))
+
+
+def file_safe(name: str) -> str:
+    """A name, of an account perhaps, as a file or a directory can have it: it leads nowhere else, and is not hidden."""
+    safe = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_IN_NAMES]
+    return f"_{safe[1:]}" if safe.startswith(".") else safe
 
 
 def make_private_directory(directory: Path) -> None:
@@ -90,6 +104,21 @@ def open_own(path: Path, flags: int) -> int:
     return descriptor
 
 
+def check_own(path: Path) -> None:
+    """Looks whether ``open_own`` would open a file for writing, and makes none. Raises OSError."""
+    try:
+        descriptor = _open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return
+    try:
+        found = os.fstat(descriptor)
+        _refuse_special(path, found)
+        _refuse_foreign(path, found)
+        _refuse_second_name(path, found)
+    finally:
+        os.close(descriptor)
+
+
 def open_lock(path: Path) -> int:
     """A descriptor of a lock file, for reading and writing; its content is as it was. Raises OSError."""
     return open_own(path, os.O_RDWR)
@@ -141,6 +170,15 @@ def _refuse_foreign(path: Path, found: os.stat_result) -> None:
 def _refuse_second_name(path: Path, found: os.stat_result) -> None:
     if found.st_nlink > 1:
         raise Unsafe(path, "it is another name of a file that lies elsewhere. Look whose it is, and remove it")
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes the names in a directory durable. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def why_not_writable(directory: Path) -> OSError | None:

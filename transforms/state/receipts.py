@@ -89,12 +89,13 @@ class Receipts:
 
     def _concerned(self, subscription: Subscription) -> list[_Account]:
         """Its own account. In a pipeline of somebody's own, reader and sink may call the destination by two names: then the
-        receipt counts for all that is read of the stream, which may repeat more and lose nothing.
+        receipt counts for all that is read of the stream. A step in between may also give events another stream: then it counts
+        for all that is read at all. That may repeat more, and loses nothing.
         """
         own = self._accounts.get(subscription.identity)
         if own is not None:
             return [own]
-        return [account for account in self._accounts.values() if account.stream == subscription.stream]
+        return [a for a in self._accounts.values() if a.stream == subscription.stream] or list(self._accounts.values())
 
     def delivered(self, subscription: Subscription, cursor: Cursor, keep: Callable[[Cursor], None]) -> Cursor:
         """Everything before the cursor was delivered; the position that is safe now, which may be another one.

@@ -35,8 +35,8 @@ _EXTERNAL_ID = re.compile(rb"[|\t ]externalId=([^ \t]+)")
 # Escaped pipes do not end a field.
 _CEF_CLASS = re.compile(rb"CEF:\d\|(?:[^|\\]|\\.)*\|(?:[^|\\]|\\.)*\|(?:[^|\\]|\\.)*\|((?:[^|\\]|\\.)*)\|")
 _HEADER = re.compile(
-    rb"<\d{1,3}>(?:1 \S+ \S+ \S+ \S+ \S+ (?:-|\[.*?(?<!\\)\]) "  # RFC 5424
-    rb"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ (?:[\w./-]+(?:\[\d+\])?: )?)"  # RFC 3164
+    rb"(?:<\d{1,3}>1 \S+ \S+ \S+ \S+ \S+ (?:-|\[.*?(?<!\\)\]) "  # RFC 5424
+    rb"|(?:<\d{1,3}>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ (?:[\w./-]+(?:\[\d+\])?: )?)"  # RFC 3164, Duo Log Sync
 )
 
 

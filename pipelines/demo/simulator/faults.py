@@ -15,6 +15,7 @@ from pipelines.demo.simulator.answers import CODE_OF_STATUS, Answer, DuoError, h
 KINDS = {
     "status": "answer with ``status`` (a Duo JSON body below 500, HTML from 500 on) and ``retry_after`` where given",
     "html": "answer 200 with an HTML page",
+    "proxy": "answer ``status`` with an HTML page, as something does that stands in front of Duo",
     "malformed_json": "answer 200 with a body that breaks off in the middle, although its length is right",
     "reset": "reset the connection before any byte of the answer",
     "reset_mid_body": "reset the connection in the middle of the body",
@@ -55,6 +56,8 @@ class Fault:
         """What is answered instead of the real thing; None where the real answer is made."""
         if self.kind == "html":
             return html_page(200)
+        if self.kind == "proxy":
+            return html_page(self.status)
         if self.kind != "status":
             return None
         if self.code is None and (self.status >= 500 or self.status not in CODE_OF_STATUS):

@@ -113,6 +113,9 @@ _FIXED = (
     Parameter("proxy_password_secret", "accounts.0.proxy.password", _secret),
     Parameter("state_dir", "storage.checkpoint_dir", _bucket_folder),
 )
+# Kinds that a template has no parameters for: what they need is no short list, or what they write goes away with a worker. A
+# plain launch takes a whole configuration.
+LEFT_OUT_KINDS = ("hec", "http", "kafka", "file", "stdout", "avro")
 # Keys of kinds that a template has no parameter for: the defaults fit, or what they need cannot be in an image.
 _LEFT_OUT = (
     "destinations.0.connect_timeout_secs",
@@ -127,7 +130,7 @@ def _of_kinds() -> Iterator[Parameter]:
     """A parameter for each key that a kind of destination or a format has of its own and none above sets."""
     known = {parameter.key for parameter in _FIXED}.union(_LEFT_OUT)
     for place, section in (("destinations.0", DestinationSection), ("destinations.0.format", FormatSection)):
-        for key, field in section.leaves():
+        for key, field in section.leaves(but=LEFT_OUT_KINDS):
             whole = f"{place}.{key}"
             if whole not in known:
                 known.add(whole)

@@ -12,9 +12,12 @@ it sends when it is content, or after a short wait without an alert.
 
 from __future__ import annotations
 
+import contextlib
 import select
+import socket
 import ssl
 import time
+from collections.abc import Iterator
 
 from transforms.destinations.stream import socket_probe, tls_causes
 from transforms.destinations.stream.connection import (
@@ -83,25 +86,49 @@ def _load_client_certificate(context: ssl.SSLContext, tls: Tls, name: str) -> No
 
 
 def _connect(destination: Destination[TlsSettings], deadline: float, watch: Watch) -> Connection:
-    tls = destination.settings.tls
-    context = context_for(tls, destination.name)
+    context = context_for(destination.settings.tls, destination.name)
     began = time.monotonic()
     sock = open_socket(destination.settings.host, destination.settings.port, deadline, watch)
     way_secs = time.monotonic() - began
+    wrapped = _wrapped(sock, destination, context)
+    with _explained(wrapped, destination, deadline, watch):
+        _shake_hands(wrapped, deadline, watch)
+        connection = TlsConnection(wrapped, destination)
+        _wait_for_trust(connection, wrapped, min(_TRUST_SECS + 2 * way_secs, _TRUST_AT_MOST_SECS), watch)
+    return connection
+
+
+def secured(
+    sock: socket.socket, destination: Destination[TlsSettings], context: ssl.SSLContext, deadline: float, watch: Watch
+) -> ssl.SSLSocket:
+    """TLS over a connected non-blocking socket, which is closed where that fails. Raises BadDestination and RetryLater.
+
+    For protocols whose receiver answers: a refusal that comes behind the handshake shows in place of the answer.
+    """
+    wrapped = _wrapped(sock, destination, context)
+    with _explained(wrapped, destination, deadline, watch):
+        _shake_hands(wrapped, deadline, watch)
+    return wrapped
+
+
+def _wrapped(sock: socket.socket, destination: Destination[TlsSettings], context: ssl.SSLContext) -> ssl.SSLSocket:
     try:
-        wrapped = context.wrap_socket(
+        return context.wrap_socket(
             sock,
-            server_hostname=tls.server_name or destination.settings.host,
+            server_hostname=destination.settings.tls.server_name or destination.settings.host,
             do_handshake_on_connect=False,
             suppress_ragged_eofs=True,
         )
     except BaseException:
         sock.close()
         raise
+
+
+@contextlib.contextmanager
+def _explained(wrapped: ssl.SSLSocket, destination: Destination[TlsSettings], deadline: float, watch: Watch) -> Iterator[None]:
+    """Closes the socket where the handshake fails, and says why it did."""
     try:
-        _shake_hands(wrapped, deadline, watch)
-        connection = TlsConnection(wrapped, destination)
-        _wait_for_trust(connection, wrapped, min(_TRUST_SECS + 2 * way_secs, _TRUST_AT_MOST_SECS), watch)
+        yield
     except ssl.SSLError as error:
         wrapped.close()
         raise tls_causes.explain(destination, error, deadline, watch) from error
@@ -119,7 +146,6 @@ def _connect(destination: Destination[TlsSettings], deadline: float, watch: Watc
     except BaseException:
         wrapped.close()
         raise
-    return connection
 
 
 def _shake_hands(wrapped: ssl.SSLSocket, deadline: float, watch: Watch) -> None:

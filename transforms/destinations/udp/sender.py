@@ -3,12 +3,14 @@
 Place in the flow: one of the kinds.
 
 UDP promises nothing: a datagram that is dropped on the way, or because the receiver's buffer is full, is gone without a trace.
-What can be known is used: the socket is connected, so that a refusal ("nobody listens", an ICMP message) comes back as an error
-of a later call. confirm() waits a moment for it. After a refusal the bundle is sent again from its beginning, with back-off,
-the first datagram alone to see whether anybody listens; so a bundle, or two, may arrive twice. A refusal that shows before the
-first datagram of a bundle was meant for the bundle before it, which is then sent again as well. All that is sent, the first
-time or again, keeps to the pace of ``transforms.destinations.udp.pace``: a receiver's buffer holds only about a hundred
-datagrams.
+What can be known is used: the socket is connected and asks for every error, so that a refusal ("nobody listens", "no way to
+that machine": an ICMP message, or no answer to the question for its address) comes back as an error of a later call. confirm()
+waits a moment for it. After a refusal the bundle is sent again from its beginning, with back-off, the first datagram alone to
+see whether anybody listens; so a bundle, or two, may arrive twice. A refusal that shows before the first datagram of a bundle
+was meant for the bundle before it, which is then sent again as well. It takes the network three seconds to find out that a
+machine is not there: what was sent in them, but for the last two bundles, is lost. What this machine's own queue has no room
+for is sent when it has. All that is sent, the first time or again, keeps to the pace of ``transforms.destinations.udp.pace``: a
+receiver's buffer holds only about a hundred datagrams.
 
 Contract: as in ``transforms.destinations.sender``; what is longer than a datagram can be is rejected, never cut.
 """
@@ -19,6 +21,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -35,6 +38,9 @@ from transforms.records import FormattedPage, Stream
 from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
 
+# To be told of all errors, and of datagrams that this machine's own queue drops. Linux has these numbers, Python no names.
+_ALL_ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+_NO_WAY_THERE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 _LARGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 
 
@@ -44,10 +50,14 @@ class Tuning:
 
     Attributes:
       refusal_secs: how long confirm() waits for a refusal.
+      lost_way_secs: how long the network takes to find out that a machine is not there.
+      full_queue_secs: the pause where this machine's own queue is full.
       connecting: the pauses after refusals.
     """
 
     refusal_secs: float = 0.005
+    lost_way_secs: float = 3.5
+    full_queue_secs: float = 0.01
     connecting: RetryPolicy = CONNECTING
 
 
@@ -85,6 +95,7 @@ class UdpSender:
         self._bundle: list[_Datagram] = []
         self._before: list[_Datagram] = []  # the bundle before: a refusal of it may still be on its way
         self._refused: list[_Datagram] = []  # the bundle before, once that refusal has come
+        self._refusal = 0  # its errno
         self.reconnects = 0
         self.resent = 0
 
@@ -107,21 +118,20 @@ class UdpSender:
             return
         self._bundle.append(datagram)
         if self._refused:
-            self._insist("nobody listens there")
+            self._insist(self._refusal)
             return
         try:
             self._send_one(sock, datagram.message)
         except OSError as error:
-            if error.errno == errno.EMSGSIZE:
+            if error.errno == errno.EMSGSIZE and self._is_too_long(sock, datagram.message):
                 self._reject(datagram)
             else:
-                self._insist(_cause(error))
+                self._insist(error)
 
     def confirm(self) -> Confirmation:
         while self._bundle:
-            self._waits.rest(self._tuning.refusal_secs)
-            if code := socket_probe.pending_error(self._opened()):
-                self._insist(os.strerror(code))
+            if code := self._refused_within(self._tuning.refusal_secs, self._opened()):
+                self._insist(code)
             else:
                 self._before, self._bundle = self._bundle, []
                 self._waits.succeeded()
@@ -161,10 +171,14 @@ class UdpSender:
 
     def _look_back(self) -> None:
         """A refusal that is here before the first datagram of a bundle was meant for the bundle before it."""
-        if self._socket is not None and socket_probe.pending_error(self._socket) and self._before:
-            self._refused = [replace(datagram, index=None) for datagram in self._before]
-            self._before = []
-            self._health.away("nobody listens there")
+        if self._socket is not None and (code := socket_probe.pending_error(self._socket)) and self._before:
+            self._refusal = code
+            self._suspect_bundle_before()
+            self._health.away(os.strerror(code))
+
+    def _suspect_bundle_before(self) -> None:
+        self._refused += [replace(datagram, index=None) for datagram in self._before]
+        self._before = []
 
     def _opened(self) -> socket.socket:
         while self._socket is None:
@@ -181,6 +195,8 @@ class UdpSender:
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
+            if sys.platform == "linux":
+                sock.setsockopt(*_ALL_ERRORS[family], 1)
             sock.connect(address)
         except BaseException:
             sock.close()
@@ -198,40 +214,68 @@ class UdpSender:
             except BlockingIOError:
                 self._waits.watch()
                 poll(sock, select.POLLOUT, 0.2)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._waits.watch()
+                self._waits.rest(self._tuning.full_queue_secs)
             else:
                 self._waits.moved()
                 return
 
-    def _insist(self, cause: str) -> None:
-        """Sends everything that may have been refused once more, until no refusal comes while doing so."""
+    @staticmethod
+    def _is_too_long(sock: socket.socket, message: bytes) -> bool:
+        """Whether that size is this message's fault. The network may as well have said it of one that was sent before."""
+        try:
+            sock.send(message)
+        except OSError as error:
+            return error.errno == errno.EMSGSIZE
+        return False
+
+    def _refused_within(self, secs: float, sock: socket.socket) -> int:
+        """The errno of a refusal that comes so soon; 0 for none."""
         while True:
-            self._back_off(cause)
+            step_secs = min(secs, 0.2)
+            self._waits.rest(step_secs)
+            code = socket_probe.pending_error(sock)
+            secs -= step_secs
+            if code or secs <= 0:
+                return code
+            self._waits.watch()
+
+    def _insist(self, refusal: OSError | int) -> None:
+        """Sends everything that may have been refused once more, until no refusal comes while doing so."""
+        error = OSError(refusal, os.strerror(refusal)) if isinstance(refusal, int) else refusal
+        while True:
+            self._back_off(_cause(error))
             self.reconnects += 1
+            no_way = error.errno in _NO_WAY_THERE
+            if no_way:  # it takes so long to find that out that the bundle before went nowhere as well
+                self._suspect_bundle_before()
             try:
                 self._open()  # the name may mean another address by now
-                self._send_again(self._opened())
-            except OSError as error:
-                cause = _cause(error)
+                self._send_again(self._opened(), self._tuning.lost_way_secs if no_way else self._tuning.refusal_secs)
+            except OSError as again:
+                error = again
             else:
                 self._bundle[:0], self._refused = self._refused, []
                 self._health.back(len(self._bundle))
                 return
 
-    def _send_again(self, sock: socket.socket) -> None:
+    def _send_again(self, sock: socket.socket, answer_secs: float) -> None:
         probed = False
         for datagram in [*self._refused, *self._bundle]:
             try:
                 self._send_one(sock, datagram.message)
             except OSError as error:
-                if error.errno != errno.EMSGSIZE:
+                if error.errno != errno.EMSGSIZE or not self._is_too_long(sock, datagram.message):
                     raise
                 self._reject(datagram)  # the way there takes less than it did
                 continue
             self.resent += 1
             if not probed:
                 probed = True
-                self._waits.rest(self._tuning.refusal_secs)
-                if code := socket_probe.pending_error(sock):
+                if code := self._refused_within(answer_secs, sock):
                     raise OSError(code, os.strerror(code))
 
     def _reject(self, datagram: _Datagram) -> None:

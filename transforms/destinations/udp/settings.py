@@ -33,7 +33,7 @@ class UdpSettings(KindSettings):
             elsewhere="max_events_per_sec is for udp, whose receivers cannot say that it is too fast",
             harmless=True,
         ),
-    ] = 2000.0
+    ] = 1000.0
 
     @property
     def place(self) -> str:

@@ -14,7 +14,6 @@ gateway answers in its place passes. No text holds a secret.
 from __future__ import annotations
 
 import datetime as dt
-import email.utils
 import http.client
 import socket
 import ssl
@@ -27,7 +26,7 @@ import msgspec
 from typing_extensions import override
 
 from transforms.duo.client.answers import read_children, read_page
-from transforms.duo.client.connections import CONNECTIONS, Connections, DuoConnection, Place, ProxyRefused
+from transforms.duo.client.connections import CONNECTIONS, Connections, DuoConnection, Place
 from transforms.duo.client.duo_client_internals import SignedCalls
 from transforms.duo.log_types.base import LogType
 from transforms.duo.position.paging import Answer
@@ -35,6 +34,8 @@ from transforms.duo.position.windows import Call
 from transforms.errors import BadCredentials, DuoLogSyncError, RetryLater, StreamUnavailable
 from transforms.process import descriptors
 from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.proxies import ProxyRefused
+from transforms.process.retry_after import retry_after_secs, served_at
 from transforms.settings import Account
 
 # A full page is about 1.5 MB. Anything near this is not a page of logs.
@@ -42,7 +43,6 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 # For the marks between the pieces of an answer, and for trailers.
 _BESIDE_BODY_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 256 * 1024
-_LONGEST_WAIT_SECS = 3600.0
 _BAD_TIMESTAMP_CODES = (40104, 40105)
 
 
@@ -163,9 +163,9 @@ class DuoClient(SignedCalls):
         return response, content
 
     def _note_skew(self, response: http.client.HTTPResponse) -> None:
-        served_at = _served_at(response.headers)
-        if served_at is not None:
-            self.skew_secs = self._clock.wall_secs() - served_at
+        made_at = served_at(response.headers)
+        if made_at is not None:
+            self.skew_secs = self._clock.wall_secs() - made_at
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -177,16 +177,16 @@ class DuoClient(SignedCalls):
             failure = _Failure()
         said = f"{path} answered {status}" + (f" (code {failure.code}: {failure.message})" if failure.code else "")
         if status == 429:
-            return RetryLater(f"{said}.", kind="rate_limited", wait_secs=self._retry_after_secs(headers))
+            return RetryLater(f"{said}.", kind="rate_limited", wait_secs=retry_after_secs(headers, self._clock))
         if status >= 500 or status not in (400, 401, 403, 404, 410):
             kind = "server_error" if status >= 500 else "unexpected_status"
-            return RetryLater(f"{said}.", kind=kind, wait_secs=self._retry_after_secs(headers))
+            return RetryLater(f"{said}.", kind=kind, wait_secs=retry_after_secs(headers, self._clock))
         if status != 410 and not _is_duos(status, failure):  # nobody but Duo says that a log is gone
             return RetryLater(
                 f"{said} with {len(body)} bytes that are not Duo's: something between here and {self.place} answers in its "
                 "place, a proxy or a gateway.",
                 kind="not_duo",
-                wait_secs=self._retry_after_secs(headers),
+                wait_secs=retry_after_secs(headers, self._clock),
             )
         if status == 400:
             return PageRefused(f"{said}, {failure.message_detail or 'without saying which parameter'}")
@@ -208,18 +208,6 @@ class DuoClient(SignedCalls):
         return BadCredentials(
             f"{said}. Check ikey, skey and api_host of account '{self._account.name}': all three belong to one application."
         )
-
-    def _retry_after_secs(self, headers: Any) -> float | None:
-        """Retry-After as seconds; it may be a number or a date, which is reckoned from the answer's own."""
-        value = headers.get("Retry-After") if headers is not None else None
-        if not value:
-            return None
-        if value.strip().isascii() and value.strip().isdigit():  # else "²" is a digit, and no number
-            return min(float(value), _LONGEST_WAIT_SECS)
-        until, now = _moment(value), _served_at(headers)
-        if until is None:
-            return None
-        return min(max(0.0, until - (self._clock.wall_secs() if now is None else now)), _LONGEST_WAIT_SECS)
 
     def _transport_failure(self, error: Exception) -> RetryLater:
         where = str(self.place)
@@ -299,15 +287,3 @@ def _params(log_type: LogType, call: Call) -> dict[str, str]:
 def _is_duos(status: int, failure: _Failure) -> bool:
     """Whether a refusal is written like Duo's, whose codes begin with the status."""
     return failure.stat == "FAIL" and failure.code // 100 == status
-
-
-def _served_at(headers: Any) -> float | None:
-    """When an answer was made, as who made it says."""
-    return _moment(headers.get("Date")) if headers is not None else None
-
-
-def _moment(text: str | None) -> float | None:
-    try:
-        return email.utils.parsedate_to_datetime(text or "").timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None

@@ -14,7 +14,6 @@ ones are closed and fewer are opened for a minute.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import io
@@ -22,7 +21,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from transforms.errors import RetryLater
 from transforms.process import descriptors
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.lifetime import Stage, per_process
+from transforms.process.proxies import ask_proxy, left_secs
 from transforms.settings import Proxy
 
 # Duo closes idle connections after about a minute: a connection this old is not worth the attempt.
@@ -41,10 +40,6 @@ _MOST_HEAD_BYTES = 256 * 1024
 _FEWER_FOR_SECS = 60.0
 _TIDY_SECS = 1.0
 _SPARE = 4  # so many connections fewer than there were when descriptors ran out
-
-
-class ProxyRefused(OSError):
-    """A proxy does not connect to Duo; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         if self.ended:
             return 0
-        self._sock.settimeout(_left_secs(self._deadline))
+        self._sock.settimeout(left_secs(self._deadline))
         count: int | None = self._file.readinto(buffer)
         self._bytes += count or 0
         if self._bytes > self.most_bytes:
@@ -122,8 +117,8 @@ class DuoConnection(http.client.HTTPConnection):
         sock = _open_socket(*((proxy.host, proxy.port) if proxy else (self.place.host, self.place.port)), self.deadline)
         try:
             if proxy is not None:
-                _ask_proxy(sock, self.place, proxy, self.deadline)
-            sock.settimeout(_left_secs(self.deadline))
+                ask_proxy(sock, proxy, self.place.host, self.place.port, self.deadline)
+            sock.settimeout(left_secs(self.deadline))
             self.sock = self.place.tls.wrap_socket(sock, server_hostname=self.place.host)
         except BaseException:
             sock.close()
@@ -136,7 +131,7 @@ class DuoConnection(http.client.HTTPConnection):
         self.deadline = deadline
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(_left_secs(deadline))
+        self.sock.settimeout(left_secs(deadline))
         self.request(method, uri, body, headers)  # type: ignore[arg-type] # bytes are fine
         return self.getresponse()
 
@@ -301,21 +296,14 @@ CONNECTIONS = per_process("connections to Duo", Connections, close=Connections.c
 # --- one connection ----------------------------------------------------------------------------------------------------
 
 
-def _left_secs(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the call's time is over")
-    return left
-
-
 def _open_socket(host: str, port: int, deadline: float) -> socket.socket:
     """A connected socket; an address that does not answer leaves time for those after it."""
-    addresses = resolve(host, port, _left_secs(deadline))
+    addresses = resolve(host, port, left_secs(deadline))
     failure: OSError = OSError(f"{host} has no address")
     for position, (family, _, _, _, address) in enumerate(addresses):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(_left_secs(deadline) / (len(addresses) - position))
+            sock.settimeout(left_secs(deadline) / (len(addresses) - position))
             sock.connect(address)
             # Small requests should not wait for the last answer's acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -328,36 +316,3 @@ def _open_socket(host: str, port: int, deadline: float) -> socket.socket:
         else:
             return sock
     raise failure
-
-
-def _ask_proxy(sock: socket.socket, place: Place, proxy: Proxy, deadline: float) -> None:
-    """Asks a proxy to connect to Duo. Raises ProxyRefused."""
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    lines = [f"CONNECT {host}:{place.port} HTTP/1.1", f"Host: {host}:{place.port}"]
-    if proxy.user:
-        password = proxy.password.resolve() if proxy.password else ""
-        lines.append("Proxy-Authorization: Basic " + base64.b64encode(f"{proxy.user}:{password}".encode()).decode("ascii"))
-    sock.settimeout(_left_secs(deadline))
-    sock.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1"))
-    head = _head_of_proxy(sock, deadline)
-    version, _, said = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
-    if not version.startswith("HTTP/1."):
-        raise ProxyRefused("it does not answer like an HTTP proxy")
-    if said[:3] == "407":
-        given = f"does not take the password of its user '{proxy.user}'" if proxy.user else "wants a user and a password"
-        raise ProxyRefused(f"the proxy {given} (407); set them with the proxy in the configuration")
-    if not said.startswith("2"):
-        raise ProxyRefused(f"the proxy answered {said.strip()[:100]!r} instead of connecting")
-
-
-def _head_of_proxy(sock: socket.socket, deadline: float) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head:
-        sock.settimeout(_left_secs(deadline))
-        received = sock.recv(4096)
-        head += received
-        if not received:
-            raise ProxyRefused("the proxy closed the connection without an answer")
-        if len(head) > _MOST_HEAD_BYTES:
-            raise ProxyRefused("the proxy's answer has no end")
-    return head

@@ -23,6 +23,8 @@ from transforms.state.cursor import Cursor
 _LOGGER = logging.getLogger("duologsync.duo")
 _LOOK_EVERY_SECS = 10.0
 _LEEWAY_SECS = 60.0
+# A live stream that got on no further for so long costs Duo nothing: Duo does not serve it, or no SIEM takes it.
+_STANDS_STILL_SECS = 1800.0
 
 
 class LiveStream:
@@ -41,7 +43,7 @@ class LiveStream:
         """Whether a running copy has still to catch up; looked up every few seconds."""
         if self._clock.monotonic_secs() - self._looked_at >= _LOOK_EVERY_SECS:
             self._looked_at = self._clock.monotonic_secs()
-            behind = self._runs() and self._position_secs() < self._clock.wall_secs() - self._well_secs
+            behind = self._runs() and self._has_to_catch_up(self._clock.wall_secs())
             if behind != self._behind:
                 self._behind = behind
                 self._tell()
@@ -51,7 +53,7 @@ class LiveStream:
         if self._behind:
             _LOGGER.info("%s: the backfill waits, because live reading of it is behind and comes first.", self._stream)
         else:
-            _LOGGER.info("%s: the backfill goes on: live reading of it has caught up, or has ended.", self._stream)
+            _LOGGER.info("%s: the backfill goes on: live reading has caught up, stands still, or has ended.", self._stream)
 
     def _runs(self) -> bool:
         """A running copy holds the directory's lock. Trying for a shared one does not disturb it."""
@@ -67,8 +69,8 @@ class LiveStream:
             os.close(descriptor)
         return False
 
-    def _position_secs(self) -> float:
-        """How far the live stream is on its way to any destination; infinitely far where nothing tells.
+    def _has_to_catch_up(self, now_secs: float) -> bool:
+        """Whether the live stream is behind on its way to all destinations, and gets on; it is not where nothing tells.
 
         The furthest counts: what waits for a SIEM that is away asks Duo for nothing.
         """
@@ -76,5 +78,6 @@ class LiveStream:
             live = [record for record in CheckpointStore(self._directory).records() if record.stream == self._stream]
             positions_ms = [Cursor.from_json(bytes(record.cursor)).position_ms for record in live]
         except (OSError, DuoLogSyncError):
-            positions_ms = []
-        return max(positions_ms, default=float("inf")) / 1000
+            return False
+        gets_on = now_secs - max((record.committed_ms for record in live), default=0) / 1000 < _STANDS_STILL_SECS
+        return gets_on and max(positions_ms, default=0) / 1000 < now_secs - self._well_secs

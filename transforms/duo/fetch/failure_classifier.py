@@ -54,6 +54,7 @@ class FailureClassifier:
         self._short = LogOnce(clock=clock)  # the last window held less than Duo counted
         self._shortened = LogOnce(clock=clock)  # the last window was followed by less overlap than it should be
         self.answered = False  # some call was, since the feed began
+        self.refused: StreamUnavailable | PageRefused | None = None  # what the last call met, where Duo will not serve it
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -61,6 +62,7 @@ class FailureClassifier:
         """A call failed: how long to leave the stream alone. ``told``: another feed of the stream made it, and said so."""
         own_wait_secs = self._backoff.failed(error.wait_secs if isinstance(error, RetryLater) else None)
         self._refusals += isinstance(error, BadCredentials)
+        self.refused = error if isinstance(error, (StreamUnavailable, PageRefused)) else None
         kind, wait_secs = self._sort(error, own_wait_secs)
         self._counts[kind] += 1
         self._tell(kind, error, wait_secs, told=told)
@@ -91,6 +93,7 @@ class FailureClassifier:
         if self._failing.over() is not None and not told:
             _LOGGER.info("%s is readable again after %d failed calls.", self._stream, self._backoff.failures)
         self.answered = True
+        self.refused = None
         self._backoff.succeeded()
         self._refusals = 0
 

@@ -44,7 +44,7 @@ from transforms.duo.position.paging import Answer, Step, after_answer, after_ref
 from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.rate_limit.budgets import budget_of
-from transforms.errors import BadCredentials, FatalError, RetryLater
+from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.records import DuoPage, Stream
 from transforms.settings import Account, Reading
@@ -133,7 +133,7 @@ class PageFeed:
         with self._changed:
             if not self._pages.go_to(cursor):
                 self._pages.begin_at(cursor)
-                self._epoch += 1
+                self._jumped()
                 self._due = 0.0
                 self._fatal = None
                 self._trouble.begins_at(cursor, self._now_ms())
@@ -218,6 +218,11 @@ class PageFeed:
         return self._caught_up
 
     @property
+    def refused(self) -> StreamUnavailable | PageRefused | None:
+        """Why Duo does not serve the stream now. It is tried again rarely; whoever cannot wait for that goes on without."""
+        return self._trouble.refused
+
+    @property
     def finished(self) -> bool:
         """A backfill has been read to its end, and all of it is delivered."""
         return self._finished and not self._pages
@@ -240,9 +245,7 @@ class PageFeed:
         with self._changed:
             self._asked()
             if held and READ_AHEAD.scarce and self._pages.ready and not self._closed:
-                self._pages.give_up_ready()
-                self._epoch += 1
-                self._count_ready()
+                self._give_up_ready()
             if held != self._held:
                 self._held = held
                 self._thread.wake()
@@ -259,8 +262,20 @@ class PageFeed:
     def forget(self) -> None:
         """Lets go of everything; for a closed feed that nobody reads any more."""
         with self._changed:
-            self._pages.clear()
+            # Not only its pages: where fetching stood would look like the end of all that was delivered.
+            self._pages = PageBuffer()
+            self._jumped()
             self._count_ready()
+
+    def _jumped(self) -> None:
+        """Fetching goes on elsewhere: what was asked for, or said of the end, before that holds no more."""
+        self._epoch += 1
+        self._caught_up = self._finished = False
+
+    def _give_up_ready(self) -> None:
+        self._pages.give_up_ready()
+        self._jumped()
+        self._count_ready()
 
     def _count_ready(self) -> None:
         self._share.holds(self._pages.ready_bytes)
@@ -434,9 +449,7 @@ class PageFeed:
         self._share.withdraw()
         self._part.leave()
         if self._pages.ready:
-            self._pages.give_up_ready()
-            self._epoch += 1
-            self._count_ready()
+            self._give_up_ready()
         return _Pause(None, idle=True)
 
     def _rest(self, secs: float, *, caught_up: bool, idle: bool | None = None) -> _Pause:

@@ -10,11 +10,13 @@ from functools import lru_cache
 
 import msgspec
 
+from transforms.duo.log_types import row_fields, severities
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
-from transforms.duo.log_types.values import Place, event_class, ip_address, iso_to_ms, place_text, words
+from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place
 from transforms.errors import Undeliverable
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import NO_APPLICATION, NO_PARTY, Application, Device, EventFacts, Party, Place
+from transforms.records import DuoEvent
 
 
 class Action(msgspec.Struct, frozen=True, gc=False):
@@ -24,36 +26,16 @@ class Action(msgspec.Struct, frozen=True, gc=False):
     details: str | None = None
 
 
-class Party(msgspec.Struct, frozen=True, gc=False):
-    """Who did it, or what it was done to. ``details`` is a JSON text."""
-
-    key: str | None = None
-    name: str | None = None
-    type: str | None = None
-    details: str | None = None
-
-
-class Application(msgspec.Struct, frozen=True, gc=False):
-    """The application that it was done through."""
-
-    key: str | None = None
-    name: str | None = None
-    type: str | None = None
-
-
 class Address(msgspec.Struct, frozen=True, gc=False):
     """The address of the device."""
 
     address: str | None = None
 
 
-class AccessDevice(msgspec.Struct, frozen=True, gc=False):
+class AccessDevice(Device, frozen=True, gc=False):
     """The device that it was done from."""
 
     ip: Address | None = None
-    hostname: str | None = None
-    browser: str | None = None
-    browser_version: str | None = None
     location: Place | None = None
 
 
@@ -73,6 +55,7 @@ class ActivityRow(msgspec.Struct, frozen=True, gc=False):
     action_extended: Action | None = None
     actor: Party | None = None
     target: Party | None = None
+    old_target: Party | None = None
     application: Application | None = None
     access_device: AccessDevice | None = None
     outcome: Outcome | None = None
@@ -87,26 +70,12 @@ _read_row = RowDecoder(ActivityRow)
 _read_key = RowDecoder(_Key)
 
 _NO_ACTION = Action()
-_NO_PARTY = Party()
-_NO_APPLICATION = Application()
 _NO_ADDRESS = Address()
 _NO_ACCESS_DEVICE = AccessDevice()
 _NO_OUTCOME = Outcome()
 
 # Targets that are people; all others are things and do not belong into a SIEM's user fields.
 _PEOPLE = {"user", "admin"}
-_SEVERITIES = {
-    "admin_create": 6,
-    "admin_delete": 7,
-    "integration_create": 6,
-    "integration_delete": 7,
-    "policy_create": 6,
-    "policy_delete": 7,
-    "integration_skey_view": 7,
-    "integration_skey_bulk_view": 7,
-    "bypass_create": 7,
-    "bypass_view": 7,
-}
 
 
 def row_key(raw: bytes) -> RowKey:
@@ -123,59 +92,45 @@ def facts(event: DuoEvent) -> EventFacts:
     row = _read_row(event.raw)
     action = row.action or _NO_ACTION
     name = (row.action_extended or action).name or action.name
-    actor = row.actor or _NO_PARTY
-    target = row.target or _NO_PARTY
+    target = row.target or NO_PARTY
     is_person = target.type in _PEOPLE
-    application = row.application or _NO_APPLICATION
     device = row.access_device or _NO_ACCESS_DEVICE
     outcome = ((row.outcome or _NO_OUTCOME).result or "").lower()
-    kind, title, severity = _kind(name, outcome)
+    kind, title = _kind(name)
     return EventFacts(
         event_class=kind,
         title=title,
-        severity=severity,
+        severity=severities.severity(
+            name or "",
+            failed=outcome == "failure",
+            kind=target.type,
+            now=severities.change(target.details),
+            old_details=(row.old_target or NO_PARTY).details,
+            words=action.details or "",
+        ),
         category="activity",
         time_ms=iso_to_ms(row.ts),
         event_id=row.activity_id,
         action=name,
         outcome=outcome,
-        actor_name=actor.name,
-        actor_id=actor.key,
-        target_name=target.name if is_person else None,
-        target_id=target.key if is_person else None,
-        target_details=target.details,
-        src_ip=ip_address((device.ip or _NO_ADDRESS).address),
-        src_host=device.hostname,
-        service=application.name,
-        user_agent=words(device.browser, device.browser_version),
         message=action.details,
         tenant=event.stream.account_id or row.akey,
-        texts=(
-            ("actorType", actor.type),
-            ("targetType", target.type),
-            ("targetName", None if is_person else target.name),
-            ("targetKey", None if is_person else target.key),
-            ("applicationType", application.type),
-            ("accessLocation", place_text(device.location)),
-            ("applicationKey", application.key),
-        ),
+        actor=row.actor or NO_PARTY,
+        target_user=target if is_person else NO_PARTY,
+        target_thing=NO_PARTY if is_person else target,
+        old_target=row.old_target or NO_PARTY,
+        application=row.application or NO_APPLICATION,
+        src_ip=ip_address((device.ip or _NO_ADDRESS).address),
+        src_place=known_place(device.location),
+        device=device,
     )
 
 
 @lru_cache(maxsize=1024)  # Duo has some two hundred actions
-def _kind(action: str | None, outcome: str) -> tuple[str, str, int]:
+def _kind(action: str | None) -> tuple[str, str]:
     kind = event_class("activity", action)
     words_of_action = kind.partition(".")[2].replace("_", " ").split()
-    return kind, " ".join(["Duo activity", *words_of_action]), severity_of(action or "", outcome)
-
-
-def severity_of(action: str, outcome: str) -> int:
-    """How grave an administrator's action is; the administrator log of API v1 has the same actions."""
-    if outcome == "failure":
-        return 6 if action.startswith("admin_login") else 5
-    if action.startswith("log_export"):
-        return 6
-    return _SEVERITIES.get(action, 3)
+    return kind, " ".join(["Duo activity", *words_of_action])
 
 
 LOG_TYPE = LogType(
@@ -188,4 +143,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.ACTIVITY,
+    id_field="activity_id",
 )

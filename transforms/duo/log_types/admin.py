@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.duo.log_types import api_v1
-from transforms.duo.log_types.activity import severity_of
+from transforms.duo.log_types import api_v1, row_fields, severities
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import NO_PARTY, EventFacts, LogIn, Party
+from transforms.records import DuoEvent
 
 
 class AdminRow(msgspec.Struct, frozen=True, gc=False):
@@ -33,7 +33,7 @@ class AdminRow(msgspec.Struct, frozen=True, gc=False):
     description: str | None = None
 
 
-class Description(msgspec.Struct, frozen=True, gc=False):
+class Description(severities.Change, frozen=True, gc=False):
     """What a description can hold, where it is JSON in a text and not words."""
 
     ip_address: str | None = None
@@ -45,7 +45,6 @@ class Description(msgspec.Struct, frozen=True, gc=False):
 class _Kind(NamedTuple):
     event_class: str
     title: str
-    severity: int
     outcome: str | None
 
 
@@ -54,9 +53,6 @@ _read_description = RowDecoder(Description)
 
 _NO_DESCRIPTION = Description()
 
-# The log has no field for it: the name of the action says whether it failed.
-_FAILED = ("_error", "_fail", "_failed")
-_FAILED_LOG_INS = {"admin_login_error", "admin_2fa_error"}
 # Actions whose object is a person; all others are done to things, which do not belong into a SIEM's user fields.
 _TO_PEOPLE = ("user_", "admin_")
 
@@ -67,38 +63,35 @@ def facts(event: DuoEvent) -> EventFacts:
     details = api_v1.details(_read_description, row.description)
     told = details or _NO_DESCRIPTION
     is_person = (row.action or "").startswith(_TO_PEOPLE)
+    target = Party(name=row.object, details=None if details is None else row.description)
     kind = _kind(row.action)
     return EventFacts(
         event_class=kind.event_class,
         title=kind.title,
-        severity=kind.severity,
+        severity=severities.severity(row.action or "", failed=kind.outcome == "failure", now=told, words=row.description or ""),
         category="admin",
         time_ms=api_v1.time_ms(row.timestamp, row.isotimestamp),
         event_id=api_v1.content_id(event.raw),
         action=row.action,
         outcome=kind.outcome,
         reason=told.error,
-        actor_name=row.username,
-        target_name=row.object if is_person else None,
-        src_ip=ip_address(told.ip_address),
         message=row.description if details is None else None,
         tenant=event.stream.account_id,
-        texts=(
-            ("object", None if is_person else row.object),
-            ("description", None if details is None else row.description),
-            ("factor", told.factor),
-            ("email", told.email),
-        ),
+        actor=Party(name=row.username),
+        target_user=target if is_person else NO_PARTY,
+        target_thing=NO_PARTY if is_person else target,
+        src_ip=ip_address(told.ip_address),
+        log_in=LogIn(factor=told.factor, email=told.email),
     )
 
 
 @lru_cache(maxsize=1024)  # as in the activity log
 def _kind(action: str | None) -> _Kind:
     name = event_class("admin", action)
-    failed = (action or "").endswith(_FAILED)
+    # The log has no field for it.
+    failed = (action or "").endswith(severities.FAILED_ENDINGS)
     outcome = ("failure" if failed else "success") if action else None
-    severity = 6 if action in _FAILED_LOG_INS else severity_of(action or "", outcome or "")
-    return _Kind(name, " ".join(["Duo administrator action", *name.partition(".")[2].split("_")]), severity, outcome)
+    return _Kind(name, " ".join(["Duo administrator action", *name.partition(".")[2].split("_")]), outcome)
 
 
 LOG_TYPE = LogType(
@@ -115,4 +108,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )

@@ -11,60 +11,39 @@ from typing import NamedTuple
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
-from transforms.duo.log_types.values import Place, event_class, ip_address, iso_to_ms, listed, place_text, valid_ms, words
+from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place, valid_ms
 from transforms.errors import Undeliverable
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import NO_APPLICATION, NO_PARTY, Application, AuthDevice, Device, EventFacts, LogIn, Party, Place
+from transforms.records import DuoEvent
 
 
-class User(msgspec.Struct, frozen=True, gc=False):
-    """Who logs in; of a failed log-in the name is whatever was typed."""
-
-    key: str | None = None
-    name: str | None = None
-    groups: list[str] | None = None
-
-
-class Application(msgspec.Struct, frozen=True, gc=False):
-    """What is logged in to."""
-
-    key: str | None = None
-    name: str | None = None
-
-
-class AuthDevice(msgspec.Struct, frozen=True, gc=False):
-    """The second factor's device; its name is a phone number or the label of a token."""
-
-    name: str | None = None
-
-
-class AccessDevice(msgspec.Struct, frozen=True, gc=False):
+class AccessDevice(Device, frozen=True, gc=False):
     """The device that is logged in from."""
 
     ip: str | None = None
-    hostname: str | None = None
-    browser: str | None = None
-    browser_version: str | None = None
     location: Place | None = None
 
 
-class AuthRow(msgspec.Struct, frozen=True, gc=False):
-    """The fields that are used of a row."""
+class SecondDevice(AuthDevice, frozen=True, gc=False):
+    """The device of the second factor."""
+
+    ip: str | None = None
+    location: Place | None = None
+
+
+class AuthRow(LogIn, frozen=True, gc=False):
+    """The fields that are used of a row. Of a failed log-in the user's name is whatever was typed."""
 
     txid: str | None = None
     isotimestamp: str | None = None
     timestamp: int | None = None
-    event_type: str | None = None
-    result: str | None = None
-    reason: str | None = None
-    factor: str | None = None
-    email: str | None = None
-    user: User | None = None
+    user: Party | None = None
     application: Application | None = None
-    auth_device: AuthDevice | None = None
+    auth_device: SecondDevice | None = None
     access_device: AccessDevice | None = None
-    trusted_endpoint_status: str | None = None
 
 
 class _Key(msgspec.Struct, frozen=True, gc=False):
@@ -83,9 +62,7 @@ class _Kind(NamedTuple):
 _read_row = RowDecoder(AuthRow)
 _read_key = RowDecoder(_Key)
 
-_NO_USER = User()
-_NO_APPLICATION = Application()
-_NO_AUTH_DEVICE = AuthDevice()
+_NO_SECOND_DEVICE = SecondDevice()
 _NO_ACCESS_DEVICE = AccessDevice()
 
 _TITLES = {
@@ -105,10 +82,11 @@ def row_key(raw: bytes) -> RowKey:
         key = _read_key(raw)
     except Undeliverable:
         return RowKey(None, None)
-    return RowKey(_time_ms(key), key.txid or None)
+    return RowKey(time_ms(key), key.txid or None)
 
 
-def _time_ms(row: AuthRow | _Key) -> int | None:
+def time_ms(row: AuthRow | _Key) -> int | None:
+    """When a log-in was, milliseconds since the epoch."""
     # ``timestamp`` has whole seconds only, so it is the second choice.
     ms = iso_to_ms(row.isotimestamp)
     if ms is None and row.timestamp is not None:
@@ -124,40 +102,32 @@ def facts(event: DuoEvent) -> EventFacts:
 
 def auth_facts(row: AuthRow, tenant: str | None) -> EventFacts:
     """What an authentication says."""
-    user = row.user or _NO_USER
-    application = row.application or _NO_APPLICATION
+    user = row.user or NO_PARTY
     device = row.access_device or _NO_ACCESS_DEVICE
+    second = row.auth_device or _NO_SECOND_DEVICE
     kind = _kind(row.event_type, row.result, row.reason, row.factor)
     return EventFacts(
         event_class=kind.event_class,
         title=kind.title,
         severity=kind.severity,
         category="authentication",
-        time_ms=_time_ms(row),
+        time_ms=time_ms(row),
         event_id=row.txid,
         action=row.event_type,
         outcome=kind.outcome,
         reason=row.reason,
-        # Who logs in is both: the one who acts, and the account that is acted on. SIEM rules look in either place.
-        actor_name=user.name,
-        actor_id=user.key,
-        target_name=user.name,
-        target_id=user.key,
-        src_ip=ip_address(device.ip),
-        src_host=device.hostname,
-        service=application.name,
-        user_agent=words(device.browser, device.browser_version),
         tenant=tenant,
-        texts=(
-            ("factor", row.factor),
-            ("authDevice", (row.auth_device or _NO_AUTH_DEVICE).name),
-            ("applicationKey", application.key),
-            ("accessLocation", place_text(device.location)),
-            ("trustedEndpointStatus", row.trusted_endpoint_status),
-            ("duoResult", row.result),
-            ("groups", listed(user.groups)),
-            ("email", row.email),
-        ),
+        # Who logs in is both: the one who acts, and the account that is acted on. SIEM rules look in either place.
+        actor=user,
+        target_user=user,
+        application=row.application or NO_APPLICATION,
+        src_ip=ip_address(device.ip),
+        src_place=known_place(device.location),
+        device=device,
+        auth_ip=ip_address(second.ip),
+        auth_place=known_place(second.location),
+        auth_device=second,
+        log_in=row,
     )
 
 
@@ -190,4 +160,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.AUTH,
+    id_field="txid",
 )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from transforms.records import DuoEvent, EventFacts
+from transforms.duo.log_types.row_fields import NONE, RowFields
+from transforms.facts import EventFacts
+from transforms.records import DuoEvent
 
 
 class RowKey(NamedTuple):
@@ -43,6 +45,8 @@ class LogType:
       ends_on: the day on which Duo has announced to end the endpoint.
       opt_in: read only where a route names it; configurations without routes leave it out.
       also_in: the log that has the same events under other ids, so that reading both means to receive them twice.
+      row_fields: the fields that Duo documents; filters and redactions are checked against them. Empty: not checked.
+      id_field: the field of a row that has Duo's id of it; None where rows have none.
     """
 
     name: str
@@ -58,6 +62,8 @@ class LogType:
     pages_by_time: bool = False
     opt_in: bool = False
     also_in: str | None = None
+    row_fields: RowFields = field(default_factory=lambda: NONE)
+    id_field: str | None = None
 
     def last_time_ms(self, rows: list[bytes]) -> int:
         """The time of the last row that has one; 0 where none has."""

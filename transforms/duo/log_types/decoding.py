@@ -11,6 +11,7 @@ never costs the others.
 from __future__ import annotations
 
 import json
+import math
 import types
 import typing
 from functools import cache
@@ -31,9 +32,9 @@ _DEEPEST = 20
 
 
 class RowDecoder(Generic[T]):
-    """Decodes rows into one struct type, whose fields are text, integer, truth value, another such struct or a list of these.
+    """Decodes rows into one struct type. Its fields are text, number, truth value, another such struct, a list or a dict.
 
-    Every field must have the default None.
+    A field may also be one of these or a text. Every field must have the default None.
     """
 
     __slots__ = ("_decode", "_row_type")
@@ -101,12 +102,14 @@ def _fit_value(options: tuple[Any, ...], value: Any) -> Any:
     if value is None:
         return None
     option = options[0]
+    if option is str or (str in options and isinstance(value, str)):
+        return as_text(value)
     if typing.get_origin(option) is list:
         return _fit_list(typing.get_args(option)[0], value)
-    if option is str:
-        return as_text(value)
+    if typing.get_origin(option) is dict:
+        return _fit_dict(typing.get_args(option)[1], value)
     if option is int:
-        return as_integer(value)
+        return as_number(value) if float in options else as_integer(value)
     if option is bool:
         return as_truth(value)
     return _fit_struct(option, value)
@@ -116,6 +119,13 @@ def _fit_list(item: Any, value: Any) -> list[Any]:
     values = value if isinstance(value, list) else [value]
     fitted = (_fit_value((item,), v) for v in values)
     return [v for v in fitted if v is not None]
+
+
+def _fit_dict(item: Any, value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, dict):
+        return None
+    fitted = {_without_surrogates(key): _fit_value((item,), v) for key, v in value.items()}
+    return {key: v for key, v in fitted.items() if v is not None}
 
 
 def _fit_struct(row_type: type[msgspec.Struct], value: Any) -> msgspec.Struct | None:
@@ -149,6 +159,13 @@ def as_integer(value: Any) -> int | None:
         return int(float(value)) if isinstance(value, str) and "." in value else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def as_number(value: Any) -> int | float | None:
+    """A JSON value as a number; None where it is none, or none that JSON could write."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def as_truth(value: Any) -> bool | None:

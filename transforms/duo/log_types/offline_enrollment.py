@@ -12,11 +12,12 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types import api_v1
+from transforms.duo.log_types import api_v1, row_fields
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import Application, Device, EventFacts, LogIn, Party
+from transforms.records import DuoEvent
 
 
 class OfflineRow(msgspec.Struct, frozen=True, gc=False):
@@ -30,11 +31,9 @@ class OfflineRow(msgspec.Struct, frozen=True, gc=False):
     description: str | None = None
 
 
-class Description(msgspec.Struct, frozen=True, gc=False):
+class Description(Device, frozen=True, gc=False):
     """What the description, JSON in a text, says of the device."""
 
-    user_agent: str | None = None
-    hostname: str | None = None
     factor: str | None = None
 
 
@@ -64,12 +63,13 @@ def facts(event: DuoEvent) -> EventFacts:
         time_ms=api_v1.time_ms(row.timestamp, row.isotimestamp),
         event_id=api_v1.content_id(event.raw),
         action=row.action,
-        actor_name=row.username,
-        src_host=device.hostname,
-        user_agent=device.user_agent,
         message=row.description if details is None else None,
         tenant=event.stream.account_id,
-        texts=(("factor", device.factor), ("integration", row.object)),
+        actor=Party(name=row.username),
+        target_thing=Party(name=row.object, details=None if details is None else row.description),
+        application=Application(name=row.object),
+        device=device,
+        log_in=LogIn(factor=device.factor),
     )
 
 
@@ -87,4 +87,5 @@ LOG_TYPE = LogType(
     pages_by_time=True,
     opt_in=True,
     also_in="activity",
+    row_fields=row_fields.API_V1,
 )

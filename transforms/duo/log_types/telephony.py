@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import msgspec
 
+from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, iso_to_ms
 from transforms.errors import Undeliverable
-from transforms.records import DuoEvent, EventFacts
+from transforms.facts import EventFacts, Telephony
+from transforms.records import DuoEvent
 
 
-class TelephonyRow(msgspec.Struct, frozen=True, gc=False):
+class TelephonyRow(Telephony, frozen=True, gc=False):
     """The fields that are used of a row."""
 
     telephony_id: str | None = None
-    txid: str | None = None
     ts: str | None = None
-    context: str | None = None
-    type: str | None = None
-    phone: str | None = None
-    credits: int | None = None
 
 
 class _Key(msgspec.Struct, frozen=True, gc=False):
@@ -61,8 +58,7 @@ def facts(event: DuoEvent) -> EventFacts:
         event_id=row.telephony_id,
         action=row.type,
         tenant=event.stream.account_id,
-        texts=(("context", row.context), ("phone", row.phone), ("authTxid", row.txid)),
-        numbers=(("credits", row.credits),),
+        telephony=row,
     )
 
 
@@ -76,4 +72,6 @@ LOG_TYPE = LogType(
     ascending=True,
     row_key=row_key,
     facts=facts,
+    row_fields=row_fields.TELEPHONY,
+    id_field="telephony_id",
 )

@@ -12,31 +12,14 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types.auth import AuthRow, auth_facts
+from transforms.duo.log_types import row_fields
+from transforms.duo.log_types.auth import AuthRow, auth_facts, time_ms
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
-from transforms.duo.log_types.values import event_class, listed, valid_ms
+from transforms.duo.log_types.values import event_class, valid_ms
 from transforms.errors import Undeliverable
-from transforms.records import DuoEvent, EventFacts
-
-
-class Explanation(msgspec.Struct, frozen=True, gc=False):
-    """Why Duo finds it suspicious."""
-
-    summary: str | None = None
-
-
-class PriorityReason(msgspec.Struct, frozen=True, gc=False):
-    """Why it matters more than others."""
-
-    label: str | None = None
-
-
-class Person(msgspec.Struct, frozen=True, gc=False):
-    """A user or an administrator."""
-
-    key: str | None = None
-    name: str | None = None
+from transforms.facts import EventFacts, Explanation, Finding, Party, PriorityReason, Truth, is_true
+from transforms.records import DuoEvent
 
 
 class TrustRow(msgspec.Struct, frozen=True, gc=False):
@@ -48,15 +31,18 @@ class TrustRow(msgspec.Struct, frozen=True, gc=False):
     state_updated_timestamp: int | None = None
     surfaced_timestamp: int | None = None
     surfaced: int | None = None
-    triaged_as_interesting: bool | None = None
+    triaged_as_interesting: Truth = None
     triage_event_uri: str | None = None
-    priority_event: bool | None = None
+    priority_event: Truth = None
     priority_reasons: list[PriorityReason] | None = None
     explanations: list[Explanation] | None = None
+    from_common_netblock: Truth = None
+    from_new_user: Truth = None
+    low_risk_ip: Truth = None
     surfaced_auth: AuthRow | None = None
     bypass_status_enabled: int | None = None
-    enabled_by: Person | None = None
-    enabled_for: Person | None = None
+    enabled_by: Party | None = None
+    enabled_for: Party | None = None
 
 
 class _Key(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +63,6 @@ _TITLES = {
     "bypass_status": "Duo Trust Monitor bypass status enabled",
     "device_registration": "Duo Trust Monitor suspicious device registration",
 }
-_TRUTH_TEXTS = {True: "true", False: "false", None: None}
 
 
 def row_key(raw: bytes) -> RowKey:
@@ -97,40 +82,47 @@ def _time_ms(row: TrustRow | _Key) -> int | None:
 def facts(event: DuoEvent) -> EventFacts:
     """What a row says. Raises Undeliverable where it is not an object."""
     row = _read_row(event.raw)
-    auth = row.surfaced_auth or _NO_AUTH
-    seen = auth_facts(auth, tenant=None)
-    # A whole person or none: the name of one must not stand beside the key of another.
-    actor = row.enabled_by or Person(seen.actor_id, seen.actor_name)
-    target = row.enabled_for or Person(seen.target_id, seen.target_name)
+    seen = auth_facts(row.surfaced_auth or _NO_AUTH, tenant=None)
     return EventFacts(
         event_class=event_class("trustmonitor", row.type),
         title=_TITLES.get(row.type or "", "Duo Trust Monitor event"),
-        severity=8 if row.priority_event else 5,
+        severity=max(8 if is_true(row.priority_event) else 5, seen.severity),
         category="trustmonitor",
         time_ms=_time_ms(row),
         event_id=row.sekey,
         action=row.type,
-        actor_name=actor.name,
-        actor_id=actor.key,
-        target_name=target.name,
-        target_id=target.key,
-        src_ip=seen.src_ip,
-        src_host=seen.src_host,
-        service=seen.service,
-        user_agent=seen.user_agent,
-        message=listed((e.summary or "" for e in row.explanations), "; ") if row.explanations else None,
         url=row.triage_event_uri,
         tenant=event.stream.account_id,
-        texts=(
-            ("state", row.state),
-            ("priorityReasons", listed((r.label or "" for r in row.priority_reasons), "; ") if row.priority_reasons else None),
-            ("triagedAsInteresting", _TRUTH_TEXTS[row.triaged_as_interesting]),
-            ("authTxid", auth.txid),
-        ),
-        times_ms=(
-            ("stateUpdated", valid_ms(row.state_updated_timestamp)),
-            ("bypassEnabled", valid_ms(row.bypass_status_enabled)),
-        ),
+        # A whole person or none: the name of one must not stand beside the key of another.
+        actor=row.enabled_by or seen.actor,
+        target_user=row.enabled_for or seen.target_user,
+        application=seen.application,
+        src_ip=seen.src_ip,
+        src_place=seen.src_place,
+        device=seen.device,
+        auth_ip=seen.auth_ip,
+        auth_place=seen.auth_place,
+        auth_device=seen.auth_device,
+        log_in=seen.log_in,
+        finding=_finding(row),
+    )
+
+
+def _finding(row: TrustRow) -> Finding:
+    auth = row.surfaced_auth or _NO_AUTH
+    return Finding(
+        state=row.state,
+        state_updated_ms=valid_ms(row.state_updated_timestamp),
+        priority_event=row.priority_event,
+        priority_reasons=row.priority_reasons,
+        explanations=row.explanations,
+        triaged_as_interesting=row.triaged_as_interesting,
+        from_common_netblock=row.from_common_netblock,
+        from_new_user=row.from_new_user,
+        low_risk_ip=row.low_risk_ip,
+        bypass_enabled_ms=valid_ms(row.bypass_status_enabled),
+        log_in_id=auth.txid,
+        log_in_ms=time_ms(auth),
     )
 
 
@@ -145,4 +137,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     ends_on=dt.date(2027, 1, 31),
+    row_fields=row_fields.TRUST_MONITOR,
+    id_field="sekey",
 )

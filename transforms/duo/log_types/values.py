@@ -1,4 +1,4 @@
-"""What the log types share when they put Duo's values into neutral ones: times, addresses, ids of event kinds, joined texts.
+"""What the log types share when they put Duo's values into neutral ones: times, addresses, places, ids of event kinds.
 
 Place in the flow: called by ``facts`` and ``row_key`` of each log type, once per event; so the common case is short.
 
@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 
-import msgspec
+from transforms.facts import NOWHERE, Place
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _END_MS = 253_402_300_800_000  # the year 10000: later times cannot be written as a date
@@ -33,14 +32,6 @@ _WITH_PORT = re.compile(
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_ID_PART = 64
-
-
-class Place(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
-    """Where a device was, as Duo guesses from its address; "-" means unknown."""
-
-    city: str | None = None
-    state: str | None = None
-    country: str | None = None
 
 
 def iso_to_ms(text: str | None) -> int | None:
@@ -115,20 +106,11 @@ def event_class(*parts: str | None) -> str:
     return ".".join(_NOT_IN_ID.sub("_", (part or "unknown")[:_LONGEST_ID_PART]) for part in kept)
 
 
-@lru_cache(maxsize=1024)  # few browsers and places make up a log
-def words(*parts: str | None) -> str | None:
-    """The parts that are there, with a space between; None where none is."""
-    return " ".join([part for part in parts if part]) or None
-
-
-def listed(texts: Iterable[str] | None, separator: str = ",") -> str | None:
-    """Texts in one, those that are empty left out; None where none is left."""
-    return separator.join([text for text in texts if text]) or None if texts else None
-
-
-@lru_cache(maxsize=1024)
-def place_text(place: Place | None) -> str | None:
-    """``Ann Arbor, Michigan, United States``; None where Duo does not know it."""
+def known_place(place: Place | None) -> Place:
+    """What Duo knows of a place; where it does not know, it writes "-"."""
     if place is None:
-        return None
-    return ", ".join([part for part in (place.city, place.state, place.country) if part and part != "-"]) or None
+        return NOWHERE
+    if place.city != "-" and place.state != "-" and place.country != "-":
+        return place
+    city, state, country = (None if part == "-" else part for part in (place.city, place.state, place.country))
+    return Place(city, state, country) if city or state or country else NOWHERE

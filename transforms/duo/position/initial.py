@@ -37,7 +37,8 @@ def initial_cursor(
     cursor = None
     if start.checkpoint_of is not None:
         cursor = _position_of(Subscription(subscription.stream, start.checkpoint_of), subscription, store)
-    elif start.days is None:
+    if cursor is None and start.days is None and storage.resume:
+        # Also where the other one has no position yet: it begins there, too, and which of the two is first is chance.
         cursor = import_incumbent(subscription.stream, storage.import_dir, now_ms)
     cursor = (cursor or first_cursor(now_ms, reading)).step()
     store.commit(subscription, cursor)

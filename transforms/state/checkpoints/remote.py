@@ -8,8 +8,8 @@ Contract, where it differs from the local one:
     commits are monotone within a process only: there, the runner's own checkpoint is the truth while a job lives, and this is
     where a launch without one begins.
   * There is no lock: one job per directory is the user's to keep, which ``lock`` says.
-  * ``load`` raises RetryLater where the file system cannot be asked: beginning at the look-back for that would repeat months.
-    ``commit`` raises OSError.
+  * ``load`` and ``records`` raise RetryLater where the file system cannot be asked: beginning at the look-back for that would
+    repeat months. ``commit`` raises OSError.
 """
 
 from __future__ import annotations
@@ -62,10 +62,14 @@ class RemoteCheckpointStore(CheckpointStore):
             FileSystems.delete(found[:-FORGOTTEN_KEPT])
 
     def records(self) -> Iterator[Record]:
-        for match in FileSystems.match([f"{self._url}/*.json"]):
-            for found in sorted(match.metadata_list, key=lambda each: str(each.path)):
-                with suppress(CursorUnreadable):
-                    yield readable_record(read(found.path))
+        try:
+            found = [each.path for match in FileSystems.match([f"{self._url}/*.json"]) for each in match.metadata_list]
+            contents = [read(path) for path in sorted(found)]
+        except Exception as error:  # each file system has errors of its own
+            raise retry_later(f"The checkpoints in {self._url} cannot be read now", error, "checkpoints") from error
+        for content in contents:
+            with suppress(CursorUnreadable):
+                yield readable_record(content)
 
     def _place(self, subscription: Subscription) -> str:
         return f"{self._url}/{self.file_name(subscription)}"

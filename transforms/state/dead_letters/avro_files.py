@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import fastavro
 import fastavro.write
 
-from transforms.process.files import open_new, open_to_read
+from transforms.process.files import open_new, open_to_read, sync_directory
 
 _LOGGER = logging.getLogger("duologsync.dead_letters")
 _MAGIC = b"Obj\x01"
@@ -49,7 +49,7 @@ class AppendedAvro:
             if records:
                 self.append(records)
             self.sync()
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except BaseException:
             self.close()
             with suppress(OSError):  # a full disk fails one attempt after the other, and each would leave an empty file
@@ -149,12 +149,3 @@ def _header_bytes(schema: dict[str, Any]) -> int:
 def today() -> int:
     """Days since the epoch, UTC."""
     return int(time.time() // 86400)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes a new file's name durable too."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,6 @@ block. A letter may be there twice after a crash, or where a file was moved away
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections import defaultdict
@@ -23,7 +22,7 @@ from typing import Any
 import msgspec
 
 from transforms.errors import RetryLater
-from transforms.process.files import make_private_directory, open_new
+from transforms.process.files import file_safe, make_private_directory, open_new
 from transforms.process.until_done import Insistence
 from transforms.state.dead_letters.avro_files import AppendedAvro, today
 from transforms.state.dead_letters.letter import SCHEMA, DeadLetter
@@ -33,9 +32,6 @@ _UNSYNCED_LETTERS = 1000  # letters, and bytes of events, that are remembered un
 _UNSYNCED_BYTES = 8 * 1024 * 1024
 StreamName = tuple[str, str]
 """Account and log type: what files are told apart by."""
-
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_IN_NAMES = 80
 
 
 @dataclass
@@ -181,4 +177,4 @@ def _records(letters: list[DeadLetter]) -> list[dict[str, Any]]:
 
 def file_safe_stream(stream: StreamName) -> str:
     """Account and log type as part of a file's name."""
-    return ".".join(_NOT_IN_NAMES.sub("_", part)[:_LONGEST_IN_NAMES] for part in stream)
+    return ".".join(map(file_safe, stream))

@@ -1,0 +1,1 @@
+"""Delivery to files of this machine, a line for each message."""

@@ -1,0 +1,1 @@
+"""Delivery over HTTP: requests whose answer says what became of each event."""

@@ -1,0 +1,40 @@
+"""What of a bundle goes into one request, and how it is taken apart.
+
+Place in the flow: ``sender`` makes parts and settles them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from transforms.records import Stream
+
+
+class Entry(NamedTuple):
+    """An event that is not settled yet. ``place``: its index in a ``Rejection``."""
+
+    place: int
+    piece: bytes
+
+
+class Part(NamedTuple):
+    """What goes into one request."""
+
+    stream: Stream
+    entries: tuple[Entry, ...]
+    doubtful: bool = False  # a request with these may have been taken
+
+    def only(self, places: Sequence[int]) -> Part:
+        return self._replace(entries=tuple(self.entries[place] for place in places))
+
+    def halves(self) -> list[Part]:
+        middle = len(self.entries) // 2
+        return [self._replace(entries=entries) for entries in (self.entries[:middle], self.entries[middle:])]
+
+    def around(self, place: int) -> list[Part]:
+        """What is before an event, the event, and what is behind it."""
+        # A receiver may have taken what it read before it came to the event.
+        parts = [self._replace(entries=self.entries[:place], doubtful=True)]
+        parts += [self._replace(entries=entries) for entries in (self.entries[place : place + 1], self.entries[place + 1 :])]
+        return [part for part in parts if part.entries]
