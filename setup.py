@@ -55,6 +55,9 @@ setup(
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.
             "pyvrl==0.0.2",
+            # OCSF's own schemas, by which every OCSF message of the tests is validated.
+            "ocsf-json-schema==1.2.0",
+            "jsonschema>=4.23",
             # The extra [kafka].
             "confluent-kafka>=2.16,<3",
             # OpenTelemetry's messages, and clients of vendors whose servers cannot be had: the clients first use what the

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from transforms.destinations.sender import oversize
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.events.selection import Failed, Selection, Taken
@@ -97,7 +98,8 @@ class Tracer:
             raise format_failed(error) from error
         longest = destination.max_message_bytes
         if longest is not None and len(message) > longest:
-            raise Undeliverable(f"{len(message)} bytes are more than max_message_bytes, {longest}.", reason="too_long")
+            rejection = oversize(0, len(message), destination.name, longest)
+            raise Undeliverable(rejection.detail, reason=rejection.reason)
         return message
 
     def _routes(self, stream: Stream, destination: Destination) -> dict[int, Route]:

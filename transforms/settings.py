@@ -95,7 +95,7 @@ class SyslogHeader:
     Attributes:
       style: ``rfc5424`` or ``rfc3164``; ``dls`` in a job that was made of Duo Log Sync's configuration file.
       facility: 0 to 23; 16 is local0.
-      hostname, app_name: as shown in the SIEM; an empty hostname means this machine's.
+      hostname, app_name: as shown in the SIEM; an empty hostname means this machine's. ``{log_type}`` in app_name is the log.
     """
 
     style: str

@@ -11,7 +11,7 @@ import argparse
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
-from transforms.settings import Job
+from transforms.settings import Destination, Job
 from transforms.state.checkpoints.local import CheckpointStore
 
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
             destinations = job.destinations_of(account.name, log_type)
-            targets = ", ".join(f"{d.name} ({d.kind} {d.place}, {d.format.name})" for d in destinations)
+            targets = ", ".join(_target(job, account.name, log_type, d) for d in destinations)
             who = f"{account.name}, every child account" if account.is_msp else account.name
             say(f"  {log_type:<14} of {who:<24} → {targets}")
             begins = ", ".join(
@@ -46,6 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"  checkpoints    in {job.storage.checkpoint_dir}")
     say(f"  dead letters   in {job.storage.dead_letter_dir}")
     return exit_codes.OK
+
+
+def _target(job: Job, account: str, log_type: str, destination: Destination) -> str:
+    """A destination, and what the routes do with events on their way to it."""
+    routes = [route for route in job.selection(log_type, destination.name) if route.takes(account)]
+    done = {
+        "filtered": any(route.where is not None for route in routes),
+        "redacted": any(route.redact is not None for route in routes),
+    }
+    words = [word for word, is_so in done.items() if is_so]
+    words += dict.fromkeys(f"by {route.function}" for route in routes if route.function is not None)
+    selected = f"; {', '.join(words)}" if words else ""
+    return f"{destination.name} ({destination.kind} {destination.place}, {destination.format.name}{selected})"
 
 
 def _with_checkpoint(directory: str) -> frozenset[tuple[str, str, str]]:

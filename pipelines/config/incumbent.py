@@ -17,7 +17,7 @@ from pipelines.config.references import Surroundings
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.formats.cef import CefOptions
-from transforms.formats.json_lines import JsonOptions
+from transforms.formats.json_lines import CHILD_ACCOUNT_KEY, JsonOptions
 from transforms.settings import (
     Account,
     Destination,
@@ -36,7 +36,6 @@ ACCOUNT_NAME = "main"
 DEFAULT_DIR = "/tmp"  # noqa: S108 - Duo Log Sync's default, which we recognise in order to avoid it
 DEFAULT_LOG_FILE = f"{DEFAULT_DIR}/duologsync.log"
 _SETTINGS: KeyPath = ("dls_settings",)
-CHILD_KEY = "child_account_id"
 _MAPPINGS: KeyPath = ("account", "endpoint_server_mappings")
 
 
@@ -104,7 +103,7 @@ def _destination(section: ServerSection, index: int, file: DlsFile, around: Surr
     if file.dls_settings.log_format == "CEF":
         written = Format(CefOptions(profile="dls"), SyslogHeader("dls"))
     else:
-        written = Format(JsonOptions(account_key=CHILD_KEY if file.account.is_msp else None))
+        written = Format(JsonOptions(account_key=CHILD_ACCOUNT_KEY if file.account.is_msp else None))
     return Destination(section.id, _settings(section, around), written)
 
 
@@ -162,7 +161,7 @@ def _notice_improvements(file: DlsFile, findings: Findings) -> None:
     if file.account.is_msp:
         what = "every log type is read for every child account; Duo Log Sync read auth only"
         if file.dls_settings.log_format == "JSON":
-            what += f". {CHILD_KEY} is in the events of all logs; Duo Log Sync left it out of telephony"
+            what += f". {CHILD_ACCOUNT_KEY} is in the events of all logs; Duo Log Sync left it out of telephony"
         findings.notice(("account", "is_msp"), what, "Nothing needs to be done; expect more events.")
     if file.account.block_list:
         key: KeyPath = ("account", "block_list")

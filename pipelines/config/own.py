@@ -22,7 +22,7 @@ from pipelines.config.own_model import (
 )
 from pipelines.config.problems import Findings, KeyPath, listed, shown
 from pipelines.config.references import Surroundings
-from pipelines.config.routes import check_routes
+from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
@@ -122,6 +122,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
     _notice_too_old(job, findings)
+    notice_routes(job, findings)
     return job
 
 

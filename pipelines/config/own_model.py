@@ -140,7 +140,12 @@ class HeaderSection(Section):
     style: HeaderStyle = Field(description="rfc5424, rfc3164 or none.", examples=["rfc5424"])
     facility: int = Field(16, ge=0, le=23, description="Syslog facility; 16 is local0.")
     hostname: HeaderText = Field("", max_length=255, description="Host name in the header; empty for this machine's.")
-    app_name: HeaderText = Field("duologsync", min_length=1, max_length=48, description="Program name in the header.")
+    app_name: HeaderText = Field(
+        "duologsync",
+        min_length=1,
+        max_length=48,
+        description="Program name in the header. {log_type} in it is the event's log, for SIEMs that select by program.",
+    )
 
 
 def _style(value: Any) -> Any:
@@ -152,8 +157,10 @@ def _format_name(value: Any) -> Any:
 
 
 def _default_headers() -> str:
-    styles = {name: kind.options.default_header or "none" for name, kind in FORMATS.items()}
-    return " and ".join(f"{name} {'gets ' * (index == 0)}{style}" for index, (name, style) in enumerate(styles.items()))
+    of_style: dict[str, list[str]] = {}
+    for name, kind in FORMATS.items():
+        of_style.setdefault(kind.options.default_header or "none", []).append(name)
+    return "; ".join(f"{style} for {', '.join(names)}" for style, names in of_style.items())
 
 
 class FormatSection(TaggedSection):
@@ -166,7 +173,7 @@ class FormatSection(TaggedSection):
         Field(
             None,
             description="Syslog header: rfc5424, rfc3164 or none; or a mapping with style, facility, hostname, app_name. "
-            f"Without it, {_default_headers()}.",
+            f"Without it: {_default_headers()}.",
             examples=["rfc5424"],
         )
     )

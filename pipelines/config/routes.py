@@ -9,6 +9,7 @@ expression. Without the library for filters nothing can be said about one but th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from transforms.events import filters
 from transforms.events.functions import wrong_function
 from transforms.events.mistakes import nearest_field
 from transforms.row_paths import documented_name, parse
+from transforms.settings import Job, Route
 
 _NO_LIBRARY = 'With Python 3.11 or later, in the repository\'s root run: pip install --constraint constraints.txt ".[filters]"'
 
@@ -43,6 +45,34 @@ def check_functions(data: dict[str, Any], findings: Findings) -> None:
         wrong = wrong_function(name) if isinstance(name, str) and name else None
         if wrong is not None:
             findings.problem((*key, "function"), wrong.what, wrong.fix)
+
+
+def notice_routes(job: Job, findings: Findings) -> None:
+    """Adds a notice where an event's id is redacted, and where a route is never asked."""
+    for index, route in enumerate(job.routes):
+        for log, path in _redacted_ids(route):
+            what = f"{path} is the id of {log}'s events, by which a SIEM knows what arrives twice"
+            findings.notice(("routes", index, "redact"), what, "Leave it, unless the SIEM need not know.")
+        for log, destination in _never_asked(job.routes[:index], route):
+            what = f"an earlier route takes every event of {log} to {destination}, so that this one is never asked"
+            findings.notice(("routes", index), what, "Put it in front of that one.")
+
+
+def _redacted_ids(route: Route) -> Iterator[tuple[str, str]]:
+    redact = route.redact
+    named = (*redact.drop, *redact.hash, *redact.mask) if redact is not None else ()
+    return ((log, path) for log in route.log_types for path in named if path == LOG_TYPES[log].id_field)
+
+
+def _never_asked(earlier: tuple[Route, ...], route: Route) -> Iterator[tuple[str, str]]:
+    """Log and destination of which an earlier route without a filter takes all, where one of the two changes events."""
+    for log, destination in itertools.product(route.log_types, route.destinations):
+        for other in earlier:
+            same_accounts = not other.accounts or (route.accounts and set(route.accounts) <= set(other.accounts))
+            takes_all = other.where is None and bool(same_accounts)
+            if takes_all and log in other.log_types and destination in other.destinations and (other.selects or route.selects):
+                yield log, destination
+                break
 
 
 def _routes(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any], tuple[str, ...]]]:

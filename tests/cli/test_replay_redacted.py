@@ -10,7 +10,7 @@ from transforms.state.dead_letters.write import files_in
 
 ROW = b'{"txid":"T","user":{"name":"bob"},"email":"bob@example.com"}'
 LETTER = DeadLetter(
-    time_ms=1, account="main", log_type="auth", destination="siem", format="json", reason="too_long", detail="", raw=ROW
+    time_ms=1, account="main", log_type="auth", destination="siem", format="json", reason="oversize", detail="", raw=ROW
 )
 SELECTS = 'redact: {mask: [user.name], drop: [email]}, function: "tests.events.own:tagged", where: "event.result == \'x\'"'
 

@@ -4,7 +4,7 @@
 
 import pytest
 
-from pipelines import graph
+from pipelines import cli, graph
 from pipelines.config import load
 from tests.config.conftest import OWN
 from transforms.secrets import SecretRef
@@ -99,3 +99,41 @@ def test_one_subscription_keeps_the_order_of_routes_and_what_they_do(write):
     assert [(route.where, route.redact) for route in part.routes] == [
         ("event.result == 'fraud'", None), (None, Redaction(drop=("email",))),
     ]  # fmt: skip
+
+
+def notices(write, *routes):
+    text = OWN.replace(
+        ROUTE, "".join(f"  - {{log_types: [auth, activity], destinations: [splunk]{more}}}\n" for more in routes)
+    )
+    return [(notice.key, notice.what) for notice in load(write(text)).notices if notice.key.startswith("routes")]
+
+
+def test_a_notice_says_that_an_id_is_redacted(write):
+    [(key, what)] = notices(write, ", redact: {drop: [txid]}")
+    assert (key, "txid is the id of auth's events" in what) == ("routes.0.redact", True)
+
+
+def test_a_notice_says_that_a_route_is_never_asked(write):
+    [*found] = notices(
+        write, ", redact: {drop: [email]}", ", redact: {mask: [email]}", ", accounts: [main], function: 'json:dumps'"
+    )
+    assert [key for key, _ in found] == ["routes.1", "routes.1", "routes.2", "routes.2"]
+    assert "an earlier route takes every event of auth to splunk" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        (", where: 'true', redact: {drop: [email]}", ", redact: {mask: [email]}"),
+        (", accounts: [main], redact: {drop: [email]}", ", redact: {mask: [email]}"),
+        ("", ", accounts: [main]"),
+    ],
+)
+def test_no_notice_where_a_later_route_is_asked_or_makes_no_difference(write, routes):
+    assert notices(write, *routes) == []
+
+
+def test_validate_tells_what_is_done_with_events(write, capsys):
+    more = "    where: 'true'\n    redact: {drop: [email]}\n    function: json:dumps\n"
+    assert cli.main(["validate", str(write(OWN.replace(ROUTE, ROUTE + more)))]) == 0
+    assert "splunk (tcp siem.example.com:6514, json; filtered, redacted, by json:dumps)" in capsys.readouterr().out

@@ -49,11 +49,11 @@ def test_ten_lines_send_every_event_once_and_the_next_run_goes_on(duo, simulator
     assert set(lines[0]) == {"id", "who", "result"}
 
 
-def test_the_pipeline_in_beam_yaml_sends_what_its_filter_keeps(duo, simulator, receiver, tmp_path):
+def run_yaml(name, duo, receiver, state):
+    """One of the pipelines in Beam YAML, to its end."""
     ours = f"port: {duo['port']}\n        ca_file: {duo['ca_file']}\n        lag_secs: 0\n        start_days: 1\n        ikey:"
-    pipeline = tmp_path / "pipeline.yaml"
-    pipeline.write_text((ROOT / "examples" / "duo_to_syslog.yaml").read_text().replace("ikey:", ours, 1))
-    state = tmp_path / "state"
+    pipeline = state.with_suffix(".yaml")
+    pipeline.write_text((ROOT / "examples" / name).read_text().replace("ikey:", ours, 1))
     variables = {"duo": "localhost", "ikey": IKEY, "siem": "127.0.0.1", "port": receiver.port, "state": str(state)}
     yaml_main = [sys.executable, "-m", "apache_beam.yaml.main", f"--yaml_pipeline_file={pipeline}", "--runner=FnApiRunner"]
     done = subprocess.run(
@@ -61,8 +61,24 @@ def test_the_pipeline_in_beam_yaml_sends_what_its_filter_keeps(duo, simulator, r
     )
     assert done.returncode == 0, done.stderr
 
+
+def test_the_pipeline_in_beam_yaml_sends_what_its_filter_keeps(duo, simulator, receiver, tmp_path):
+    run_yaml("duo_to_syslog.yaml", duo, receiver, tmp_path / "state")
+
     refused = sum(b'"denied"' in row for row in simulator.produced_rows("auth"))
     assert 0 < refused < 1_200
     assert receiver.wait_for(refused, 1)
     assert receiver.total() == refused
     assert all(b" - auth - CEF:0|Cisco|Duo|" in message for message in receiver.messages)
+
+
+def test_the_pipeline_that_redacts_sends_what_its_filter_takes_without_names(duo, simulator, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("REDACTION_KEY", "k" * 32)
+    run_yaml("refused_log_ins.yaml", duo, receiver, tmp_path / "state")
+
+    refused = {row["txid"] for row in map(json.loads, simulator.produced_rows("auth")) if row["result"] == "denied"}
+    assert receiver.wait_for(len(refused), 1)
+    sent = [json.loads(message) for message in receiver.messages]
+    assert {row["txid"] for row in sent} == refused
+    assert not any("email" in row for row in sent)
+    assert {row["user"]["name"][:5] for row in sent} <= {"hmac:", ""}

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from transforms.coders import DuoEvent, Stream
 from transforms.formats.cef import CefOptions
+from transforms.formats.ecs import EcsOptions
 from transforms.formats.json_lines import JsonOptions
+from transforms.formats.leef import LeefOptions
+from transforms.formats.ocsf import OcsfOptions
 from transforms.settings import Format, SyslogHeader
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -21,12 +24,20 @@ _RFC3164 = SyslogHeader("rfc3164", hostname="beam", app_name="duo")
 FORMATS = {
     "envelope.json": Format(JsonOptions(envelope=True)),
     "child.json": Format(JsonOptions(account_key="child_account_id")),
+    "named.json": Format(JsonOptions(log_key="duo_log", account_key="child_account_id")),
     "rfc5424.json": Format(JsonOptions(), header=_RFC5424),
     "rfc3164.json": Format(JsonOptions(), header=_RFC3164),
     "standard.cef": Format(CefOptions()),
     "dls.cef": Format(CefOptions(profile="dls")),
     "rfc5424.cef": Format(CefOptions(), header=_RFC5424),
     "rfc3164.cef": Format(CefOptions(), header=_RFC3164),
+    "bare.leef": Format(LeefOptions()),
+    "caret.leef": Format(LeefOptions(delimiter="caret")),
+    "rfc5424.leef": Format(LeefOptions(), header=_RFC5424),
+    "bare.ecs": Format(EcsOptions()),
+    "rfc5424.ecs": Format(EcsOptions(), header=_RFC5424),
+    "bare.ocsf": Format(OcsfOptions()),
+    "rfc5424.ocsf": Format(OcsfOptions(), header=_RFC5424),
 }
 
 

@@ -12,6 +12,10 @@ from tests.formats import golden
 ATTACKS = (
     "bob\n<134>Nov 14 22:13:20 h CEF:0|Cisco|Duo|1|auth.authentication.success|x|3|duser=bob",
     "bob\r\n<134>1 2023-11-14T22:13:20Z h a - - - CEF:0|",
+    "bob\tusrName=admin\tsev=1",
+    "bob^usrName=admin^sev=1",
+    "LEEF:2.0|Cisco|Duo|1|auth_authentication|x09|usrName=bob",
+    "CORP\\nina\\n<134>Nov 14 22:13:20 h LEEF:2.0|",
     "bob outcome=success",
     "bob outcome\\=success",
     "a|b\\|c||",
@@ -75,7 +79,15 @@ def _object(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _place = _object(city=texts, state=texts, country=texts)
-_party = _object(key=texts, name=texts, type=st.sampled_from(["user", "admin", "policy"]), details=texts)
+_details = st.one_of(texts, junk.map(json.dumps), st.dictionaries(texts, junk, max_size=3).map(json.dumps))
+_party = _object(
+    key=texts,
+    name=texts,
+    type=st.sampled_from(["user", "admin", "adminapi", "policy", "group", "new|\n"]),
+    details=_details,
+)
+_factors = st.one_of(st.sampled_from(["duo_push", "bypass_code", "WebAuthn Security Key", "not_available"]), texts)
+_emails = st.one_of(st.sampled_from(["jdoe@example.com", "j@", "a@b.c d"]), texts)
 _truths = st.one_of(st.booleans(), st.sampled_from(["true", "false", "unknown"]), texts)
 _amounts = st.one_of(st.integers(), st.floats(), texts, st.just(10**300))
 _assessment = _object(
@@ -105,13 +117,13 @@ _auth = _object(
     event_type=st.sampled_from(["authentication", "enrollment", "new one"]),
     result=st.sampled_from(["success", "denied", "fraud", "SUCCESS", "new=|"]),
     reason=texts,
-    factor=texts,
-    email=texts,
-    user=_object(key=texts, name=texts, groups=st.lists(texts, max_size=3)),
-    application=_object(key=texts, name=texts),
-    alias=texts,
+    factor=_factors,
     remembered_factor=texts,
+    email=_emails,
+    alias=texts,
     ood_software=texts,
+    user=_object(key=texts, name=texts, groups=st.lists(texts, max_size=3)),
+    application=_object(key=texts, name=texts, destination_name=texts),
     auth_device=_object(ip=ips, key=texts, name=texts, location=_place),
     access_device=_object(
         ip=ips,
@@ -135,13 +147,14 @@ _auth = _object(
     ),
     rbfs_triggered_attacks=st.lists(_attack, max_size=2),
 )
+_actions = st.sampled_from(["admin_login", "user_update", "policy_delete", "bypass_create", "group_create", "log_export_start"])
 _rows = {
     "auth": _auth,
     "activity": _object(
         activity_id=texts,
         ts=times,
         akey=texts,
-        action=st.one_of(texts, _object(name=texts, details=texts)),
+        action=st.one_of(_actions, texts, _object(name=st.one_of(_actions, texts), details=texts)),
         actor=_party,
         target=_party,
         old_target=_party,

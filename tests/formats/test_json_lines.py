@@ -57,6 +57,31 @@ def test_an_account_name_cannot_break_the_envelope() -> None:
     assert json.loads(_format(b"{}", Stream('a","x":"\n', "auth"), envelope=True))["account"] == 'a","x":"\n'
 
 
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        (b'{"a" : 1.50e0}', b'{"duo_log":"auth","a" : 1.50e0}'),
+        (b"{}", b'{"duo_log":"auth"}'),
+        (b"{ \n}", b'{"duo_log":"auth"}'),
+        (b' {"duo_log":"forged"}', b'{"duo_log":"auth","duo_log":"forged"}'),
+    ],
+)
+def test_the_key_of_the_log_stands_before_all_that_the_row_says(raw: bytes, written: bytes) -> None:
+    assert _format(raw, log_key="duo_log") == written
+
+
+def test_a_childs_row_can_say_its_log_at_the_front_and_its_account_at_the_end() -> None:
+    options = JsonOptions(log_key="duo_log").completed(of_msp=True)
+    assert (options.envelope, options.account_key) == (False, "child_account_id")
+    formatter = make_formatter(Format(options))
+    assert formatter.format(DuoEvent(_STREAM, b'{"a":1}')) == b'{"duo_log":"auth","a":1,"child_account_id":"DA1"}'
+    assert formatter.format(DuoEvent(Stream("acme", "activity"), b'{"a":1}')) == b'{"duo_log":"activity","a":1}'
+
+
+def test_of_events_without_children_only_the_log_is_said() -> None:
+    assert JsonOptions(log_key="duo_log").completed(of_msp=False) == JsonOptions(envelope=False, log_key="duo_log")
+
+
 def test_a_header_has_the_rows_own_time() -> None:
     raw = b'{"isotimestamp":"2023-11-14T22:13:20.123456+00:00"}'
     assert _format(raw, header=_HEADER) == b"<134>1 2023-11-14T22:13:20.123Z h duologsync - auth - " + raw

@@ -42,8 +42,9 @@ def test_liblognorm_reads_cef_as_the_specification_does() -> None:
 
 
 @pytest.mark.parametrize("row", _ROWS, ids=lambda row: f"{row.parent.name}-{row.stem}")
-def test_vector_finds_json_and_cef_untouched_behind_an_rfc_5424_header(row: Path) -> None:
+def test_vector_finds_a_message_of_each_format_untouched_behind_an_rfc_5424_header(row: Path) -> None:
     bare = {"json": golden.event(row).raw, "cef": _golden(row, "standard.cef")}
+    bare |= {name: _golden(row, f"bare.{name}") for name in ("leef", "ecs", "ocsf")}
     for extension, payload in bare.items():
         read = oracles.vrl_syslog(_golden(row, f"rfc5424.{extension}"))
         assert read["message"] == payload.decode()

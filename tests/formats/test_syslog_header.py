@@ -82,6 +82,15 @@ def test_names_are_made_printable_ascii_and_cut() -> None:
     assert re.fullmatch(r"my_appy{42}", app)
 
 
+def test_the_programs_name_can_have_the_log_in_it() -> None:
+    header = _header("rfc5424", app_name="duo-{log_type}")
+    assert [header(_TIME_MS, 6, log_type).split(" ")[3] for log_type in ("auth", "activity", "auth")] == [
+        "duo-auth", "duo-activity", "duo-auth",
+    ]  # fmt: skip
+    assert _header("rfc3164", app_name="duo-{log_type}")(_TIME_MS, 6, "telephony").endswith(" h duo-telephony: ")
+    assert _header("rfc3164", app_name="{log_type}{x}")(_TIME_MS, 6, "auth").endswith(" h auth_x_: ")
+
+
 def test_a_tag_holds_what_syslog_daemons_take_for_one() -> None:
     assert _header("rfc3164", app_name="my app[1]: " + "y" * 40)(_TIME_MS, 6, "auth").endswith(
         " h my_app_1___" + "y" * 21 + ": "
@@ -115,7 +124,7 @@ def test_the_syslog_severity_follows_the_events(severity: int, outcome: str | No
 
 
 def test_no_format_writes_a_byte_order_mark() -> None:
-    for name in ("json", "cef"):
+    for name in FORMATS:
         for style in ("rfc5424", "rfc3164"):
             message = make_formatter(Format(FORMATS[name].options(), header=SyslogHeader(style))).format(
                 DuoEvent(Stream("acme", "auth"), b"{}")

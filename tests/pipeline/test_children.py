@@ -8,14 +8,13 @@ import pytest
 
 from pipelines import exit_codes
 from pipelines.commands.check import check_job
-from pipelines.config.incumbent import CHILD_KEY
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.local.children import list_children
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from transforms.destinations.stream.settings import TcpSettings
 from transforms.formats.cef import CefOptions
-from transforms.formats.json_lines import JsonOptions
+from transforms.formats.json_lines import CHILD_ACCOUNT_KEY, JsonOptions
 from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
@@ -274,7 +273,9 @@ def test_every_event_of_every_log_carries_its_account(job, simulator, siem, tmp_
             destinations=(
                 *job.destinations,
                 Destination("cef", TcpSettings("127.0.0.1", cef.port), Format(CefOptions())),
-                Destination("dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_KEY))),
+                Destination(
+                    "dls", TcpSettings("127.0.0.1", incumbent.port), Format(JsonOptions(account_key=CHILD_ACCOUNT_KEY))
+                ),
             ),
             routes=(Route(LOG_TYPES, ("siem", "cef", "dls")),),
         )

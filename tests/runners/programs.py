@@ -79,6 +79,11 @@ def set_destinations(config: Path, destinations: list[dict[str, Any]], **reading
     config.write_text(json.dumps(content))
 
 
+def set_routes(config: Path, routes: list[dict[str, Any]]) -> None:
+    """Other routes."""
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"routes": routes}))
+
+
 def pages_since(duo: Duo, log_type: str, at_secs: float) -> int:
     """How many pages of a log were asked for since then."""
     return sum(call.log_type == log_type and call.at_secs >= at_secs for call in list(duo.simulator.calls))

@@ -8,8 +8,16 @@ from pipelines import exit_codes
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.launch_files.flink.savepoint import stop_with_savepoint
 from tests.runners.frozen_savepoints import EVENTS, RELEASES, thaw
-from tests.runners.programs import RunnerProgram, SubmittedProgram, add_account, fetched_twice, pages_since, set_destinations
-from tests.servers.harness import Duo, missing, repeated, tcp, wait_for_all, wait_until, write_config
+from tests.runners.programs import (
+    RunnerProgram,
+    SubmittedProgram,
+    add_account,
+    fetched_twice,
+    pages_since,
+    set_destinations,
+    set_routes,
+)
+from tests.servers.harness import Duo, checkpoints, missing, repeated, tcp, wait_for_all, wait_until, write_config
 from transforms.duo.fetch.feed import _AHEAD
 from transforms.duo.io import PAGES_PER_BUNDLE
 
@@ -33,6 +41,11 @@ class Repeats:
         for log_type, count in now.items():
             pages = pages_since(self._duo, log_type, self._since_secs) + allowed_from_earlier
             assert count - self._before.get(log_type, 0) <= pages * 1000, (log_type, pages, self._before, now)
+
+
+def delivered(folder):
+    """How many events are done with, by the checkpoint store."""
+    return sum(record.delivered for record in checkpoints(folder))
 
 
 def test_a_checkpoint_while_a_job_starts_keeps_no_log_type_from_being_read(tmp_path, flink):
@@ -110,6 +123,35 @@ def test_a_savepoint_carries_a_job_over_to_a_new_configuration_without_loss_or_r
         assert not any(repeated(siem).values())
         assert not any(repeated(second).values())
         assert all(times == 2 for times in fetched_twice(duo).values()), "a page was fetched twice for the same destination"
+
+
+def test_a_route_that_begins_to_filter_and_ends_it_again_keeps_the_position(tmp_path, flink):
+    with Duo(tmp_path) as duo, SiemReceiver(keep_messages=True) as siem:
+        duo.add_backlog({"auth": 2_000})
+        plain = {"log_types": ["auth"], "destinations": ["siem"]}
+        config = write_config(tmp_path, duo, [tcp(siem.port)], routes=[plain])
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env()) as program:
+            flink.running_job()
+            wait_for_all(duo, siem, ["auth"], program)
+            savepoint = stop_with_savepoint(flink.address)
+
+        none, before = {**plain, "where": "event.result == 'nothing of the kind'"}, siem.total()
+        set_routes(config, [none])
+        duo.simulator.add("auth", 50)
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env(savepoint)):
+            flink.running_job()
+            wait_until(lambda: delivered(tmp_path) == 2_050, "what is filtered to be done with")
+            savepoint = stop_with_savepoint(flink.address)
+        assert siem.total() == before
+
+        set_routes(config, [plain])
+        duo.simulator.add("auth", 20)
+        with SubmittedProgram(tmp_path, config, env=flink.submit_env(savepoint)):
+            job = flink.running_job()
+            wait_until(lambda: siem.total() == before + 20, "what came when nothing was filtered any more")
+            flink.next_checkpoint(job)
+            flink.cancel(job)
+        assert not any(repeated(siem).values())
 
 
 def test_an_account_that_is_new_since_the_savepoint_is_read_and_the_others_go_on(tmp_path, flink):

@@ -93,6 +93,29 @@ def test_what_a_destination_rejects_is_kept_once_and_holds_nothing_up(tmp_path, 
         assert not any(repeated(siem).values())
 
 
+def test_killed_it_sends_all_that_its_routes_take_redacted_and_nothing_else(tmp_path, prism):
+    with Duo(tmp_path) as duo, SiemReceiver(keep_messages=True) as siem:
+        duo.add_backlog({"auth": 20_000})
+        route = {
+            "log_types": ["auth"],
+            "destinations": ["siem"],
+            "where": "event.result == 'denied'",
+            "redact": {"drop": ["email"]},
+        }
+        config = write_config(tmp_path, duo, [tcp(siem.port)], routes=[route], page_pause_secs=0.1)
+        taken = sum(b'"denied"' in row for row in duo.simulator.produced_rows("auth"))
+        with RunnerProgram(tmp_path, "run", config, "--", *prism) as program:
+            wait_until(lambda: siem.total() > 0, "the first events")
+            program.kill()
+            wait_until(lambda: not siem.connected(), "the killed program's connections to be read to their end")
+            program.start()
+            wait_until(lambda: len(siem.unique_ids("auth")) == taken, "all that was denied")
+            assert program.end() == exit_codes.OK
+
+        assert all(b'"denied"' in message and b'"email"' not in message for message in siem.messages)
+        assert repeated(siem).get("auth", 0) <= most_in_a_bundle("auth")
+
+
 def test_a_destination_that_takes_nothing_leaves_all_else_running(tmp_path, prism):
     with Duo(tmp_path) as duo, SiemReceiver() as siem, SiemReceiver() as stuck:
         stuck.stall()

@@ -41,8 +41,10 @@ TOKEN_PREFIX = "hmac:"  # noqa: S105 - of what stands for a value
 LEAST_KEY_CHARS = 16
 _TOKEN = re.compile(r"hmac:[0-9a-f]{32}")
 _TOKEN_DIGITS = 32
+_MASKED = b'"***"'
+_EMPTY_TEXT_BYTES = 2
 _REMEMBERED = 512
-_LONGEST_REMEMBERED_BYTES = 1024
+_LONGEST_REMEMBERED_BYTES = 256
 
 
 class _Left(Enum):
@@ -92,59 +94,14 @@ class Redactor:
                 if parts is None:
                     raise FatalError(f"There is no field {path!r} that could be redacted.")
                 root.add(parts, way)  # type: ignore[arg-type]  # mypy takes the words for any text
-        self._fields = [_Field(name, node) for name, node in root.children.items()]
+        self._root = root
 
     def redact(self, raw: bytes) -> bytes:
         """The row without what must not be sent. Raises Undeliverable."""
         try:
-            row: dict[str, Any] = _read_row(raw)
-            for field in self._fields:
-                if field.name in row:
-                    field.change(row)
-            return _write(row)
+            return self._root.rewritten_object(raw)
         except ODD:
-            return self._redacted_loosely(raw)
-
-    def _redacted_loosely(self, raw: bytes) -> bytes:
-        row = _loosely(raw)
-        for field in self._fields:
-            if field.name in row:
-                changed = field.node.applied(row[field.name])
-                if changed is _GONE:
-                    del row[field.name]
-                else:
-                    row[field.name] = changed
-        return write_loosely(row)
-
-
-class _Field:
-    """One field of a row, by its own name."""
-
-    def __init__(self, name: str, node: _Node) -> None:
-        self.name = name
-        self.node = node
-        self._remembered: dict[bytes, msgspec.Raw] = {}
-
-    def change(self, row: dict[str, Any]) -> None:
-        if self.node.way == "drop":
-            del row[self.name]
-            return
-        written = bytes(row[self.name])
-        changed = self._remembered.get(written)
-        if changed is None:
-            value = self.node.applied(_read_value(written))
-            if value is _GONE:
-                del row[self.name]
-                return
-            changed = msgspec.Raw(_write(value))
-            self._remember(written, changed)
-        row[self.name] = changed
-
-    def _remember(self, written: bytes, changed: msgspec.Raw) -> None:
-        if len(written) <= _LONGEST_REMEMBERED_BYTES:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[written] = changed
+            return write_loosely(self._root.applied(_loosely(raw)))
 
 
 class _Node:
@@ -155,6 +112,7 @@ class _Node:
         self.children: dict[str, _Node] = {}
         self.every: _Node | None = None
         self._token = token
+        self._remembered: dict[bytes, bytes] = {}
 
     def add(self, parts: tuple[Part, ...], way: Way) -> None:
         if not parts:
@@ -168,8 +126,44 @@ class _Node:
             below = self.children.setdefault(name, _Node(self._token))
         below.add(parts[1:], way)
 
+    def rewritten_object(self, written: bytes) -> bytes:
+        """An object in which only the named fields are decoded and written anew."""
+        row: dict[str, Any] = _read_row(written)
+        for name, node in self.children.items():
+            if name in row:
+                changed = node.rewritten(bytes(row[name]))
+                if changed is _GONE:
+                    del row[name]
+                else:
+                    row[name] = msgspec.Raw(changed)
+        return _write(row)
+
+    def rewritten(self, written: bytes) -> bytes | Literal[_Left.NOTHING]:
+        """What becomes of the bytes of a value; ``_GONE`` for what is left out."""
+        if self.way == "drop":
+            return _GONE
+        if written in self._remembered:
+            return self._remembered[written]
+        if self.way is None and self.every is None and written.startswith(b"{"):
+            changed = self.rewritten_object(written)
+        elif self.way == "mask" and written.startswith(b'"') and len(written) > _EMPTY_TEXT_BYTES:
+            return _MASKED
+        else:
+            value = self.applied(_read_value(written))
+            if value is _GONE:
+                return _Left.NOTHING
+            changed = _write(value)
+        self._remember(written, changed)
+        return changed
+
+    def _remember(self, written: bytes, changed: bytes) -> None:
+        if len(written) <= _LONGEST_REMEMBERED_BYTES:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[written] = changed
+
     def applied(self, value: Any) -> Any:
-        """What becomes of a value; ``_GONE`` for what is left out."""
+        """What becomes of a decoded value; ``_GONE`` for what is left out."""
         if value is None or self.way == "drop":
             return _GONE if self.way == "drop" else None
         if isinstance(value, dict):

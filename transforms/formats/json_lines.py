@@ -15,26 +15,41 @@ is there for the children of an MSP. With an ``account_key`` instead, the rows o
 ``…,"child_account_id":"DA…"}``, as Duo Log Sync wrote it; the row itself is not decoded for that. Should it have that key
 already, ours comes later, and nearly every parser takes the last.
 
+With a ``log_key`` the rows stay flat, as content that knows Duo's fields wants them, and say first of which log they are:
+``{"duo_log":"auth",…}``. A SIEM can tell them apart by the first bytes of a message, which nothing in a row can change. Should
+a row have that key already, its own comes later.
+
 A syslog header has the row's own time and the severity *informational*: a severity per
 event would mean to decode each row, which costs more than everything else in this format; ``cef`` has it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from transforms.config_keys import Doc
+from transforms.config_keys import Broken, Check, Doc, MinLen, Wrong
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import Undeliverable
 from transforms.formats import syslog_header
 from transforms.records import DuoEvent, Stream
 from transforms.settings import Format, FormatOptions
 
+CHILD_ACCOUNT_KEY = "child_account_id"
+"""Where Duo Log Sync, and we after it, put the account of an MSP's child into its rows."""
+
 _JSON_SPACE = b" \t\r\n"
 _OPEN_BRACE, _CLOSE_BRACE, _LF, _CR, _NUL = b"{}\n\r\0"
+
+
+def _wrong_key(value: str) -> Wrong | None:
+    if not re.fullmatch(r"[A-Za-z_@][A-Za-z0-9_.@-]{0,63}", value):
+        return Wrong("this is not a key that every SIEM takes", "Use at most 64 letters, digits, _, ., @ and -.")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +71,28 @@ class JsonOptions(FormatOptions):
             elsewhere="only json has an envelope",
         ),
     ] = None
+    log_key: Annotated[
+        str | None,
+        MinLen(1),
+        Check(_wrong_key),
+        Doc(
+            "A key at the front of each row that names its log, so that a SIEM can select by it. Rows of an MSP's children "
+            f"then get {CHILD_ACCOUNT_KEY} at their end.",
+            example="duo_log",
+            elsewhere="only json has such a key; the other formats name the log",
+        ),
+    ] = None
     account_key: str | None = None
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, Any]) -> Iterator[Broken]:
+        if given.get("envelope") is True and given.get("log_key") is not None:
+            yield Broken("log_key", "the envelope names the log already", "Leave out log_key or envelope.")
 
     def completed(self, *, of_msp: bool) -> JsonOptions:
         # A child's row does not say whose it is. One shape for all events of a destination: its parser has to know it.
+        if self.log_key is not None:
+            return replace(self, envelope=False, account_key=self.account_key or (CHILD_ACCOUNT_KEY if of_msp else None))
         return self if self.envelope is not None else replace(self, envelope=of_msp)
 
 
@@ -75,7 +108,7 @@ def make(settings: Format) -> _Bare:
 def _payload(options: JsonOptions) -> _Bare:
     if options.envelope:
         return _Enveloped()
-    return _Signed(options.account_key) if options.account_key else _Bare()
+    return _Marked(options.log_key, options.account_key) if options.log_key or options.account_key else _Bare()
 
 
 class _Bare:
@@ -96,26 +129,30 @@ class _Enveloped(_Bare):
         return b"%b%b}" % (opening, one_line(event.raw))
 
 
-class _Signed(_Bare):
-    """A child's row with one key more."""
+class _Marked(_Bare):
+    """A row with one key more at its front, or a child's row with one more at its end, or both."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._last: tuple[Stream | None, bytes] = (None, b"")
+    def __init__(self, log_key: str | None, account_key: str | None) -> None:
+        self._log_key = log_key
+        self._account_key = account_key
+        self._last: tuple[Stream | None, bytes, bytes] = (None, b"", b"")
 
     def format(self, event: DuoEvent) -> bytes:
         row = one_line(event.raw)
-        stream, ending = self._last
+        stream, front, end = self._last
         if event.stream is not stream:
-            ending = self._ending(event.stream)
-            self._last = (event.stream, ending)
-        if not ending:
+            front, end = _pair(self._log_key, event.stream.log_type), _pair(self._account_key, event.stream.account_id)
+            self._last = (event.stream, front, end)
+        if not (front or end):
             return row
-        comma = b"," if row[1:-1].lstrip(_JSON_SPACE) else b""
-        return b"%b%b%b" % (row[:-1], comma, ending)
+        inside = row[1:-1]
+        if not inside.lstrip(_JSON_SPACE):
+            inside = b""
+        return b"{%b}" % b",".join([part for part in (front, inside, end) if part])
 
-    def _ending(self, stream: Stream) -> bytes:
-        return msgspec.json.encode({self._key: stream.account_id})[1:] if stream.account_id else b""
+
+def _pair(key: str | None, value: str | None) -> bytes:
+    return msgspec.json.encode({key: value})[1:-1] if key and value else b""
 
 
 class _WithHeader(_Bare):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from transforms.errors import Undeliverable
-from transforms.formats import cef, json_lines
+from transforms.formats import cef, ecs, json_lines, leef, ocsf
 from transforms.records import DuoEvent
 from transforms.settings import Format, FormatOptions
 
@@ -47,6 +47,9 @@ FORMATS: dict[str, FormatKind] = {
     for kind in (
         FormatKind(json_lines.JsonOptions, json_lines.make),
         FormatKind(cef.CefOptions, cef.make),
+        FormatKind(leef.LeefOptions, leef.make),
+        FormatKind(ecs.EcsOptions, ecs.make),
+        FormatKind(ocsf.OcsfOptions, ocsf.make),
     )
 }
 

@@ -12,6 +12,9 @@ No byte order mark is written: receivers keep it in the message, and parsers tha
 
     dls         Nov 14 22:13:20 HOST CEF:0|…                                      as Duo Log Sync had it
 
+``{log_type}`` in the program's name (``app_name: duo-{log_type}``) is the event's log, so that whatever selects by program can
+tell the logs apart: rsyslog's ``$programname``, syslog-ng's ``program()``, a source type of Splunk.
+
 RFC 3164 has neither year nor zone: set the receiver's zone for this source to UTC, or let it read the time in the message. A
 receiver takes the year in which it gets the message: an event of last September is filed under the next one. Duo Log Sync said
 when it *sent* a message, in its machine's own time, and no priority; ``dls`` is for configuration files of its, whose receivers
@@ -31,6 +34,8 @@ from transforms.facts import EventFacts
 from transforms.settings import SyslogHeader
 
 INFORMATIONAL = 6
+LOG_TYPE = "{log_type}"
+"""In a program's name: the log of the event."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LONGEST_HOSTNAME = 255
@@ -86,8 +91,7 @@ class _Rfc5424:
     def __init__(self, header: SyslogHeader, clock_ms: Callable[[], int]) -> None:
         self._priorities = _priorities(header.facility, "1 ")
         host = _printable(header.hostname or socket.gethostname())[:_LONGEST_HOSTNAME] or "-"
-        app_name = _printable(header.app_name)[:_LONGEST_APP_NAME] or "-"
-        self._names = f"Z {host} {app_name} - "
+        self._names = _ByLogType(header.app_name, lambda app_name: f"Z {host} {_app_name(app_name)} - ")
         self._clock_ms = clock_ms
         self._last = (-1, "")
 
@@ -98,7 +102,7 @@ class _Rfc5424:
         if second != last:
             text = _utc(second).isoformat()[:19]
             self._last = (second, text)
-        return f"{self._priorities[severity]}{text}.{ms:03d}{self._names}{log_type} - "
+        return f"{self._priorities[severity]}{text}.{ms:03d}{self._names[log_type]}{log_type} - "
 
 
 class _Rfc3164:
@@ -106,19 +110,18 @@ class _Rfc3164:
         self._priorities = _priorities(header.facility, "")
         # The RFC wants no domain. A name that was configured stays as it is: it may be an address.
         host = _printable(header.hostname or socket.gethostname().partition(".")[0])[:_LONGEST_HOSTNAME] or "localhost"
-        tag = _NOT_IN_TAG.sub("_", header.app_name)[:_LONGEST_TAG] or "duologsync"
-        self._names = f" {host} {tag}: " if tagged else f" {host} "
+        self._names = _ByLogType(header.app_name, lambda app_name: f" {host} {_tag(app_name)}: " if tagged else f" {host} ")
         self._clock_ms = clock_ms
         self._last = (-1, "")
 
-    def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:  # noqa: ARG002 # this style has no place for it
+    def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:
         minute, second = divmod(_writable_ms(time_ms, self._clock_ms) // 1000, 60)
         last, text = self._last
         if minute != last:
             at = _utc(60 * minute)
             text = f"{_MONTHS[at.month - 1]} {at.day:2d} {at.isoformat()[11:17]}"
             self._last = (minute, text)
-        return f"{self._priorities[severity]}{text}{second:02d}{self._names}"
+        return f"{self._priorities[severity]}{text}{second:02d}{self._names[log_type]}"
 
 
 class _DuoLogSync:
@@ -129,6 +132,27 @@ class _DuoLogSync:
     def __call__(self, time_ms: int | None, severity: int, log_type: str) -> str:  # noqa: ARG002 # it said none of them
         now = dt.datetime.fromtimestamp(_writable_ms(None, self._clock_ms) // 1000)  # noqa: DTZ006 # the machine's own time
         return f"{_MONTHS[now.month - 1]} {now.day:02d} {now:%H:%M:%S} {self._host} "
+
+
+class _ByLogType(dict[str, str]):
+    """The part of a header that names host and program, which may be named by the log: made once for each."""
+
+    def __init__(self, app_name: str, names: Callable[[str], str]) -> None:
+        super().__init__()
+        self._app_name = app_name
+        self._make = names
+
+    def __missing__(self, log_type: str) -> str:
+        self[log_type] = names = self._make(self._app_name.replace(LOG_TYPE, log_type))
+        return names
+
+
+def _app_name(text: str) -> str:
+    return _printable(text)[:_LONGEST_APP_NAME] or "-"
+
+
+def _tag(text: str) -> str:
+    return _NOT_IN_TAG.sub("_", text)[:_LONGEST_TAG] or "duologsync"
 
 
 def _priorities(facility: int, version: str) -> tuple[str, ...]:

@@ -17,11 +17,9 @@ from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from transforms.config_keys import Doc
-from transforms.duo.log_types import LOG_TYPES
-from transforms.errors import Undeliverable
 from transforms.facts import EventFacts
-from transforms.formats import syslog_header
 from transforms.formats.cef import dls, encoder, standard
+from transforms.formats.from_facts import FactsFormatter
 from transforms.formats.version import PRODUCT_VERSION
 from transforms.records import DuoEvent
 from transforms.settings import Format, FormatOptions
@@ -59,35 +57,26 @@ class CefOptions(FormatOptions):
     ] = "standard"
 
 
-def make(settings: Format) -> _Formatter:
+def make(settings: Format) -> FactsFormatter:
     """A formatter for the chosen options. Called through ``FORMATS``."""
     options = settings.options
     assert isinstance(options, CefOptions)
     profile = PROFILES.get(options.profile)
     if profile is None:
         raise ValueError(f"Unknown CEF profile {options.profile!r}: use {' or '.join(PROFILES)}.")
-    header = None if settings.header is None else syslog_header.make(settings.header, tagged=False)
-    return _Formatter(profile, header)
+    return FactsFormatter(_Writer(profile), settings.header, tagged=False)
 
 
-class _Formatter:
-    def __init__(self, profile: Profile, header: syslog_header.HeaderWriter | None) -> None:
+class _Writer:
+    def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._class_and_name = profile.class_and_name
         self._extension = profile.extension
-        self._header = header
         # Few kinds of event make up a log; the bound is for the day on which Duo invents names without end.
         self._opening = lru_cache(maxsize=1024)(self._make_opening)
 
-    def format(self, event: DuoEvent) -> bytes:
-        name = event.stream.log_type
-        log_type = LOG_TYPES.get(name)
-        if log_type is None:
-            raise Undeliverable(f"There is no log type {name!r}.", reason="unknown_log_type")
-        facts = log_type.facts(event)
+    def __call__(self, event: DuoEvent, facts: EventFacts) -> bytes:
         opening = self._opening(*self._class_and_name(facts), facts.severity)
-        if self._header is not None:
-            opening = self._header(facts.time_ms, syslog_header.syslog_severity(facts), name) + opening
         return "".join((opening, *self._extension(event, facts))).encode()
 
     def _make_opening(self, event_class: str, title: str, severity: int) -> str:

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from transforms.facts import EventFacts
-from transforms.formats.cef import encoder, keys, standard, values
+from transforms.formats import values
+from transforms.formats.cef import encoder, keys, standard
 from transforms.formats.cef.encoder import ACTION, DEVICE_ID, ID, OUTCOME
 from transforms.formats.cef.keys import Key, Writer, custom, own
 from transforms.records import DuoEvent

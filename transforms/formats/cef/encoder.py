@@ -111,6 +111,7 @@ def _are_tidy(texts: str) -> bool:
     return (
         texts.isprintable()
         and "CEF:" not in texts
+        and "\\n<" not in texts
         and "  " not in texts  # a space at the end of one, unless it is the first or the last
         and texts[:1] != " "
         and texts[-1:] != " "

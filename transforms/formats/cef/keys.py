@@ -15,7 +15,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from transforms.facts import EventFacts
-from transforms.formats.cef import encoder, values
+from transforms.formats import values
+from transforms.formats.cef import encoder
 
 OWN = " CiscoDuo"
 

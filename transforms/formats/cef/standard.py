@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from transforms.facts import EventFacts
-from transforms.formats.cef import encoder, keys, values
+from transforms.formats import values
+from transforms.formats.cef import encoder, keys
 from transforms.formats.cef.keys import Key, Writer, custom, own
 from transforms.process.lifetime import per_process
 from transforms.records import DuoEvent

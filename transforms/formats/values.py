@@ -1,8 +1,8 @@
-"""Texts of those facts that are not texts, for CEF, which knows nothing else.
+"""Texts of those facts that are not texts, for formats that know nothing else: CEF and LEEF.
 
-Place in the flow: named by the tables of ``keys``; called for facts that are there.
+Place in the flow: named by the tables of such a format; called for facts that are there.
 
-Contract: a list is one text, because CEF has no lists. What each function is given is a field of ``EventFacts``.
+Contract: a list is one text, because these formats have no lists. What each function is given is a field of ``EventFacts``.
 """
 
 from __future__ import annotations
