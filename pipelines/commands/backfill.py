@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     times = "2026-11-01, 2026-11-01T08:30 (UTC), 2026-11-01T08:30+01:00, or 30d for midnight (UTC) so many days ago"
     parser.add_argument("--from", dest="begin", required=True, type=moment, metavar="TIME", help=times)
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="the same; without it, ten minutes ago")
-    parser.add_argument("--log-types", type=_names, metavar="A,B", help="only these; without it, all that the routes take")
+    parser.add_argument("--log-types", type=names, metavar="A,B", help="only these; without it, all that the routes take")
     parser.add_argument("--verbose", action="store_true", help="log more")
 
 
@@ -166,7 +166,8 @@ def moment(text: str) -> dt.datetime:
     return parsed
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """A list as users write it: with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 

@@ -1,206 +1,165 @@
-"""``duologsync replay CONFIG``: sends dead letters again, after what kept them from being delivered was mended.
+"""``duologsync replay CONFIG``: sends dead letters again, or any window of an archive, to any destination in any format.
 
-Each file of the dead letter directory is formatted and sent as the configuration says now; a file whose letters were all
-delivered and seen to be read, or found undeliverable again and kept in a new file, is renamed to ``….replayed`` and never
-deleted. At least once: a replay that is broken off sends that file's letters again. What is kept again is the same letter with
-the new reason: of one whose event is gone, the message. A file that is damaged is told and stays; the others go on.
+Without ``--from-archive``: every dead letter, after what kept it from being delivered was mended; what becomes of its file is
+said in ``pipelines.replays.letters``. With it: what is in an archive, which is not changed (``pipelines.replays.archives``).
+Both at least once, with the ids that the events have, and with bounded memory. What is undeliverable is a dead letter
+afterwards: the same one with the new reason where it was one before.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import logging
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
-import msgspec
-
 from pipelines import exit_codes, logs
+from pipelines.commands.backfill import moment, names
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.config.extras import fix_of_extra
 from pipelines.printable import say
-from transforms.coders import DuoEvent, FormattedEvent, MessageBatch
-from transforms.destinations import Sender, make_sender
-from transforms.errors import DuoLogSyncError, Undeliverable
-from transforms.events.reselect import Reselection
-from transforms.formats import Formatter, format_failed, make_formatter
-from transforms.settings import Destination, Job
-from transforms.state.dead_letters.letter import DeadLetter, failed_again, read_dead_letters
-from transforms.state.dead_letters.write import files_in, trouble_with_dead_letters
+from pipelines.replays.archives import ArchiveReplay
+from pipelines.replays.choice import Choice
+from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
+from pipelines.replays.sending import UNDELIVERABLE, Sending
+from transforms.destinations.archive.reader import Window
+from transforms.destinations.archive.settings import AvroSettings
+from transforms.duo.log_types import LOG_TYPES
+from transforms.errors import DuoLogSyncError
+from transforms.events import filters
+from transforms.formats import FORMATS
+from transforms.settings import Job
+from transforms.state.dead_letters.write import trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.commands")
-_CLOSE_SECS = 10.0
-_BATCH_LETTERS = 500
-_TAKEN = ".replaying"
-_AGAIN = "undeliverable again"
-_HOMELESS = "without a destination"
-_UNREADABLE = "files that cannot be read"
-_UNREAD = "not seen to be read"
-_FAILURES = (_AGAIN, _HOMELESS, _UNREADABLE, _UNREAD)
+_FAILURES = (UNDELIVERABLE, HOMELESS, UNREADABLE, UNREAD)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
     add_config_argument(parser)
-    parser.add_argument("--to", metavar="DESTINATION", help="send all of them there, instead of to the destination each names")
+    times = "2026-11-01, 2026-11-01T08:30 (UTC), 2026-11-01T08:30+01:00, or 30d for midnight (UTC) so many days ago"
+    parser.add_argument("--to", metavar="DESTINATION", help="send all of them there; without it, each where its letter names")
+    parser.add_argument(
+        "--from-archive",
+        metavar="DIR",
+        help="replay an archive: its directory or URL, or the name of a destination of kind avro",
+    )
+    parser.add_argument("--from", dest="begin", type=moment, metavar="TIME", help=f"only what happened then or later: {times}")
+    parser.add_argument("--to-time", dest="end", type=moment, metavar="TIME", help="only what happened before then")
+    parser.add_argument("--log-types", type=names, default=(), metavar="A,B", help="only these logs")
+    parser.add_argument(
+        "--accounts", type=names, default=(), metavar="A,B", help="only these accounts; a parent with its children"
+    )
+    parser.add_argument("--where", metavar="CEL", help="only what passes this filter, as in routes")
+    parser.add_argument("--format", choices=sorted(FORMATS), help="write them so; without it, as their destination says")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    parser.add_argument("--verbose", action="store_true", help="log more")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sends every letter whose destination the configuration still has."""
+    """Sends what is chosen."""
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
-    logs.set_up()
-    if arguments.to and arguments.to not in {d.name for d in loaded.job.destinations}:
-        say(f"The configuration has no destination '{arguments.to}'.")
+    wrong = [*_wrong(arguments, loaded.job)]
+    for line in wrong:
+        say(line, to=sys.stderr)
+    if wrong:
         return exit_codes.CONFIG
-    directory = loaded.job.storage.dead_letter_dir
-    if "://" in directory:
-        say(f"Copy the files from {directory} into a local directory, and name that as dead_letter_dir for the replay.")
-        return exit_codes.CONFIG
+    logs.set_up(verbose=arguments.verbose)
+    choice = Choice(
+        tuple(arguments.log_types), tuple(arguments.accounts), Window(_ms(arguments.begin), _ms(arguments.end)), arguments.where
+    )
+    sending = Sending(loaded.job, arguments.to, arguments.format)
+    if arguments.from_archive:
+        return _replay_archive(_archive_of(arguments.from_archive, loaded.job), choice, sending, loaded.job, arguments.dry_run)
+    return _replay_letters(loaded.job.storage.dead_letter_dir, choice, sending, arguments.dry_run)
+
+
+def _wrong(arguments: argparse.Namespace, job: Job) -> list[str]:
+    """What keeps the command from being run, all at once."""
+    wrong = []
+    known = {destination.name for destination in job.destinations}
+    if arguments.to and arguments.to not in known:
+        wrong.append(f"The configuration has no destination '{arguments.to}'.")
+    if arguments.from_archive and not arguments.to:
+        wrong.append("An archive does not say where its events go: name a destination with --to.")
+    if arguments.begin and arguments.end and arguments.begin >= arguments.end:
+        wrong.append("--from must be before --to-time.")
+    wrong += [
+        f"There is no log '{name}'. There are {', '.join(LOG_TYPES)}." for name in arguments.log_types if name not in LOG_TYPES
+    ]
+    if arguments.where is not None:
+        wrong += _wrong_filter(arguments.where, [name for name in arguments.log_types or LOG_TYPES if name in LOG_TYPES])
+    into = next((each.settings for each in job.destinations if each.name == arguments.to), None)
+    archive = _archive_of(arguments.from_archive, job).rstrip("/") if arguments.from_archive else None
+    if isinstance(into, AvroSettings) and into.directory.rstrip("/") == archive:
+        wrong.append("An archive cannot be replayed into itself: each event would be in it twice.")
+    return wrong
+
+
+def _wrong_filter(where: str, log_types: list[str]) -> list[str]:
+    if not filters.is_installed():
+        return [f"--where: what reads filters is not installed. {fix_of_extra('filters')} It needs Python 3.11."]
+    return [f"--where: {mistake}." for mistake in filters.mistakes(where, log_types)]
+
+
+def _archive_of(given: str, job: Job) -> str:
+    """The directory that is meant: one, or that of a destination."""
+    for destination in job.destinations:
+        if destination.name == given and isinstance(destination.settings, AvroSettings):
+            return destination.settings.directory
+    return given
+
+
+def _ms(moment_of: dt.datetime | None) -> int | None:
+    return None if moment_of is None else int(moment_of.timestamp() * 1000)
+
+
+def _replay_letters(directory: str, choice: Choice, sending: Sending, dry_run: bool) -> int:
     trouble = trouble_with_dead_letters(directory) if Path(directory).exists() else None
     if trouble is not None:
         say(f"The dead letters in {directory} cannot be replayed: {trouble.strerror}.")
         return exit_codes.STATE
-    replay = _Replay(loaded.job, arguments.to)
+    replay = LetterReplay(directory, choice, sending)
     try:
-        for path in sorted([*Path(directory).glob("*.avro"), *Path(directory).glob(f"*.avro{_TAKEN}")]):
-            replay.send_file_or_tell(path)
-    except DuoLogSyncError as error:
+        replay.plan() if dry_run else replay.run()
+    except (DuoLogSyncError, OSError) as error:
         _LOGGER.error("%s", error)
         return exit_codes.DELIVERY
     finally:
-        replay.close()
-    say(", ".join(f"{count} {what}" for what, count in replay.counts.items()) or "There are no dead letters.")
-    return exit_codes.DELIVERY if any(replay.counts[what] for what in _FAILURES) else exit_codes.OK
+        sending.end_connections()
+    return _told(replay.planned, sending.counts, dry_run, "There are no dead letters.")
 
 
-class _Replay:
-    """One run over the files, each over connections of its own: their end shows whether it was read."""
-
-    def __init__(self, job: Job, to: str | None) -> None:
-        self.counts: Counter[str] = Counter()
-        self._directory = job.storage.dead_letter_dir
-        self._destinations = {d.name: d for d in job.destinations}
-        self._to = to
-        self._senders: dict[str, Sender] = {}
-        self._formatters: dict[str, Formatter] = {}
-        self._reselection = Reselection(job)
-
-    def send_file_or_tell(self, path: Path) -> None:
-        """One file that is damaged, or that somebody took away meanwhile, must not keep the others back."""
-        try:
-            self.send_file(path)
-        except (OSError, ValueError) as error:
-            self.counts[_UNREADABLE] += 1
-            cause = error.strerror if isinstance(error, OSError) else error
-            _LOGGER.error("%s stays as it is, and the others go on: %s.", path, cause)
-
-    def send_file(self, path: Path) -> None:
-        """Sends a file's letters and sets it aside. Raises OSError and ValueError for a file that cannot be read or renamed."""
-        letters = list(read_dead_letters(path))
-        homeless = [letter for letter in letters if self._destination(letter) is None]
-        if homeless:
-            self.counts[_HOMELESS] += len(homeless)
-            _LOGGER.warning("%s: %d letters name no destination of this configuration; use --to.", path.name, len(homeless))
-            return
-        # A running copy sees that its file is gone and begins another one; what it wrote meanwhile is in this one.
-        taken = path if path.name.endswith(_TAKEN) else path.rename(path.with_name(path.name + _TAKEN))
-        sent = 0
-        while len(letters) > sent:
-            again = self._send(letters[sent:])
-            if again:
-                files_in(self._directory).write(again)
-            self.counts["delivered"] += len(letters) - sent - len(again)
-            sent = len(letters)
-            letters = list(read_dead_letters(taken))
-        if not self._end_connections():
-            # Acknowledged is not read: the file is sent again by the next replay.
-            self.counts[_UNREAD] += len(letters)
-            _LOGGER.error(
-                "%s: a receiver was not seen to read what it acknowledged. The next replay sends it again.", taken.name
-            )
-            return
-        taken.rename(taken.with_name(taken.name.removesuffix(_TAKEN) + ".replayed"))
-
-    def close(self) -> None:
-        self._end_connections()
-
-    def _end_connections(self) -> bool:
-        """Ends them in good order; whether the receivers were seen to read all that they acknowledged."""
-        senders = list(self._senders.values())
-        self._senders.clear()
-        for sender in senders:
-            sender.close(_CLOSE_SECS)
-        return not any(sender.unread() for sender in senders)
-
-    def _send(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        """Sends and confirms; the letters that are undeliverable once more."""
-        again: list[DeadLetter] = []
-        by_destination: dict[Destination, list[DeadLetter]] = {}
-        for letter in letters:
-            destination = self._destination(letter)
-            assert destination is not None
-            by_destination.setdefault(destination, []).append(letter)
-        for destination, those in by_destination.items():
-            again += self._send_to(destination, those)
-        if again:
-            self.counts[_AGAIN] += len(again)
-        return again
-
-    def _send_to(self, destination: Destination, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        sender = self._begin(destination)
-        sent: list[DeadLetter] = []
-        again: list[DeadLetter] = []
-        for batch in _batches(letters):
-            messages = []
-            for letter in batch:
-                for changed in self._changed(letter, destination, again):
-                    try:
-                        message = changed.message or self._formatted(changed, destination)
-                    except Undeliverable as error:
-                        again.append(failed_again(changed, destination, error.reason, str(error)))
-                        continue
-                    messages.append(FormattedEvent(DuoEvent(changed.stream, changed.raw), message))
-                    sent.append(changed)
-            for page in MessageBatch.of(messages).pages:
-                sender.send(page)
-        rejected = sender.confirm().rejected
-        return again + [failed_again(sent[each.index], destination, each.reason, each.detail) for each in rejected]
-
-    def _changed(self, letter: DeadLetter, destination: Destination, again: list[DeadLetter]) -> list[DeadLetter]:
-        """A letter as the routes to the destination leave it; where they cannot, it is added to those that failed again."""
-        try:
-            return self._reselection.letters_of(letter, destination.name)
-        except Undeliverable as error:
-            # It still names no format where it did not: the own function has yet to be applied.
-            failed = failed_again(letter, destination, error.reason, str(error))
-            again.append(msgspec.structs.replace(failed, format=letter.format))
-            return []
-
-    def _formatted(self, letter: DeadLetter, destination: Destination) -> bytes:
-        """The event as a message. Raises Undeliverable, whatever the format trips over."""
-        try:
-            return self._formatters[destination.name].format(DuoEvent(letter.stream, letter.raw))
-        except Undeliverable:
-            raise
-        except Exception as error:
-            raise format_failed(error) from error
-
-    def _begin(self, destination: Destination) -> Sender:
-        if destination.name not in self._senders:
-            self._senders[destination.name] = make_sender(destination)
-            self._formatters[destination.name] = make_formatter(destination.format)
-        sender = self._senders[destination.name]
-        sender.begin()
-        return sender
-
-    def _destination(self, letter: DeadLetter) -> Destination | None:
-        return self._destinations.get(self._to or letter.destination)
+def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, dry_run: bool) -> int:
+    replay = ArchiveReplay(directory, choice, sending, job.storage.dead_letter_dir)
+    finished = False
+    try:
+        replay.plan() if dry_run else replay.run()
+        finished = True
+    except FileNotFoundError:
+        say(f"There is no archive in {directory}.", to=sys.stderr)
+        return exit_codes.CONFIG
+    except (DuoLogSyncError, OSError) as error:
+        _LOGGER.error("%s", error)
+        return exit_codes.DELIVERY
+    finally:
+        sending.end_connections()
+        if not finished and replay.day:
+            _LOGGER.warning("What is of the days before %s has been sent: go on with --from %s.", replay.day, replay.day)
+    return _told(replay.planned, sending.counts, dry_run, "Nothing in the archive is chosen.")
 
 
-def _batches(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    left = iter(letters)
-    while batch := list(islice(left, _BATCH_LETTERS)):
-        yield batch
+def _told(planned: Counter[tuple[str, str]], counts: Counter[str], dry_run: bool, nothing: str) -> int:
+    """Says what was done, or what would be; the exit code."""
+    if dry_run:
+        for (log_type, destination), count in sorted(planned.items()):
+            say(f"{log_type:<20} {destination:<20} {count:>12,}")
+        say(f"{sum(planned.values()):,} events would be sent. Nothing was sent." if planned else nothing)
+    else:
+        say(", ".join(f"{count} {what}" for what, count in counts.items() if count) or nothing)
+    return exit_codes.DELIVERY if any(counts[what] for what in _FAILURES) else exit_codes.OK

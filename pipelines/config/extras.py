@@ -41,6 +41,11 @@ _FILE_SYSTEMS = {
 }
 
 
+def fix_of_extra(extra: str) -> str:
+    """How to install an extra."""
+    return _EXTRA.format(extra=extra)
+
+
 def check_installed(model: type[Section], data: dict[str, Any], findings: Findings) -> None:
     """Adds a problem for each kind of destination, and each place of a secret or directory, that no installed library can
     speak to. Takes any data.
@@ -48,7 +53,7 @@ def check_installed(model: type[Section], data: dict[str, Any], findings: Findin
     for path, kind in texts(data, "destinations", "*", "kind"):
         needed = KINDS[kind].settings.library if kind in KINDS else None
         if needed is not None and not _is_installed(needed.module):
-            findings.problem(path, f"what speaks to {kind} is not installed", _EXTRA.format(extra=needed.extra))
+            findings.problem(path, f"what speaks to {kind} is not installed", fix_of_extra(needed.extra))
     for pattern in dict.fromkeys(_secrets_in(model)):
         for path, text in texts(data, *pattern):
             if text.strip().startswith("gcp:") and not _is_installed(_GOOGLES_CLIENT):

@@ -1,9 +1,7 @@
 """The command line as a user types it: what each verb says and with which exit code it ends."""
 
 import json
-import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -11,22 +9,17 @@ import time
 from dataclasses import replace
 from unittest import mock
 
-import msgspec
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines import __version__, cli, exit_codes
-from pipelines.commands import replay
 from pipelines.config import extras
 from tests.conftest import now_ms
-from tests.destinations import toy
 from transforms.destinations import KINDS
-from transforms.formats import FORMATS
+from transforms.errors import BadDestination
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
-from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
-from transforms.state.dead_letters.write import files_in
 
 
 def run(*words: object) -> int:
@@ -231,193 +224,18 @@ class TestCheck:
         assert run("check", config) == exit_codes.DELIVERY
         assert "cannot be reached" in capsys.readouterr().out
 
+    def test_a_destination_that_nothing_can_send_to_is_a_finding_like_others(self, config, capsys, monkeypatch):
+        refuses = mock.Mock(side_effect=BadDestination("siem: its key cannot be used."))
+        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=refuses))
+
+        assert run("check", config) == exit_codes.DELIVERY
+        assert "siem: its key cannot be used." in capsys.readouterr().out
+
     def test_a_log_that_the_edition_lacks_is_told_and_does_not_fail(self, config, simulator, capsys):
         simulator.faults.add("status", "trustmonitor", status=403)
 
         assert run("check", config) == exit_codes.OK
         assert "main/trustmonitor" in capsys.readouterr().out
-
-
-class TestReplay:
-    LETTER = DeadLetter(
-        time_ms=1, account="main", log_type="auth", destination="siem", format="json", reason="oversize", detail="",
-        raw=b'{"txid":"t-1","isotimestamp":"2026-11-01T00:00:00+00:00"}',
-    )  # fmt: skip
-
-    def keep(self, tmp_path, *letters):
-        files = files_in(str(tmp_path / "dead"))
-        files.write(list(letters))
-        files.close()
-
-    def test_dead_letters_are_sent_again_and_their_file_is_set_aside(self, config, receiver, tmp_path, capsys):
-        self.keep(tmp_path, self.LETTER)
-
-        assert run("replay", config) == exit_codes.OK
-        assert receiver.wait_for(1, 10)
-        assert receiver.unique_ids("auth") == {"t-1"}
-        assert not list((tmp_path / "dead").glob("*.avro"))
-        assert list((tmp_path / "dead").glob("*.avro.replayed"))
-        assert "1 delivered" in capsys.readouterr().out
-
-    def test_what_is_undeliverable_again_is_kept_again(self, config, receiver, tmp_path):
-        config.write_text(config.read_text().replace("format: json}", "format: json, max_message_bytes: 480}"))
-        big = msgspec.structs.replace(self.LETTER, raw=b'{"a":"' + b"x" * 500 + b'"}')
-        self.keep(tmp_path, self.LETTER, big)
-
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert receiver.wait_for(1, 10)
-        (left,) = (tmp_path / "dead").glob("*.avro")
-        assert [letter.raw for letter in read_dead_letters(left)] == [big.raw]
-
-    def test_what_the_destination_rejects_again_stays_a_dead_letter_and_the_others_are_delivered(
-        self, config, tmp_path, monkeypatch, capsys
-    ):
-        siem = toy.Siem(lambda message: b"t-2" in message)
-        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=siem.make))
-        letters = [msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-%d" % n)) for n in range(1, 4)]
-        self.keep(tmp_path, *letters)
-
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert siem.delivered == [letters[0].raw, letters[2].raw]
-        assert "1 undeliverable again, 2 delivered" in capsys.readouterr().out
-        (left,) = (tmp_path / "dead").glob("*.avro")
-        (again,) = read_dead_letters(left)
-        assert (again.raw, again.reason, again.detail) == (letters[1].raw, "refused", "The toy does not like it.")
-        files_in(str(tmp_path / "dead")).close()
-        siem.refuses = lambda _message: False
-        assert run("replay", config) == exit_codes.OK
-        assert siem.delivered[2:] == [letters[1].raw]
-        assert "undeliverable" not in capsys.readouterr().out
-
-    def test_a_file_whose_letters_a_receiver_was_not_seen_to_read_is_sent_again(self, config, receiver, tmp_path, monkeypatch):
-        monkeypatch.setattr(replay, "_CLOSE_SECS", 0.3)
-        self.keep(tmp_path, self.LETTER)
-        receiver.stall()
-
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert not list((tmp_path / "dead").glob("*.replayed"))
-        receiver.resume()
-        assert run("replay", config) == exit_codes.OK
-        assert receiver.wait_for(1, 10)
-        assert len(list((tmp_path / "dead").glob("*.replayed"))) == 1
-
-    def test_letters_for_a_destination_that_is_gone_wait_until_one_is_named(self, config, receiver, tmp_path, capsys):
-        self.keep(tmp_path, msgspec.structs.replace(self.LETTER, destination="old"))
-
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert receiver.total() == 0
-        assert run("replay", config, "--to", "siem") == exit_codes.OK
-        assert receiver.wait_for(1, 10)
-
-    def test_a_letter_that_a_running_copy_adds_meanwhile_is_sent_too(self, config, receiver, tmp_path, monkeypatch):
-        files = files_in(str(tmp_path / "dead"))
-        files.write([self.LETTER])
-        added = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
-        sending = replay._Replay._send
-
-        def send_while_another_writes(one, letters):
-            monkeypatch.setattr(replay._Replay, "_send", sending)
-            (taken,) = (tmp_path / "dead").glob("*.avro.replaying")
-            (kept,) = files._kept.values()
-            kept.file.append([msgspec.structs.asdict(added)])
-            assert taken.exists()
-            return sending(one, letters)
-
-        monkeypatch.setattr(replay._Replay, "_send", send_while_another_writes)
-        assert run("replay", config) == exit_codes.OK
-        files.close()
-
-        assert receiver.wait_for(2, 10)
-        assert receiver.unique_ids("auth") == {"t-1", "t-2"}
-
-    def test_a_message_whose_event_is_gone_is_kept_as_it_is_with_the_new_reason(self, config, receiver, tmp_path):
-        config.write_text(config.read_text().replace("format: json}", "format: json, max_message_bytes: 480}"))
-        alone = msgspec.structs.replace(
-            self.LETTER,
-            raw=b"",
-            message=b"m" * 500,
-            reason="unconfirmed_at_exit",
-            account_id="DA1",
-            api_host="api.example",
-        )
-        self.keep(tmp_path, alone)
-
-        for _ in range(2):
-            assert run("replay", config) == exit_codes.DELIVERY
-            (left,) = (tmp_path / "dead").glob("*.avro")
-            (again,) = read_dead_letters(left)
-            assert again == msgspec.structs.replace(
-                alone, time_ms=again.time_ms, reason="oversize", detail=again.detail, format="json"
-            )
-            assert again.time_ms > alone.time_ms
-            files_in(str(tmp_path / "dead")).close()
-        config.write_text(config.read_text().replace(", max_message_bytes: 480", ""))
-        assert run("replay", config) == exit_codes.OK
-        assert receiver.wait_for(1, 10)
-
-    def test_a_file_that_is_damaged_is_told_and_the_others_go_on(self, config, receiver, tmp_path, capsys):
-        self.keep(tmp_path, self.LETTER)
-        (good,) = (tmp_path / "dead").glob("*.avro")
-        whole = good.read_bytes()
-        (tmp_path / "dead" / "a.avro").write_bytes(b"no Avro at all")
-        (tmp_path / "dead" / "b.avro.replaying").write_bytes(whole[::-1])
-        (tmp_path / "dead" / "c.avro").mkdir()
-        (tmp_path / "dead" / "d.avro").symlink_to(config)
-        os.mkfifo(tmp_path / "dead" / "e.avro")
-        for number, at in enumerate(range(4, len(whole), 97)):  # a byte of the header, or of the block, is another
-            (tmp_path / "dead" / f"f{number}.avro").write_bytes(whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :])
-
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert receiver.wait_for(1, 10)
-        out, err = capsys.readouterr()
-        assert "files that cannot be read" in out
-        assert "a.avro stays as it is" in err
-        assert "Traceback" not in err
-        assert {path.name for path in (tmp_path / "dead").glob("[a-e].avro*")} == {
-            "a.avro", "b.avro.replaying", "c.avro", "d.avro", "e.avro"
-        }  # fmt: skip
-
-    def test_whatever_a_format_trips_over_is_a_letter_again(self, config, receiver, tmp_path, monkeypatch):
-        other = msgspec.structs.replace(self.LETTER, raw=self.LETTER.raw.replace(b"t-1", b"t-2"))
-        self.keep(tmp_path, self.LETTER, other)
-        kind = FORMATS["json"]
-
-        class Trips:
-            def __init__(self, options):
-                self._real = kind.make(options)
-
-            def format(self, event):
-                if b"t-1" in event.raw:
-                    raise OverflowError("date value out of range")
-                return self._real.format(event)
-
-        monkeypatch.setitem(FORMATS, "json", replace(kind, make=Trips))
-        assert run("replay", config) == exit_codes.DELIVERY
-        assert receiver.wait_for(1, 10)
-        (left,) = (tmp_path / "dead").glob("*.avro")
-        (again,) = read_dead_letters(left)
-        assert (again.raw, again.reason) == (self.LETTER.raw, "format_failed")
-
-    def test_letters_go_over_udp_as_well(self, config, tmp_path):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
-            siem.bind(("127.0.0.1", 0))
-            siem.settimeout(10)
-            place = f"kind: udp, host: 127.0.0.1, port: {siem.getsockname()[1]}"
-            config.write_text(re.sub(r"kind: tcp, host: 127.0.0.1, port: \d+", place, config.read_text()))
-            self.keep(tmp_path, self.LETTER)
-            assert run("replay", config) == exit_codes.OK
-            assert siem.recv(65_536) == self.LETTER.raw
-
-    def test_letters_in_a_directory_that_others_can_write_to_are_not_believed(self, config, receiver, tmp_path, capsys):
-        self.keep(tmp_path, self.LETTER)
-        (tmp_path / "dead").chmod(0o777)
-        assert run("replay", config) == exit_codes.STATE
-        assert "Run: chmod 700" in capsys.readouterr().out
-        assert receiver.total() == 0
-
-    def test_without_dead_letters_nothing_happens(self, config, capsys):
-        assert run("replay", config) == exit_codes.OK
-        assert "no dead letters" in capsys.readouterr().out
 
 
 def test_status_shows_how_far_every_stream_is(config, simulator, receiver, capsys, tmp_path):

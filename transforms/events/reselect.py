@@ -20,6 +20,18 @@ from transforms.settings import Job
 from transforms.state.dead_letters.letter import DeadLetter
 
 
+class CannotChange(Undeliverable):
+    """The routes to a destination cannot be applied to an event.
+
+    Attributes:
+      row: what may be kept of it, for that destination: redacted, or nothing.
+    """
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(str(failed.error), reason=failed.error.reason)
+        self.row = failed.row
+
+
 class Reselection:
     """The selections of all streams and destinations of a job, made as they are needed; used by one thread."""
 
@@ -38,7 +50,7 @@ class Reselection:
         was_changed = letter.destination == destination and bool(letter.format)
         made = selection.again(letter.raw, was_changed=was_changed)
         if isinstance(made, Failed):
-            raise made.error
+            raise CannotChange(made)
         return [msgspec.structs.replace(letter, raw=row) for row in made]
 
     def _with_message(self, letter: DeadLetter, destination: str, selection: Selection) -> DeadLetter:

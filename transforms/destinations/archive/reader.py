@@ -60,6 +60,12 @@ class ArchiveFile:
     place: str
     size_bytes: int
 
+    @property
+    def events(self) -> int:
+        """How many are in it, as its name says."""
+        parts = self.below.rpartition("/")[2].split("-")
+        return int(parts[2]) if len(parts) == 4 and parts[2].isdecimal() else 0
+
 
 def files_of(directory: str, window: Window) -> list[ArchiveFile]:
     """The files that may have something of a window. Raises OSError, and RetryLater of another file system."""

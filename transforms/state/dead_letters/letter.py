@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
+import fastavro
 import msgspec
 from apache_beam import coders
 
@@ -152,8 +153,20 @@ coders.registry.register_coder(DeadLetter, DeadLetterCoder)
 
 def read_dead_letters(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
     """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else."""
-    for record in read_whole_blocks(path, SCHEMA):
-        record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
-        # fastavro gives the default of a bytes field as it stands in the schema, as text.
-        record.update({name: value.encode("latin-1") for name in _BYTES if isinstance(value := record[name], str)})
-        yield DeadLetter(**record)
+    return map(_letter, read_whole_blocks(path, SCHEMA))
+
+
+def read_letters_from(file: BinaryIO, name: str) -> Iterator[DeadLetter]:
+    """The letters of a file that is open already. Raises ValueError for one that is damaged or holds something else."""
+    try:
+        for record in fastavro.reader(file, SCHEMA):
+            yield _letter(record)
+    except Exception as error:  # what is damaged shows as whatever its reader trips over
+        raise ValueError(f"{name} is not an Avro file, or a damaged one: {error or type(error).__name__}") from error
+
+
+def _letter(record: dict[str, Any]) -> DeadLetter:
+    record["time_ms"] = round(record["time_ms"].timestamp() * 1000)
+    # fastavro gives the default of a bytes field as it stands in the schema, as text.
+    record.update({name: value.encode("latin-1") for name in _BYTES if isinstance(value := record[name], str)})
+    return DeadLetter(**record)
