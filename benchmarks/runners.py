@@ -57,7 +57,9 @@ def runner(name: str, folder: Path) -> Iterator[Runner]:
     if name == "prism":
         yield Runner(name, ["--runner=PrismRunner", f"--prism_location={_from_cache('get_prism.sh')}"])
         return
-    with FlinkCluster(folder / "flink", _from_cache("flink/get_flink.sh")) as cluster:
+    # As Flink has it unless told otherwise: the tests' cluster is quick to take a task manager for dead, on a busy machine too.
+    heartbeats = {"heartbeat.timeout": "50000"}
+    with FlinkCluster(folder / "flink", _from_cache("flink/get_flink.sh"), heap_mb=2048, **heartbeats) as cluster:
         yield Runner(name, cluster.flags(checkpoint_every_ms=10_000), cluster)
 
 

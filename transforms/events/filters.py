@@ -162,6 +162,10 @@ class Filter:
     """
 
     def __init__(self, expression: str, stream: Stream, log_types: Iterable[str]) -> None:
+        if not is_installed():
+            raise FatalError(
+                "The library for filters is not installed here. Install the extra [filters]; it needs Python 3.11."
+            )
         found = mistakes(expression, [log for log in log_types if log in LOG_TYPES])
         compiled = found or _compiled(expression, {})
         if isinstance(compiled, tuple):

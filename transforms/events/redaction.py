@@ -29,11 +29,11 @@ from typing import Any, Literal
 import msgspec
 
 from transforms.errors import FatalError, Undeliverable
+from transforms.events.redact_settings import Redaction
 from transforms.events.rows import ODD, read_loosely, write_loosely
 from transforms.process.lifetime import per_process
 from transforms.row_paths import Part, parse
 from transforms.secrets import SecretRef
-from transforms.settings import Redaction
 
 MASK = "***"
 NOT_REDACTABLE = "not_redactable"
