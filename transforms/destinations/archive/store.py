@@ -19,7 +19,7 @@ from pathlib import Path
 
 from transforms.errors import RetryLater
 from transforms.process.files import make_private_directory, open_new, sync_directory
-from transforms.state.remote_files import file_systems, make_directory, retry_later
+from transforms.state.remote_files import file_systems, make_directory
 
 _OBJECT_STORES = ("gs", "s3", "azfs")
 _BINARY = "application/octet-stream"
@@ -74,9 +74,9 @@ def _put_remote(place: str, content: bytes) -> None:
             _write_aside(place, content)
         size = _size(place)
     except Exception as error:  # each file system has errors of its own
-        raise retry_later(f"{place} cannot be written", error, "archive") from error
+        raise RetryLater(f"{place} cannot be written: {type(error).__name__}: {error}", kind="archive") from error
     if size != len(content):
-        raise RetryLater(f"{place} has {size} bytes, and {len(content)} were written. It is tried again.", kind="archive")
+        raise RetryLater(f"{place} has {size} bytes, and {len(content)} were written", kind="archive")
 
 
 def _write(place: str, content: bytes) -> None:
