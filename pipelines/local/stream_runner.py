@@ -167,7 +167,8 @@ class StreamRunner:
             run_plan(self._plan_of_pass())
             self._backoff.succeeded()
             self.fatal = None
-            self.delivers = True
+            # One that is asked to end meanwhile may have found nothing to read, and sent nothing.
+            self.delivers = self.delivers or not STOP.requested
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
             self._handle_failure(FAILURES.take(self.subscription) or error)
 

@@ -41,7 +41,7 @@ def echo(serve):
 def connect(closing):
     def to(port, *, host="127.0.0.1", **way):
         secure = "tls" in way
-        return closing(_Closed(HttpConnection("siem", Origin(secure, host, port), Way(**way))))
+        return closing(_Closed(HttpConnection("siem", lambda: Origin(secure, host, port), Way(**way))))
 
     return to
 

@@ -89,7 +89,7 @@ class TestAddresses:
         where = secret(monkeypatch, "s3cret", "SUMO_URL")
         destination = replace(http_destination("http", receiver.url), settings=GenericSettings(secret_url=where))
         with pytest.raises(FatalError, match="env:SUMO_URL holds no address") as told:
-            generic.make(destination, FAST)
+            deliver(generic.make(destination, FAST), rows(1))
         assert "s3cret" not in str(told.value)
 
 

@@ -21,7 +21,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any, NamedTuple
@@ -70,6 +70,9 @@ class Origin(NamedTuple):
         return f"{'https' if self.secure else 'http'}://{self.name}"
 
 
+_NOWHERE = Origin(True, "", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How an origin is reached.
@@ -108,12 +111,12 @@ class HttpConnection:
       opened: how many connections were made so far.
     """
 
-    def __init__(self, name: str, origin: Origin, way: Way) -> None:
+    def __init__(self, name: str, origin: Callable[[], Origin], way: Way) -> None:
         self.opened = 0
         self._name = name
-        self._origin = origin
+        self._find_origin = origin  # asked for each connection: it may be a secret, which can be changed
+        self._origin = _NOWHERE
         self._way = way
-        self._there = _as_tls_destination(name, origin, way)
         self._connection: http.client.HTTPConnection | None = None
         self._socket: _WatchedSocket | None = None
         self._used_at = 0.0
@@ -162,7 +165,7 @@ class HttpConnection:
             response = connection.getresponse()
             body = _read_body(response)
         except ssl.SSLError as error:
-            bad = tls_causes.alert(self._there, error)
+            bad = tls_causes.alert(self._as_tls_destination(), error)
             raise bad or Unanswered(f"TLS failed: {tls_causes.reason_of(error)}", sent=sock.sent) from error
         except TimeoutError as error:
             raise Unanswered(f"no answer within {self._way.answer_secs:g} s", sent=sock.sent) from error
@@ -205,6 +208,7 @@ class HttpConnection:
         return self._connection, self._socket
 
     def _open(self, deadline: float, watch: Watch) -> socket.socket:
+        self._origin = self._find_origin()
         context = context_for(self._way.tls, self._name) if self._origin.secure else None
         proxy = self._way.proxy
         place = (proxy.host, proxy.port) if proxy is not None else (self._origin.host, self._origin.port)
@@ -218,7 +222,12 @@ class HttpConnection:
                 sock.close()
                 raise
             sock.setblocking(False)
-        return secured(sock, self._there, context, deadline, watch)
+        return secured(sock, self._as_tls_destination(), context, deadline, watch)
+
+    def _as_tls_destination(self) -> Destination[TlsSettings]:
+        """The same place as the kind ``tls`` would have it, whose handshake and causes these are."""
+        there = TlsSettings(self._origin.host, self._origin.port, tls=self._way.tls)
+        return Destination(self._name, there, Format(_NoFormat()))
 
 
 class _WatchedSocket:
@@ -328,11 +337,6 @@ def _cause(error: Exception) -> str:
 @dataclass(frozen=True, slots=True)
 class _NoFormat(FormatOptions):
     """Connections know nothing of formats."""
-
-
-def _as_tls_destination(name: str, origin: Origin, way: Way) -> Destination[TlsSettings]:
-    """The same place as the kind ``tls`` would have it, whose handshake and causes these are."""
-    return Destination(name, TlsSettings(origin.host, origin.port, tls=way.tls), Format(_NoFormat()))
 
 
 def _nothing() -> None:

@@ -9,6 +9,7 @@ was revoked, is found then. A token is fetched anew once four fifths of its life
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -37,18 +38,10 @@ class Credentials(Protocol):
         ...
 
 
-class SecretHeader(NamedTuple):
-    """``template`` has ``{}`` in the secret's place."""
-
-    name: str
-    template: str
-    secret: SecretRef
-
-
 class Fixed:
-    """Secrets as they are kept."""
+    """Secrets as they are kept: by the name of a header, what reads its value."""
 
-    def __init__(self, headers: Sequence[SecretHeader]) -> None:
+    def __init__(self, headers: Mapping[str, Callable[[], str]]) -> None:
         self._headers = headers
         self._values: dict[str, str] | None = None
 
@@ -69,7 +62,7 @@ class Fixed:
         """Nothing is open."""
 
     def _resolved(self) -> dict[str, str]:
-        return {header.name: header.template.format(in_header(header.secret)) for header in self._headers}
+        return {name: read() for name, read in self._headers.items()}
 
 
 class Token(NamedTuple):
@@ -122,10 +115,15 @@ class Both:
             part.close()
 
 
-def in_header(secret: SecretRef) -> str:
-    """A secret that can stand in a header. Raises SecretUnavailable."""
+def in_header(secret: SecretRef, before: str = "") -> str:
+    """A secret that can stand in a header, and what is before it. Raises SecretUnavailable."""
     value = secret.resolve()
     if wrong_header_value(value) is not None:
         # http.client would refuse it, too, and quote it.
         raise SecretUnavailable(f"{secret} holds a character that no HTTP header can have. Put only the token there.")
-    return value
+    return before + value
+
+
+def basic(user: str, password: SecretRef) -> str:
+    """User and password as a header has them. Raises SecretUnavailable."""
+    return "Basic " + base64.b64encode(f"{user}:{password.resolve()}".encode()).decode()

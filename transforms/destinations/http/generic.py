@@ -9,15 +9,15 @@ of the receiver's own (a page of a proxy, say) is no delivery where the preset c
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 from transforms.destinations.http.address import address, wrong_url
 from transforms.destinations.http.answers import READERS, by_status
 from transforms.destinations.http.bodies import BODIES
 from transforms.destinations.http.connection import Answer, HttpConnection, Request
-from transforms.destinations.http.credentials import Both, Credentials, Fixed, SecretHeader
+from transforms.destinations.http.credentials import Both, Credentials, Fixed, basic, in_header
 from transforms.destinations.http.dialect import Outgoing
 from transforms.destinations.http.generic_settings import GenericSettings
 from transforms.destinations.http.requests import compressed, origin_of, plain_headers, secret_headers, way_of
@@ -28,21 +28,21 @@ from transforms.destinations.http.verdict import DELIVERED, Fate, Verdict
 from transforms.destinations.stream.connection import Watch
 from transforms.errors import Undeliverable
 from transforms.records import Stream
-from transforms.secrets import SecretRef, SecretUnavailable
+from transforms.secrets import SecretUnavailable
 from transforms.settings import Destination
 
 _SAFE = "/:@!$&'()*+,;=-._~"
 
 
 def make(destination: Destination[GenericSettings], tuning: Tuning | None = None) -> HttpSender:
-    """A sender that connects when the first request is made. Raises SecretUnavailable where its address is one."""
+    """A sender that connects when the first request is made."""
     settings = destination.settings
-    url = _url(settings)
-    connection = HttpConnection(destination.name, origin_of(url), way_of(settings))
-    return HttpSender(destination, GenericDialect(settings, url, destination.name), connection, tuning or Tuning())
+    connection = HttpConnection(destination.name, lambda: origin_of(url_of(settings)), way_of(settings))
+    return HttpSender(destination, GenericDialect(settings, destination.name), connection, tuning or Tuning())
 
 
-def _url(settings: GenericSettings) -> str:
+def url_of(settings: GenericSettings) -> str:
+    """The receiver's address. Raises SecretUnavailable where that is one and cannot be had."""
     if settings.url is not None:
         return settings.url
     assert settings.secret_url is not None
@@ -55,7 +55,7 @@ def _url(settings: GenericSettings) -> str:
 class GenericDialect:
     """A ``Dialect``."""
 
-    def __init__(self, settings: GenericSettings, url: str, name: str) -> None:
+    def __init__(self, settings: GenericSettings, name: str) -> None:
         preset = settings.known
         body = settings.body or preset.body
         self.most_events = 1 if body == "single" else min(settings.batch_events or preset.most_events, 10_000)
@@ -63,7 +63,7 @@ class GenericDialect:
         self.most_event_bytes = preset.most_event_bytes
         self._settings = settings
         self._preset = preset
-        self._path = address(url).path
+        self._url: str | None = None  # once it is known
         self._body = BODIES[body](settings)
         self._read = READERS[preset.reader]
         self._plain = plain_headers(settings)
@@ -90,7 +90,8 @@ class GenericDialect:
 
     def _target(self, template: str, name: str) -> str:
         parts = {"name": quote(name, safe=_SAFE), "rule_id": self._settings.rule_id, "instance": self._settings.instance}
-        path, _, query = self._path.partition("?")
+        self._url = self._url or url_of(self._settings)
+        path, _, query = address(self._url).path.partition("?")
         further, _, more = template.format(**parts).partition("?")
         whole = "&".join(part for part in (query, more) if part)
         return f"{path}{further}" + (f"?{whole}" if whole else "") or "/"
@@ -99,7 +100,8 @@ class GenericDialect:
         return self._read(self._settings, answer, count)
 
     def renew(self) -> bool:
-        return self._credentials.renew()
+        before, self._url = self._url, url_of(self._settings)
+        return self._credentials.renew() or self._url != before
 
     def acks(self, ack_ids: Sequence[int], watch: Watch) -> Request | None:  # noqa: ARG002  # answers are final
         return None
@@ -130,36 +132,9 @@ class GenericDialect:
 def _credentials(settings: GenericSettings, name: str) -> Credentials:
     fixed = secret_headers(settings)
     if settings.token is not None:
-        header, template = settings.known.token_header
-        fixed.append(SecretHeader(header, template, settings.token))
-    parts: list[Credentials] = [Fixed(fixed)]
+        header, before = settings.known.token_header
+        fixed[header] = partial(in_header, settings.token, before)
     if settings.user is not None and settings.password is not None:
-        parts.append(_Basic(settings.user, settings.password))
+        fixed["Authorization"] = partial(basic, settings.user, settings.password)
     fetched = token_of(settings, name)
-    if fetched is not None:
-        parts.append(fetched)
-    return Both(parts)
-
-
-class _Basic:
-    """User and password."""
-
-    def __init__(self, user: str, password: SecretRef) -> None:
-        self._user = user
-        self._password = password
-        self._value: str | None = None
-
-    def headers(self, watch: Watch) -> Mapping[str, str]:  # noqa: ARG002  # read at once
-        if self._value is None:
-            self._value = self._resolved()
-        return {"Authorization": self._value}
-
-    def renew(self) -> bool:
-        before, self._value = self._value, None
-        return self._resolved() != before
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _resolved(self) -> str:
-        return "Basic " + base64.b64encode(f"{self._user}:{self._password.resolve()}".encode()).decode()
+    return Fixed(fixed) if fetched is None else Both([Fixed(fixed), fetched])

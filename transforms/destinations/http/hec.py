@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,7 +26,7 @@ import msgspec
 from transforms.destinations.http.address import address
 from transforms.destinations.http.bodies import as_json
 from transforms.destinations.http.connection import Answer, HttpConnection, Request
-from transforms.destinations.http.credentials import Fixed, SecretHeader
+from transforms.destinations.http.credentials import Fixed, in_header
 from transforms.destinations.http.dialect import Outgoing
 from transforms.destinations.http.hec_settings import HecSettings
 from transforms.destinations.http.requests import compressed, origin_of, plain_headers, secret_headers, way_of
@@ -106,7 +107,7 @@ _read_acks = msgspec.json.Decoder(_Acks).decode
 def make(destination: Destination[HecSettings], tuning: Tuning | None = None) -> HttpSender:
     """A sender that connects when the first request is made."""
     settings = destination.settings
-    connection = HttpConnection(destination.name, origin_of(settings.url), way_of(settings))
+    connection = HttpConnection(destination.name, partial(origin_of, settings.url), way_of(settings))
     return HttpSender(destination, HecDialect(settings), connection, tuning or Tuning())
 
 
@@ -120,8 +121,8 @@ class HecDialect:
         self._settings = settings
         self._path = address(settings.url).path
         self._plain = plain_headers(settings)
-        token = SecretHeader("Authorization", "Splunk {}", settings.token)
-        self._credentials = Fixed([token, *secret_headers(settings)])
+        token = {"Authorization": partial(in_header, settings.token, "Splunk ")}
+        self._credentials = Fixed(secret_headers(settings) | token)
         self._channel = str(uuid.uuid4())
         self._openings: dict[Stream, bytes] = {}
 
@@ -134,7 +135,8 @@ class HecDialect:
         if opening is None:
             opening = self._openings[event.stream] = self._opening(event.stream)
         time_ms = event.time_ms
-        at = b'"time":%d.%03d,' % divmod(time_ms, 1000) if time_ms is not None else b""
+        # Splunk takes no time before 1970.
+        at = b'"time":%d.%03d,' % divmod(time_ms, 1000) if time_ms is not None and time_ms >= 0 else b""
         return b'{%b%b"event":%b}\n' % (at, opening, as_json(event.message))
 
     def _opening(self, stream: Stream) -> bytes:

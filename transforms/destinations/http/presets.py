@@ -40,7 +40,7 @@ class Preset:
       body: how events are written. reader: how answers are read.
       needs: keys of the file that it cannot do without; of several in one text, one.
       takes: keys that only some presets know.
-      token_header: name and value of the header that the token stands in.
+      token_header: name of the header that the token stands in, and what is before it.
       headers: of each request; one whose value comes out empty is left out.
       scope, token_url: what a token is fetched for, and where.
       names: what it calls a log; other_names: for those that are not there.
@@ -58,7 +58,7 @@ class Preset:
     reader: str = "status"
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
-    token_header: tuple[str, str] = ("Authorization", "Bearer {}")
+    token_header: tuple[str, str] = ("Authorization", "Bearer ")
     headers: Mapping[str, str] = field(default_factory=lambda: NO_NAMES)
     scope: str = ""
     token_url: str = ""
@@ -112,7 +112,7 @@ PRESETS: Mapping[str, Preset] = {
         reader="bulk",
         needs=("url", "token|user"),
         takes=("namespace", "logs", "token", "user", "password", "body"),
-        token_header=("Authorization", "ApiKey {}"),
+        token_header=("Authorization", "ApiKey "),
         names={
             "auth": "logs-cisco_duo.auth-{namespace}",
             "activity": "logs-cisco_duo.activity-{namespace}",
@@ -135,7 +135,7 @@ PRESETS: Mapping[str, Preset] = {
         body="datadog",
         needs=("url", "token"),
         takes=("tags", "logs", "token", "too_old"),
-        token_header=("DD-API-KEY", "{}"),
+        token_header=("DD-API-KEY", ""),
         names={"auth": "authentication", "admin": "administrator", "trustmonitor": "trust_monitor"},
         other_names="{log}",
         statuses=Statuses(delivered=frozenset((202,))),
@@ -199,7 +199,7 @@ PRESETS: Mapping[str, Preset] = {
         reader="otlp",
         needs=("url", "token"),
         takes=("token", "too_old"),
-        token_header=("Authorization", "Api-Token {}"),
+        token_header=("Authorization", "Api-Token "),
         statuses=Statuses(frozenset((200,)), frozenset((400, 422)), frozenset((429, 502, 503, 504, 408, 500))),
         most_events=500,
         longest_age_secs=24 * _HOUR_SECS,

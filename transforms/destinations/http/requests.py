@@ -6,10 +6,12 @@ Place in the flow: ``hec`` and ``generic`` make their requests with it.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
+from functools import partial
 
 from transforms.destinations.http.address import address
 from transforms.destinations.http.connection import Origin, Way
-from transforms.destinations.http.credentials import SecretHeader
+from transforms.destinations.http.credentials import in_header
 from transforms.destinations.http.settings import HttpSettings
 
 _GZIP_LEVEL = 3  # half of what the highest level saves, at a fifth of its time
@@ -33,9 +35,9 @@ def plain_headers(settings: HttpSettings) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-def secret_headers(settings: HttpSettings) -> list[SecretHeader]:
-    """Those of them whose values are secrets."""
-    return [SecretHeader(each.name, "{}", each.secret) for each in settings.secret_headers]
+def secret_headers(settings: HttpSettings) -> dict[str, Callable[[], str]]:
+    """Those of them whose values are secrets, and what reads each."""
+    return {each.name: partial(in_header, each.secret) for each in settings.secret_headers}
 
 
 def compressed(body: bytes, headers: dict[str, str]) -> bytes:

@@ -251,6 +251,7 @@ class HttpSender:
             return self._refused(part, verdict)
         if fate is Fate.WITHOUT_LEAVE and not self._renewed and self._dialect.renew():
             self._renewed = True
+            self._connection.close()  # where it leads may be a secret, too
             return [part]
         self._only_a_person(self._bad(verdict))
         return [part]

@@ -157,7 +157,7 @@ class _Place:
         self._name = name
         self.path = address(url).path
         self._origin = origin_of(url)
-        self._connection = HttpConnection(name, self._origin, way)
+        self._connection = HttpConnection(name, lambda: self._origin, way)
 
     def post(self, form: Mapping[str, str], watch: Watch) -> Token:
         return self._ask(lambda: Request("POST", self.path, _FORM, urlencode(form).encode()), watch)
