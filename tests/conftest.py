@@ -1,6 +1,7 @@
 """What most tests share: a private CA, a simulated Duo over HTTPS, and settings that point at it."""
 
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,16 @@ from pipelines.demo.simulator import DuoSimulator
 from transforms.process import lifetime
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Reading
+
+# There is no CEL for Python 3.10: filters are not for it, and neither are their tests.
+_OF_FILTERS = [
+    "events",
+    "config/test_routes.py",
+    "cli/test_explain.py",
+    "cli/test_replay_redacted.py",
+    "pipeline/test_routes.py",
+]
+collect_ignore = [] if sys.version_info >= (3, 11) else _OF_FILTERS
 
 IKEY = "DISIMULATOR000000000"
 FAST = Reading(start_days=1, poll_interval_secs=0.2, lag_secs=0, request_timeout_secs=10)

@@ -18,7 +18,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
 from pipelines.printable import say
-from transforms.destinations import make_sender
+from transforms.destinations.probe import connect_once
 from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.feed import USER_AGENT
 from transforms.duo.log_types import LOG_TYPES
@@ -150,13 +150,10 @@ def _last_hour(maxtime_ms: int) -> Call:
 
 def _check_destination(destination: Destination) -> Finding:
     what = f"{destination.name} ({destination.kind} {destination.place})"
-    sender = make_sender(destination)
     try:
-        sender.test_connection()
+        connect_once(destination)
     except DuoLogSyncError as error:
         return Finding(False, what, str(error), exit_codes.DELIVERY)
-    finally:
-        sender.close(0.0)
     return Finding(True, what, "connects")
 
 

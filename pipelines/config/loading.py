@@ -59,7 +59,7 @@ def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> L
     job = None if data is None or dialect is None else _JOBS[dialect](data, path, findings)
     if data is not None and look_at_files and runs_here:
         extras.check_installed(DlsFile if dialect == "duologsync-1.0.0" else OwnFile, data, findings)
-        routes.check_functions(data, findings)
+        routes.check_usable(data, findings)
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))
     if look_at_files:

@@ -26,20 +26,9 @@ from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
+from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
-from transforms.settings import (
-    Account,
-    Destination,
-    Format,
-    Job,
-    Proxy,
-    Reading,
-    Redaction,
-    Route,
-    Start,
-    Storage,
-    SyslogHeader,
-)
+from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:

@@ -33,8 +33,8 @@ from pipelines.config.sections import TaggedSection, section_for, tagged
 from transforms.config_keys import Broken, Port, Text
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
+from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
-from transforms.settings import Redaction
 
 if TYPE_CHECKING:
     LogType = str

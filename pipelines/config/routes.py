@@ -1,10 +1,10 @@
 """Checks what a route says of events: its filter, the fields that it redacts, its function.
 
 Place in the flow: ``own`` calls ``check_routes`` on the plain data, so that all problems are told at once; ``loading`` calls
-``check_functions`` where the job runs on this machine, because it imports the user's code.
+``check_usable`` where the job runs on this machine, because it imports the user's code.
 
-Contract: takes any data. A filter's mistakes are told with the line of the file, where that can be known, and the place in the
-expression. Without the library for filters nothing can be said about one but that.
+Contract: takes any data. A filter's mistakes are told with the line of its key and the place in the expression; a machine that
+only launches a job need not have the library for them, and then they are not looked at.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from transforms.events.mistakes import nearest_field
 from transforms.row_paths import documented_name, parse
 from transforms.settings import Job, Route
 
-_NO_LIBRARY = 'With Python 3.11 or later, in the repository\'s root run: pip install --constraint constraints.txt ".[filters]"'
+_NO_LIBRARY = (
+    'With Python 3.11 or later, in the repository\'s root run: pip install --constraint constraints.txt ".[filters]"; '
+    "with run_local.sh, set DUOLOGSYNC_EXTRAS=[filters]."
+)
 
 
 def check_routes(data: dict[str, Any], findings: Findings) -> None:
     """Adds what is wrong with filters and with the names of fields."""
     for key, route, logs in _routes(data):
         where = route.get("where")
-        if isinstance(where, str) and where:
+        if isinstance(where, str) and where and filters.is_installed():
             _check_filter((*key, "where"), where, logs, findings)
         redact = route.get("redact")
         for way in ("drop", "hash", "mask"):
@@ -38,9 +41,11 @@ def check_routes(data: dict[str, Any], findings: Findings) -> None:
                     _check_field((*key, "redact", way, index), path, logs, findings)
 
 
-def check_functions(data: dict[str, Any], findings: Findings) -> None:
-    """Adds a problem for each function that cannot be used here. Imports their modules."""
+def check_usable(data: dict[str, Any], findings: Findings) -> None:
+    """Adds a problem for each filter and function that cannot be used on this machine. Imports the modules of functions."""
     for key, route, _ in _routes(data):
+        if isinstance(route.get("where"), str) and not filters.is_installed():
+            findings.problem((*key, "where"), "the library for filters is not installed", _NO_LIBRARY)
         name = route.get("function")
         wrong = wrong_function(name) if isinstance(name, str) and name else None
         if wrong is not None:
@@ -86,9 +91,6 @@ def _routes(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any], tup
 
 
 def _check_filter(key: KeyPath, expression: str, logs: tuple[str, ...], findings: Findings) -> None:
-    if not filters.is_installed():
-        findings.problem(key, "the library for filters is not installed", _NO_LIBRARY)
-        return
     for mistake in filters.mistakes(expression, logs):
         findings.problem(key, f"{mistake.place}: {mistake.what}", mistake.fix)
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -14,6 +15,8 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines import __version__, cli, exit_codes
 from pipelines.config import extras
 from tests.conftest import now_ms
+from transforms.destinations import KINDS
+from transforms.errors import BadDestination
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor, Gap
@@ -220,6 +223,13 @@ class TestCheck:
 
         assert run("check", config) == exit_codes.DELIVERY
         assert "cannot be reached" in capsys.readouterr().out
+
+    def test_a_destination_that_nothing_can_send_to_is_a_finding_like_others(self, config, capsys, monkeypatch):
+        refuses = mock.Mock(side_effect=BadDestination("siem: its key cannot be used."))
+        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=refuses))
+
+        assert run("check", config) == exit_codes.DELIVERY
+        assert "siem: its key cannot be used." in capsys.readouterr().out
 
     def test_a_log_that_the_edition_lacks_is_told_and_does_not_fail(self, config, simulator, capsys):
         simulator.faults.add("status", "trustmonitor", status=403)

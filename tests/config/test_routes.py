@@ -7,8 +7,9 @@ import pytest
 from pipelines import cli, graph
 from pipelines.config import load
 from tests.config.conftest import OWN
+from transforms.events.redact_settings import Redaction
 from transforms.secrets import SecretRef
-from transforms.settings import Redaction, Route
+from transforms.settings import Route
 
 ROUTE = "  - log_types: [auth]\n    destinations: [splunk]\n"
 

@@ -11,7 +11,7 @@ from pipelines.graph import build
 from pipelines.launch_files.dataflow.flex_main import job_of
 from tests.dataflow.graphs import labels
 from tests.dataflow.test_flex_main import REQUIRED
-from transforms.settings import Redaction
+from transforms.events.redact_settings import Redaction
 
 LABELS = Path(__file__).with_name("step_labels.txt")
 

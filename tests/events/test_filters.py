@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.events.conftest import AUTH, golden_row, golden_rows, row
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import FatalError
+from transforms.events import filters
 from transforms.events.filters import LONGEST_CHARS, Filter, is_documented, mistakes
 from transforms.records import Stream
 
@@ -182,6 +183,12 @@ def test_an_expression_that_would_take_too_long_ends():
 def test_a_filter_that_is_wrong_is_refused_on_the_worker_too():
     with pytest.raises(FatalError, match=r"cannot be used: character 7: auth has no field reslt"):
         Filter("event.reslt == 'x'", AUTH, ["auth"])
+
+
+def test_a_worker_without_the_library_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(filters, "LIBRARY", "no_such_library")
+    with pytest.raises(FatalError, match=r"not installed here. Install the extra \[filters\]"):
+        Filter("event.result == 'x'", AUTH, ["auth"])
 
 
 def test_more_rows_than_are_remembered_get_their_answers():

@@ -10,11 +10,11 @@ from tests.events.conftest import KEY, golden_row, golden_rows, row
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import FatalError, Undeliverable
 from transforms.events import redaction
+from transforms.events.redact_settings import Redaction
 from transforms.events.redaction import Redactor, key_of
 from transforms.process import lifetime
 from transforms.row_paths import parse
 from transforms.secrets import SecretRef, SecretUnavailable
-from transforms.settings import Redaction
 
 
 def redacted(raw, **ways):

@@ -10,13 +10,14 @@ import pytest
 from tests.dataflow.graphs import labels
 from transforms.coders import DuoEvent, DuoPage, SplitPages, Stream
 from transforms.events import SelectEvents
+from transforms.events.redact_settings import Redaction
 from transforms.events.select import SelectBatches
 from transforms.formats import FormatEvents
 from transforms.process import lifetime
 from transforms.process.shutdown import FAILURES
 from transforms.records import EventBatch, Subscription
 from transforms.secrets import SecretRef, SecretUnavailable
-from transforms.settings import Redaction, Route
+from transforms.settings import Route
 from transforms.state.dead_letters.letter import read_dead_letters
 
 AUTH, ACTIVITY = Stream("acme", "auth", "api-1.duosecurity.com"), Stream("acme", "activity", "api-1.duosecurity.com")

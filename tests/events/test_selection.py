@@ -3,9 +3,10 @@
 import json
 
 from tests.events.conftest import AUTH, KEY, row
+from transforms.events.redact_settings import Redaction
 from transforms.events.selection import Failed, Selection, Taken
 from transforms.records import Stream
-from transforms.settings import Redaction, Route
+from transforms.settings import Route
 
 OWN = "tests.events.own"
 

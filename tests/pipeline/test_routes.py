@@ -11,9 +11,10 @@ from tests.pipeline.test_local_run import RunningJob
 from transforms import destinations
 from transforms.destinations import Kind
 from transforms.destinations.stream.settings import TcpSettings
+from transforms.events.redact_settings import Redaction
 from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
-from transforms.settings import Destination, Format, Job, Redaction, Route, Storage
+from transforms.settings import Destination, Format, Job, Route, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.dead_letters.letter import read_dead_letters
 from transforms.state.dead_letters.write import files_in

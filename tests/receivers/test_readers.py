@@ -27,11 +27,11 @@ def test_cef_is_read_as_the_specification_does(name: str, cef: list[bytes]) -> N
 def test_graylog_takes_a_user_name_that_holds_a_whole_message_for_a_user_name(cef: list[bytes]) -> None:
     read = readers.CEF["Graylog cef-parser"](cef)
     assert None not in read
-    # Its library of 2017 does not know an escaped backslash: it takes the one of CORP\\nick for a line break. Later ones do.
+    # It does not know an escaped backslash, takes the one of CORP\\nick for a line break, and drops a pipe that ends a line.
     assert [
         (theirs, ours)
         for theirs, ours, message in zip(read, map(parsers.as_cef, cef), cef, strict=True)
-        if theirs != ours and rb"\\" not in message
+        if theirs != ours and rb"\\" not in message and not message.endswith(b"|")
     ] == []
 
 

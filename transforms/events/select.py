@@ -27,12 +27,13 @@ from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.events import filters
 from transforms.events.functions import wrong_function_name
+from transforms.events.redact_settings import Redaction
 from transforms.events.selection import FILTER_FAILED, Failed, Selection
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.shutdown import FAILURES
 from transforms.records import DuoPage, Stream, Subscription
-from transforms.settings import Redaction, Route
+from transforms.settings import Route
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
 from transforms.state.dead_letters.write import WriteDeadLetters
 
