@@ -21,6 +21,7 @@ Contract: as in ``transforms.destinations.sender``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from transforms.destinations.health import health_of
@@ -65,7 +66,7 @@ class HttpSender:
         self._health = health_of(destination)
         self._waits = Waits(destination, tuning.retrying, clock)
         self._slow = Backoff(tuning.slowing)
-        self._acks = Acknowledgements(dialect, tuning)
+        self._acks = Acknowledgements(tuning)
         self._most_bytes = dialect.most_bytes  # of one request; less where the receiver said that it takes less
         self._taken = 0  # messages of this bundle
         self._rejected: list[Rejection] = []  # of them
@@ -197,9 +198,22 @@ class HttpSender:
                 self._await_acknowledgements()
 
     def _await_acknowledgements(self) -> None:
-        while overdue := self._acks.wait(self._ask, self._waits):
+        while overdue := self._acks.wait(self._acknowledged, self._waits):
             for part in overdue:
-                self._settle(part._replace(doubtful=True))
+                self._settle(part)
+
+    def _acknowledged(self, ack_ids: Sequence[int]) -> frozenset[int] | None:
+        """Which requests are; none of them where that cannot be asked now. None where nothing is known of them any more."""
+        try:
+            request = self._dialect.acks(ack_ids, self._waits.watch)
+            return self._dialect.acknowledged(self._ask(request), ack_ids) if request is not None else None
+        except (DeliveryTimeout, BundleReplaced):
+            raise
+        except (Unanswered, RetryLater):
+            return frozenset()
+        except FatalError as error:
+            self._only_a_person(error)
+            return frozenset()
 
     def _settle(self, part: Part) -> None:
         """Returns when each event is taken or rejected."""
@@ -254,27 +268,30 @@ class HttpSender:
             self._connection.close()  # where it leads may be a secret, too
             return [part]
         self._only_a_person(self._bad(verdict))
+        self._renewed = False  # who mends them may need more than one attempt
         return [part]
 
     def _delivered(self, part: Part, verdict: Verdict) -> list[Part]:
-        for place, cause in verdict.rejected.items():
-            self._reject(part.entries[place], verdict.reason, cause)
         again = part.only(verdict.again)
         taken = len(part.entries) - len(verdict.rejected) - len(again.entries)
-        if verdict.ack_id is not None:
-            self._acks.expect(verdict.ack_id, part)
-        if taken:
-            self._renewed = False
-            self._refused_at_first = 0
-            self._health.ever_delivered = True
-            self._health.back(taken if part.doubtful else 0)
-            self._waits.succeeded()
-            self._waits.moved()
+        if taken or verdict.in_part:
+            self._has_taken(taken if part.doubtful else 0)
+        for place, cause in verdict.rejected.items():  # behind that: who takes some of them does not refuse all events
+            self._reject(part.entries[place], verdict.reason, cause)
+        unsettled = self._acks.expect(verdict.ack_id, part) if verdict.ack_id is not None else []
         if not again.entries:
             self._keep_pace(slow_down=verdict.slow_down)
-            return []
+            return unsettled
         self._failed(verdict.cause, verdict.wait_secs or self._tuning.least_pause_secs)
-        return [again]
+        return [again, *unsettled]
+
+    def _has_taken(self, repeated: int) -> None:
+        self._renewed = False
+        self._refused_at_first = 0
+        self._health.ever_delivered = True
+        self._health.back(repeated)
+        self._waits.succeeded()
+        self._waits.moved()
 
     def _keep_pace(self, *, slow_down: bool) -> None:
         if not slow_down:
