@@ -246,9 +246,9 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         actor and target: SIEM rules look in either place.
       old_target: what the target was before, where it was changed.
       application: what it was done through or logged in to.
-      src_ip, src_place, device: the device that it was done from. An address is always a valid IPv4 or IPv6 address without
-        port, never ``0.0.0.0`` or ``::``.
-      auth_ip, auth_place, auth_device: the device of the second factor, likewise.
+      src_ip, src_port, src_place, device: the device that it was done from. An address is always a valid IPv4 or IPv6 address,
+        never ``0.0.0.0`` or ``::``; the port is there where Duo wrote one behind it, which it rarely does.
+      auth_ip, auth_port, auth_place, auth_device: the device of the second factor, likewise.
       log_in, telephony, finding: what only one kind of event says.
       texts: further labelled texts ``(label, value)`` of a log type for which there is no group here. It always gives the same
         labels in the same order, with None or "" for what a row does not have: a place means the same in every event.
@@ -274,9 +274,11 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     old_target: Party = NO_PARTY
     application: Application = NO_APPLICATION
     src_ip: str | None = None
+    src_port: int | None = None
     src_place: Place = NOWHERE
     device: Device = NO_DEVICE
     auth_ip: str | None = None
+    auth_port: int | None = None
     auth_place: Place = NOWHERE
     auth_device: AuthDevice = NO_AUTH_DEVICE
     log_in: LogIn = NO_LOG_IN

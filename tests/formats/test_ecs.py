@@ -102,7 +102,7 @@ def test_a_log_in() -> None:
     assert source["user"] == {"name": "jdoe", "id": "DU1", "email": "jdoe@example.com", "group": {"name": ["Staff"]}}
     assert document["user"] == {"name": "jdoe", "id": "DU1", "email": "jdoe@example.com"}
     assert document["user_agent"] == {"name": "Chrome", "version": "133.0", "os": {"name": "Windows", "version": "11"}}
-    assert document["related"] == {"ip": ["203.0.113.9", "198.51.100.7"], "user": ["jdoe"]}
+    assert document["related"] == {"ip": ["203.0.113.9", "198.51.100.7"], "user": ["jdoe"], "hosts": ["203.0.113.9"]}
     assert document["cisco_duo"]["auth"] == {
         "txid": "t1",
         "event_type": "authentication",
@@ -212,9 +212,10 @@ def test_a_surfaced_log_in() -> None:
         triage_event_uri="https://admin.example.com/trust-monitor?sekey=SE1",
         surfaced_auth={
             "txid": "t1",
+            "timestamp": 1605583153,
             "result": "denied",
             "user": {"key": "DU1", "name": "jdoe", "groups": ["Staff"]},
-            "access_device": {"ip": "203.0.113.9", "browser": "Chrome"},
+            "access_device": {"ip": "203.0.113.9", "browser": "Chrome", "security_agents": "unknown"},
         },
     )
     assert document["@timestamp"] == "2020-11-17T08:48:31.680Z"
@@ -227,13 +228,21 @@ def test_a_surfaced_log_in() -> None:
         "triage_event_uri": "https://admin.example.com/trust-monitor?sekey=SE1",
         "surfaced_auth": {
             "txid": "t1",
+            "timestamp": 1605583153,
+            "isotimestamp": "2020-11-17T03:19:13.000Z",
             "result": "denied",
             "user": {"key": "DU1", "name": "jdoe", "groups": ["Staff"]},
-            "access_device": {"ip": "203.0.113.9", "browser": "Chrome"},
+            "access_device": {"ip": "203.0.113.9", "browser": "Chrome", "security_agents": "unknown"},
         },
     }
     assert document["event"]["id"] == "SE1"
-    assert document["url"]["original"] == "https://admin.example.com/trust-monitor?sekey=SE1"
+    assert document["url"] == {
+        "original": "https://admin.example.com/trust-monitor?sekey=SE1",
+        "scheme": "https",
+        "domain": "admin.example.com",
+        "path": "/trust-monitor",
+        "query": "sekey=SE1",
+    }
 
 
 def test_a_bypass() -> None:

@@ -57,11 +57,7 @@ NOWHERE = {
     "ecs": {
         **_EVERYWHERE,
         "auth": {**_AUTH, "access_device.security_agents": _WORD},
-        "trustmonitor": {
-            **_EVERYWHERE["trustmonitor"],
-            "low_risk_ip": _WORD,
-            "surfaced_auth.access_device.security_agents": _WORD,
-        },
+        "trustmonitor": {**_EVERYWHERE["trustmonitor"], "low_risk_ip": _WORD},
     },
     "ocsf": _EVERYWHERE,
 }

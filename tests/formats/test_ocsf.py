@@ -141,6 +141,7 @@ def test_a_log_in_says_who_to_what_from_where_by_what_factor_and_how_it_ended() 
     assert event["service"] == {"uid": "DI1", "name": "Corp VPN"}
     assert event["src_endpoint"] == {
         "ip": "203.0.113.9",
+        "port": 443,
         "hostname": "WKS-1",
         "os": {"name": "Windows", "type_id": 100},
         "location": _LYON,

@@ -89,6 +89,26 @@ def test_an_address_loses_its_port_and_what_is_no_address_is_none(text: str | No
 
 
 @pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("203.0.113.9", None),
+        ("203.0.113.9:443", 443),
+        ("203.0.113.9:65536", None),
+        ("203.0.113.9:" + "9" * 50, None),
+        ("[2001:db8::7]:443", 443),
+        ("[2001:db8::7]", None),
+        ("2001:db8:1:2:3:4:5:6:443", 443),
+        ("2001:db8::7 port 443", 443),
+        ("2001:db8::7.443", 443),
+        ("0.0.0.0:443", None),
+        ("host.example.com:443", None),
+    ],
+)
+def test_the_port_behind_an_address_is_kept(text: str, port: int | None) -> None:
+    assert values.endpoint(text).port == port
+
+
+@pytest.mark.parametrize(
     ("parts", "expected"),
     [
         (("auth", "authentication", "denied"), "auth.authentication.denied"),

@@ -45,7 +45,7 @@ class FormatEvents(beam.PTransform):
         events | FormatEvents("cef", header="rfc5424", dead_letter_dir="/var/lib/duo/dead_letters")
 
     Args:
-      format: ``json`` or ``cef``; or a whole ``Format``.
+      format: ``json``, ``cef``, ``leef``, ``ecs`` or ``ocsf``; or a whole ``Format``.
       dead_letter_dir: where events are kept that cannot be written: a directory or a URL of a Beam file system.
       destination: the name of the ``WriteToSiem`` that the messages go to; dead letters have it, for their replay.
       header: a syslog header before each message: ``rfc5424``, ``rfc3164``, ``none``, or a mapping with ``style``,

@@ -2,9 +2,9 @@
 
 Place in the flow: the tally calls ``recognise`` for every message.
 Contract: never raises; what it does not know is ``other`` without an id. Known are Duo's rows as JSON, bare or in our envelope,
-and CEF and LEEF with ``cat`` and ``externalId``; each with or without a syslog header in front. Rows without an id of Duo's are
-known by a digest of their bytes, the same that CEF has as ``externalId``. A log that is not known here is recognised by its
-envelope or its ``cat``, and its rows by that digest.
+and what our other formats make of them; each with or without a syslog header in front. Rows without an id of Duo's are known by
+a digest of their bytes, the same that CEF has as ``externalId``. A log that is not known here is recognised by its envelope or
+by what the format calls it, and its rows by that digest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,17 @@ _ENVELOPED_ROW = b',"event":'
 _CATEGORIES = {b"authentication": "auth"}
 _OPEN_BRACE = ord("{")
 _STRUCTURED = re.compile(rb"(?:\A|[ \]>])(?:CEF|LEEF):\d")
-_CATEGORY = re.compile(rb"[|\t ]cat=([^ \t]+)")
-_EXTERNAL_ID = re.compile(rb"[|\t ]externalId=([^ \t]+)")
+_CATEGORY = re.compile(rb"[| ]cat=([^ ]+)")
+_EXTERNAL_ID = re.compile(rb"[| ]externalId=([^ ]+)")
+_LEEF = re.compile(rb"(?:\A|[ \]>])LEEF:\d")
+_LEEF_LOG = re.compile(rb"[|\t^]log=([^\t^]+)")
+_LEEF_ID = re.compile(rb"[|\t^]eventId=([^\t^]+)")
+# How a message begins, what names its log, and what stands before its id. No text of a row looks so: its quotes are escaped.
+_BY_BEGINNING = (
+    (b'{"@timestamp":', re.compile(rb'"dataset":"cisco_duo\.(\w+)"'), b'"event":{"id":"'),  # ECS
+    (b'{"class_uid":', re.compile(rb'"log_name":"(\w+)"'), b'"original_event_uid":"'),  # OCSF
+)
+_ELASTICS_NAMES = {b"telephony_v2": "telephony", b"trust_monitor": "trustmonitor"}
 # Escaped pipes do not end a field.
 _CEF_CLASS = re.compile(rb"CEF:\d\|(?:[^|\\]|\\.)*\|(?:[^|\\]|\\.)*\|(?:[^|\\]|\\.)*\|((?:[^|\\]|\\.)*)\|")
 _HEADER = re.compile(
@@ -52,9 +61,12 @@ def recognise(message: bytes) -> tuple[str, bytes | None]:
     if message[:1] != b"{":
         begin = message.find(_OPEN_BRACE)
         if _STRUCTURED.search(message, 0, len(message) if begin < 0 else begin):
-            return _structured(message)
+            return _leef(message) if _LEEF.search(message) else _structured(message)
         if begin < 0:
             return OTHER, None
+    for beginning, log, marker in _BY_BEGINNING:
+        if message.startswith(beginning, begin):
+            return _mapped(message, log, marker)
     for marker, log_type in _ROW_IDS:
         at = message.find(marker, begin)
         if at >= 0:
@@ -82,6 +94,19 @@ def _enveloped(message: bytes, begin: int) -> str | None:
         return None
     at = begin + len(_ENVELOPE)
     return message[at : message.find(b'"', at)].decode("utf-8", "replace")
+
+
+def _mapped(message: bytes, log: re.Pattern[bytes], marker: bytes) -> tuple[str, bytes | None]:
+    name, at = log.search(message), message.find(marker)
+    if name is None:
+        return OTHER, None
+    event_id = message[at + len(marker) : message.find(b'"', at + len(marker))] if at >= 0 else None
+    return _ELASTICS_NAMES.get(name[1]) or name[1].decode("utf-8", "replace"), event_id
+
+
+def _leef(message: bytes) -> tuple[str, bytes | None]:
+    log, event_id = _LEEF_LOG.search(message), _LEEF_ID.search(message)
+    return _by_category(log[1]) if log else OTHER, event_id[1] if event_id else None
 
 
 def _structured(message: bytes) -> tuple[str, bytes | None]:

@@ -2,17 +2,18 @@
 
 import json
 import threading
+import time
 
 import pytest
 
 from tests.destinations.http.making import FAST, STREAM, http_destination, ids, page, row, rows, secret
-from tests.destinations.http.standins.server import Reply, status
+from tests.destinations.http.standins.server import Reply, cut_after_taking, status
 from tests.destinations.http.standins.tokens import CLIENT_ID, CLIENT_SECRET
 from tests.destinations.http.standins.vendors import Plain, Sentinel
 from transforms.destinations.http import generic
 from transforms.destinations.http.generic_settings import GenericSettings, OAuth
 from transforms.destinations.http.settings import SecretHeader
-from transforms.errors import BadDestination, FatalError
+from transforms.errors import BadDestination, DeliveryTimeout, FatalError
 from transforms.records import FormattedPage
 from transforms.secrets import SecretRef
 
@@ -253,3 +254,71 @@ class TestStatuses:
 def test_a_secret_that_is_not_there_is_told(make):
     with pytest.raises(FatalError, match="NOT_SET"):
         deliver(make(token=SecretRef("env", "NOT_SET")), rows(1))
+
+
+class TestSlowReceivers:
+    class Slow(Plain):
+        """Takes its time for each event, and has taken a request at the end of that."""
+
+        def answer(self, asked):
+            time.sleep(0.02 * asked.body.count(b"\n"))
+            return super().answer(asked)
+
+    def test_a_request_that_it_never_answers_in_time_becomes_smaller_until_it_does(self, serve, closing):
+        slow = serve(self.Slow())
+        there = http_destination("http", slow.url, batch_events=40, request_timeout_secs=0.5)
+        sender = closing(generic.make(there, FAST))
+        assert deliver(sender, rows(80)).rejected == ()
+        assert set(ids(slow.received)) == set(ids(rows(80)))
+        assert sender.resent >= 40, "what may be there twice is counted"
+        resent_before = sender.resent
+        deliver(sender, rows(80, 80))
+        assert set(ids(slow.received)) == set(ids(rows(160)))
+        assert sender.resent == resent_before, "and it has learnt what is too much"
+
+    def test_a_receiver_that_reads_no_more_than_so_much_of_a_request_gets_it_in_smaller_ones(self, receiver, make):
+        receiver.cuts_above = 3000
+        assert deliver(make(gzip=False, batch_events=100), rows(100)).rejected == ()
+        assert set(ids(receiver.received)) == set(ids(rows(100)))
+
+
+class TestAnEventThatBreaksTheReceiver:
+    class Fragile(Plain):
+        """Fails over one event, each time: it crashes, or says that it failed."""
+
+        crashes = True
+
+        def answer(self, asked):
+            if b"tx-00000013" not in asked.body:
+                return super().answer(asked)
+            if self.crashes:
+                raise RuntimeError("it crashes")
+            return Reply(500, b"oh")
+
+    @pytest.fixture
+    def fragile(self, serve):
+        return serve(self.Fragile())
+
+    @pytest.fixture
+    def sender(self, fragile, closing):
+        return closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=20.0), FAST))
+
+    @pytest.mark.parametrize("crashes", [True, False])
+    def test_it_costs_itself_once_the_others_of_its_request_were_taken(self, fragile, sender, crashes):
+        fragile.receiver.crashes = crashes
+        (rejection,) = deliver(sender, rows(40)).rejected
+
+        assert (rejection.index, rejection.reason) == (13, "unanswered")
+        assert "takes others, and not this event" in rejection.detail
+        assert set(ids(fragile.received)) == set(ids(rows(40))) - {"tx-00000013"}
+        assert fragile.repeats() == 0
+
+    def test_alone_it_is_waited_for_as_a_receiver_that_is_away_is(self, fragile, closing):
+        sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=1.0), FAST))
+        with pytest.raises(DeliveryTimeout):
+            deliver(sender, rows(1, 13))
+
+    def test_a_receiver_that_breaks_down_for_a_while_costs_none(self, receiver, make):
+        receiver.troubles = [cut_after_taking] * 30 + [status(500)] * 30
+        assert deliver(make(), rows(10)).rejected == ()
+        assert set(ids(receiver.received)) == set(ids(rows(10)))

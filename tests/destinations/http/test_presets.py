@@ -137,6 +137,13 @@ class TestElastic:
         assert [rejection.index for rejection in deliver(make(), those).rejected] == list(range(40))
         assert ids(standin.received) == ids(rows(2, 40))
 
+    def test_an_event_over_which_it_fails_each_time_costs_itself(self, make, standin):
+        fails = lambda at: lambda number: (500, "null_pointer_exception") if number == at else None  # noqa: E731
+        standin.receiver.faults = [fails(1)] + [fails(0)] * 40
+        (rejection,) = deliver(make(), rows(4)).rejected
+        assert (rejection.index, rejection.reason) == (1, "unanswered")
+        assert len(standin.received) == 3
+
     def test_where_it_may_not_write_nothing_is_rejected(self, make, standin):
         standin.receiver.faults = [lambda _number: (403, "security_exception")] * 5
         with pytest.raises(BadDestination, match=r"may not write there.*security_exception"):

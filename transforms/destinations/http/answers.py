@@ -65,7 +65,7 @@ def by_status(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     if status in statuses.rejected:
         return Verdict(Fate.REFUSED, cause)
     if status in statuses.later:
-        return Verdict(Fate.LATER, cause, wait_secs=wait_secs)
+        return Verdict(Fate.LATER, cause, wait_secs=wait_secs, failed=status == 500)
     if status in (401, 403):
         return Verdict(Fate.WITHOUT_LEAVE, f"it does not take the credentials: {cause}", settings.known.leave_fix)
     if 200 <= status < 300:
@@ -105,7 +105,7 @@ def bulk(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
 
 
 def _of_results(results: list[_Result]) -> Verdict:
-    rejected, again, forbidden = {}, [], []
+    rejected, again, forbidden, failed = {}, [], [], False
     for place, result in enumerate(results):
         status = result.status
         cause = f"result {status}{word(result.error.type if isinstance(result.error, _Error) else None)}"
@@ -113,6 +113,7 @@ def _of_results(results: list[_Result]) -> Verdict:
             continue
         if status in _AGAIN or status >= 500:
             again.append(place)
+            failed |= status == 500
         elif status in _FORBIDDEN:
             forbidden.append(place)
         else:
@@ -121,7 +122,7 @@ def _of_results(results: list[_Result]) -> Verdict:
     if len(forbidden) == len(results):
         return Verdict(Fate.MISCONFIGURED, f"it may not write there: {last}", "Check what the credentials may do.")
     again = sorted(again + forbidden)
-    return Verdict(Fate.DELIVERED, last if again else "", rejected=rejected, again=tuple(again))
+    return Verdict(Fate.DELIVERED, last if again else "", rejected=rejected, again=tuple(again), failed=failed)
 
 
 def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:

@@ -161,7 +161,8 @@ class HttpConnection:
     def _exchange(self, connection: http.client.HTTPConnection, sock: _WatchedSocket, request: Request) -> Answer:
         whole = False
         try:
-            with contextlib.suppress(ConnectionError):  # one who refuses a request may answer before it is sent, and close
+            with contextlib.suppress(ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                # One who refuses a request may answer before all of it is sent, and close.
                 connection.request(request.method, self._target(request.target), request.body, self._headers(request))
                 whole = True
             response = connection.getresponse()

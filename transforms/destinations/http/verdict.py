@@ -46,6 +46,7 @@ class Verdict:
       again: with DELIVERED: those that were not taken now.
       ack_id: with DELIVERED: taken for now only; what is known of it later is asked for by this id.
       slow_down: with DELIVERED: it is nearly too much.
+      failed: with LATER, or of those in ``again``: the receiver failed over them, which one of them may be the cause of.
       reason: the word of rejected events for counters and dead letters.
     """
 
@@ -59,6 +60,7 @@ class Verdict:
     again: tuple[int, ...] = ()
     ack_id: int | None = None
     slow_down: bool = False
+    failed: bool = False
     reason: str = "rejected"
 
 

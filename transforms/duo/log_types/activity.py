@@ -13,7 +13,7 @@ import msgspec
 from transforms.duo.log_types import row_fields, severities
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
-from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place
+from transforms.duo.log_types.values import endpoint, event_class, iso_to_ms, known_place
 from transforms.errors import Undeliverable
 from transforms.facts import NO_APPLICATION, NO_PARTY, Application, Device, EventFacts, Party, Place
 from transforms.records import DuoEvent
@@ -95,6 +95,7 @@ def facts(event: DuoEvent) -> EventFacts:
     target = row.target or NO_PARTY
     is_person = target.type in _PEOPLE
     device = row.access_device or _NO_ACCESS_DEVICE
+    source = endpoint((device.ip or _NO_ADDRESS).address)
     outcome = ((row.outcome or _NO_OUTCOME).result or "").lower()
     kind, title = _kind(name)
     return EventFacts(
@@ -120,7 +121,8 @@ def facts(event: DuoEvent) -> EventFacts:
         target_thing=NO_PARTY if is_person else target,
         old_target=row.old_target or NO_PARTY,
         application=row.application or NO_APPLICATION,
-        src_ip=ip_address((device.ip or _NO_ADDRESS).address),
+        src_ip=source.ip,
+        src_port=source.port,
         src_place=known_place(device.location),
         device=device,
     )

@@ -14,7 +14,7 @@ import msgspec
 from transforms.duo.log_types import row_fields
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
-from transforms.duo.log_types.values import event_class, ip_address, iso_to_ms, known_place, valid_ms
+from transforms.duo.log_types.values import endpoint, event_class, iso_to_ms, known_place, valid_ms
 from transforms.errors import Undeliverable
 from transforms.facts import NO_APPLICATION, NO_PARTY, Application, AuthDevice, Device, EventFacts, LogIn, Party, Place
 from transforms.records import DuoEvent
@@ -105,6 +105,7 @@ def auth_facts(row: AuthRow, tenant: str | None) -> EventFacts:
     user = row.user or NO_PARTY
     device = row.access_device or _NO_ACCESS_DEVICE
     second = row.auth_device or _NO_SECOND_DEVICE
+    source, answered_from = endpoint(device.ip), endpoint(second.ip)
     kind = _kind(row.event_type, row.result, row.reason, row.factor)
     return EventFacts(
         event_class=kind.event_class,
@@ -121,10 +122,12 @@ def auth_facts(row: AuthRow, tenant: str | None) -> EventFacts:
         actor=user,
         target_user=user,
         application=row.application or NO_APPLICATION,
-        src_ip=ip_address(device.ip),
+        src_ip=source.ip,
+        src_port=source.port,
         src_place=known_place(device.location),
         device=device,
-        auth_ip=ip_address(second.ip),
+        auth_ip=answered_from.ip,
+        auth_port=answered_from.port,
         auth_place=known_place(second.location),
         auth_device=second,
         log_in=row,

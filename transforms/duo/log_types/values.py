@@ -11,6 +11,7 @@ import datetime as dt
 import ipaddress
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from transforms.facts import NOWHERE, Place
 
@@ -29,6 +30,9 @@ _WITH_PORT = re.compile(
     r"|(?P<v6>[0-9a-f:]*:[0-9a-f:.]*)(?: port |p|#|\.)\d+",
     re.ASCII | re.IGNORECASE,
 )
+
+_PORT = re.compile(r"\d*$", re.ASCII)  # none behind "]"
+_LAST_PORT = 65535
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_ID_PART = 64
@@ -66,22 +70,37 @@ def valid_ms(ms: int | None) -> int | None:
     return ms if ms is not None and 0 <= ms < _END_MS else None
 
 
+class Endpoint(NamedTuple):
+    """An address and the port behind it, where one is written."""
+
+    ip: str | None
+    port: int | None
+
+
+_NO_ENDPOINT = Endpoint(None, None)
+
+
 def ip_address(text: str | None) -> str | None:
     """The address in one of Duo's notations, without its port; None for none, ``0.0.0.0`` and ``::``."""
+    return endpoint(text).ip
+
+
+def endpoint(text: str | None) -> Endpoint:
+    """The address in one of Duo's notations and its port; neither for no address, ``0.0.0.0`` and ``::``."""
     if not text or len(text) > _LONGEST_ADDRESS:
-        return None
-    return _ip_address(text)
+        return _NO_ENDPOINT
+    return _endpoint(text)
 
 
 @lru_cache(maxsize=4096)  # the same few addresses appear over and over, and reading one takes longer than the rest of a row
-def _ip_address(text: str) -> str | None:
+def _endpoint(text: str) -> Endpoint:
     text = text.strip()
-    address = _plain_address(text)
+    address, port = _plain_address(text), ""
     if address is None and (match := _WITH_PORT.fullmatch(text)):
-        address = _plain_address(match[match.lastgroup or 0])
+        address, port = _plain_address(match[match.lastgroup or 0]), _PORT.search(text)[0]  # type: ignore[index]  # it ends in one
     if address is None or address.is_unspecified:
-        return None
-    return str(address)
+        return _NO_ENDPOINT
+    return Endpoint(str(address), int(port) if port and int(port) <= _LAST_PORT else None)
 
 
 def _plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

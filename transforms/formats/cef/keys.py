@@ -96,6 +96,7 @@ SOURCE = (
     Key(encoder.SRC_V6, "src_ip", text=values.ipv6),
 )
 ACCESS_DEVICE = (
+    Key(" spt=", "src_port", text=str),
     own("AccessCity", "src_place.city"),
     own("AccessState", "src_place.state"),
     own("AccessCountry", "src_place.country"),
@@ -113,6 +114,7 @@ POSTURE = (
 )
 AUTH_DEVICE = (
     own("AuthIp", "auth_ip"),
+    own("AuthPort", "auth_port", str),
     own("AuthKey", "auth_device.key"),
     own("AuthCity", "auth_place.city"),
     own("AuthState", "auth_place.state"),

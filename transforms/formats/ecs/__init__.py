@@ -105,9 +105,13 @@ def _related(facts: EventFacts) -> dict[str, list[str]]:
     named = (
         ("ip", _each_once(facts.src_ip, facts.auth_ip)),
         ("user", _each_once(facts.actor.name, facts.target_user.name, None if alias == _UNKNOWN else alias)),
-        ("hosts", _each_once(facts.device.hostname)),
+        ("hosts", _each_once(_source_address(facts) if facts.category == "authentication" else facts.device.hostname)),
     )
     return {name: texts for name, texts in named if texts}
+
+
+def _source_address(facts: EventFacts) -> str | None:
+    return facts.device.hostname or facts.src_ip
 
 
 def _each_once(*texts: str | None) -> list[str]:
@@ -120,7 +124,7 @@ def _add_nothing(document: dict[str, Any], facts: EventFacts) -> None:
 
 def _add_log_in(document: dict[str, Any], facts: EventFacts) -> None:
     document["event"] |= {"category": ["authentication"], "type": ["info"]}
-    if address := facts.device.hostname or facts.src_ip:
+    if address := _source_address(facts):
         document.setdefault("source", {})["address"] = address
     document["event"].setdefault("outcome", "unknown")
 

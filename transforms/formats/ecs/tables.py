@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from transforms.facts import Assessment, Attack, Passport, Place, SecurityAgent, truth_word
 from transforms.formats import values
@@ -52,9 +53,27 @@ def outcome(word: str) -> str:
     return word if word in _OUTCOMES else "unknown"
 
 
+def _seconds(time_ms: int) -> int:
+    return time_ms // 1000
+
+
+def url(text: str) -> dict[str, str]:
+    """An address of a page, and its parts where it has them."""
+    try:
+        parts = urlsplit(text)
+        found = {"scheme": parts.scheme, "domain": parts.hostname, "path": parts.path, "query": parts.query}
+    except ValueError:
+        found = {}
+    return {"original": text, **{name: part for name, part in found.items() if part}}
+
+
 def _agents(programs: list[SecurityAgent] | str) -> Any:
     # Elastic keeps objects only; a word says no more than that Duo does not know.
     return None if isinstance(programs, str) else all_told(programs)
+
+
+def _agents_or_word(programs: list[SecurityAgent] | str) -> Any:
+    return programs if isinstance(programs, str) else all_told(programs)
 
 
 def _assessments(assessments: dict[str, Assessment]) -> Any:
@@ -96,6 +115,7 @@ _EVENT = (
 )
 _SOURCE = (
     Leaf("source.ip", "src_ip"),
+    Leaf("source.port", "src_port"),
     Leaf("source.geo.city_name", "src_place.city"),
     Leaf("source.geo.region_name", "src_place.state"),
     Leaf("source.geo.country_name", "src_place.country"),
@@ -127,6 +147,7 @@ def _access_device(at: str) -> tuple[Leaf, ...]:
     return (
         Leaf(f"{at}.hostname", "device.hostname"),
         Leaf(f"{at}.ip", "src_ip"),
+        Leaf(f"{at}.port", "src_port"),
         Leaf(f"{at}.epkey", "device.epkey"),
         Leaf(f"{at}.flash_version", "device.flash_version"),
         Leaf(f"{at}.java_version", "device.java_version"),
@@ -153,8 +174,8 @@ def _log_in(at: str) -> tuple[Leaf, ...]:
         Leaf(f"{at}.auth_device.name", "auth_device.name"),
         Leaf(f"{at}.auth_device.key", "auth_device.key"),
         Leaf(f"{at}.auth_device.ip", "auth_ip"),
+        Leaf(f"{at}.auth_device.port", "auth_port"),
         *_location(f"{at}.auth_device.location", "auth_place"),
-        Leaf(f"{at}.access_device.security_agents", "device.security_agents", _agents),
         *_access_device(f"{at}.access_device"),
     )
 
@@ -170,7 +191,7 @@ _ACTIVITY = "cisco_duo.activity"
 _TRUST = "cisco_duo.trust_monitor"
 _SURFACED = f"{_TRUST}.surfaced_auth"
 _FINDING = (
-    Leaf("url.original", "url"),
+    Leaf("url", "url", url),
     *(
         Leaf(f"{_TRUST}.{name}", f"finding.{name}", truth)
         for name in ("from_common_netblock", "from_new_user", "low_risk_ip", "priority_event", "triaged_as_interesting")
@@ -186,7 +207,14 @@ _FINDING = (
 )
 
 TABLES: dict[str, tuple[Leaf, ...]] = {
-    "authentication": (*_EVENT, *_SOURCE, *_LOGGED_IN, Leaf("cisco_duo.auth.txid", "event_id"), *_log_in("cisco_duo.auth")),
+    "authentication": (
+        *_EVENT,
+        *_SOURCE,
+        *_LOGGED_IN,
+        Leaf("cisco_duo.auth.txid", "event_id"),
+        Leaf("cisco_duo.auth.access_device.security_agents", "device.security_agents", _agents),
+        *_log_in("cisco_duo.auth"),
+    ),
     "activity": (
         *_EVENT,
         *_SOURCE,
@@ -223,6 +251,8 @@ TABLES: dict[str, tuple[Leaf, ...]] = {
         *_LOGGED_IN,
         *_FINDING,
         *_log_in(_SURFACED),
+        Leaf(f"{_SURFACED}.access_device.security_agents", "device.security_agents", _agents_or_word),
+        Leaf(f"{_SURFACED}.timestamp", "finding.log_in_ms", _seconds),
         Leaf(f"{_SURFACED}.txid", "finding.log_in_id"),
         Leaf(f"{_SURFACED}.isotimestamp", "finding.log_in_ms", timestamp),
         Leaf(f"{_SURFACED}.user.name", "actor.name"),
@@ -258,7 +288,7 @@ TABLES: dict[str, tuple[Leaf, ...]] = {
     ),
     "offline_enrollment": (
         *_EVENT,
-        *_SOURCE[4:],
+        *_SOURCE[-5:],
         *_USER[:1],
         Leaf("message", "message"),
         Leaf("cisco_duo.offline_enrollment.action", "action"),
@@ -281,6 +311,7 @@ def table_of_all(log_type: str) -> tuple[Leaf, ...]:
         *_TARGET_USER,
         Leaf("message", "message"),
         *_log_in(at),
+        Leaf(f"{at}.access_device.security_agents", "device.security_agents", _agents),
         *_party(f"{at}.target", "target"),
         *_party(f"{at}.old_target", "old_target"),
     )

@@ -87,6 +87,7 @@ def source(at: str) -> tuple[Leaf, ...]:
     """The device that it was done from, as an endpoint."""
     return (
         Leaf(f"{at}.ip", "src_ip"),
+        Leaf(f"{at}.port", "src_port"),
         Leaf(f"{at}.hostname", "device.hostname"),
         Leaf(f"{at}.uid", "device.epkey"),
         Leaf(f"{at}.os.name", "device.os"),
@@ -111,6 +112,7 @@ def auth_device(at: str) -> tuple[Leaf, ...]:
         Leaf(f"{at}.name", "auth_device.name"),
         Leaf(f"{at}.uid", "auth_device.key"),
         Leaf(f"{at}.ip", "auth_ip"),
+        Leaf("unmapped.auth_device.port", "auth_port"),
         *location(f"{at}.location", "auth_place", "unmapped.auth_device.location"),
     )
 
