@@ -48,9 +48,9 @@ def _second(second: int) -> str:
     return dt.datetime.fromtimestamp(second, dt.timezone.utc).isoformat()[:19]
 
 
-def outcome(word: str) -> str:
+def outcome(word: str) -> str | None:
     """One of the words that ECS has for it."""
-    return word if word in _OUTCOMES else "unknown"
+    return word if word in _OUTCOMES or not word else "unknown"
 
 
 def _seconds(time_ms: int) -> int:
