@@ -45,7 +45,7 @@ class WriteToSiem(beam.PTransform):
         messages | WriteToSiem("tls", host="siem.example.com", port=6514, dead_letter_dir="/var/lib/duo/dead_letters")
 
     Args:
-      destination: the kind of destination, ``tcp``, ``tls`` or ``udp``; or a whole ``Destination``.
+      destination: the kind of destination, a key of ``KINDS`` such as ``tls`` or ``hec``; or a whole ``Destination``.
       dead_letter_dir: where events are kept that the SIEM refuses: a directory or a URL of a Beam file system.
       name: your name for the destination; the same that ``ReadFromDuo`` has under ``destination``.
       dead_letter_timeout_secs: for how long a bundle may wait until that directory can be written; None for ever.

@@ -34,7 +34,7 @@ from transforms.duo.log_types.row_fields import FieldType
 from transforms.errors import FatalError, Undeliverable
 from transforms.events.expressions import ROOT, Use, Uses, read
 from transforms.events.mistakes import VARIABLES, Mistake, explained, in_words, unknown_field
-from transforms.events.rows import ODD, read_loosely
+from transforms.events.rows import ODD, Fields, read_loosely
 from transforms.records import Stream
 
 if TYPE_CHECKING:
@@ -188,6 +188,15 @@ class Filter:
             written = self._values(self._read(raw))
         except ODD:
             return self._answer_of(raw)
+        return self._answer_for(written, raw)
+
+    def takes_fields(self, fields: Fields, raw: bytes) -> bool | None:
+        """The same, where the fields of the row have been read already."""
+        if self._whole:
+            return self._answer_of(raw)
+        return self._answer_for(tuple([bytes(fields.get(name, b"")) for name in self._names]), raw)
+
+    def _answer_for(self, written: tuple[bytes, ...], raw: bytes) -> bool | None:
         if written in self._answers:
             return self._answers[written]
         try:

@@ -30,7 +30,7 @@ import msgspec
 
 from transforms.errors import FatalError, Undeliverable
 from transforms.events.redact_settings import Redaction
-from transforms.events.rows import ODD, read_loosely, write_loosely
+from transforms.events.rows import ODD, Fields, read_fields, read_loosely, write_loosely
 from transforms.process.lifetime import per_process
 from transforms.row_paths import Part, parse
 from transforms.secrets import SecretRef
@@ -41,7 +41,7 @@ TOKEN_PREFIX = "hmac:"  # noqa: S105 - of what stands for a value
 LEAST_KEY_CHARS = 16
 _TOKEN = re.compile(r"hmac:[0-9a-f]{32}")
 _TOKEN_DIGITS = 32
-_MASKED = b'"***"'
+_MASKED = msgspec.Raw(b'"***"')
 _EMPTY_TEXT_BYTES = 2
 _REMEMBERED = 512
 _LONGEST_REMEMBERED_BYTES = 256
@@ -58,7 +58,6 @@ Way = Literal["drop", "hash", "mask"]
 _STRONGEST: tuple[Way, ...] = ("drop", "mask", "hash")
 
 # Made while importing: see transforms.state.cursor on msgspec and threads.
-_read_row = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
 
@@ -99,9 +98,16 @@ class Redactor:
     def redact(self, raw: bytes) -> bytes:
         """The row without what must not be sent. Raises Undeliverable."""
         try:
-            return self._root.rewritten_object(raw)
+            return self._root.rewritten_object(read_fields(raw))
         except ODD:
             return write_loosely(self._root.applied(_loosely(raw)))
+
+    def redact_fields(self, fields: Fields, raw: bytes) -> bytes:
+        """The same, where the fields of the row have been read already. They are changed."""
+        try:
+            return self._root.rewritten_object(fields)
+        except ODD:
+            return self.redact(raw)
 
 
 class _Node:
@@ -112,7 +118,7 @@ class _Node:
         self.children: dict[str, _Node] = {}
         self.every: _Node | None = None
         self._token = token
-        self._remembered: dict[bytes, bytes] = {}
+        self._remembered: dict[bytes, msgspec.Raw] = {}
 
     def add(self, parts: tuple[Part, ...], way: Way) -> None:
         if not parts:
@@ -126,41 +132,37 @@ class _Node:
             below = self.children.setdefault(name, _Node(self._token))
         below.add(parts[1:], way)
 
-    def rewritten_object(self, written: bytes) -> bytes:
-        """An object in which only the named fields are decoded and written anew."""
-        row: dict[str, Any] = _read_row(written)
+    def rewritten_object(self, fields: Fields) -> bytes:
+        """An object in which only the named fields are decoded and written anew. They are changed."""
         for name, node in self.children.items():
-            if name in row:
-                changed = node.rewritten(bytes(row[name]))
-                if changed is _GONE:
-                    del row[name]
+            if name in fields:
+                changed = None if node.way == "drop" else node.rewritten(bytes(fields[name]))
+                if changed is None:
+                    del fields[name]
                 else:
-                    row[name] = msgspec.Raw(changed)
-        return _write(row)
+                    fields[name] = changed
+        return _write(fields)
 
-    def rewritten(self, written: bytes) -> bytes | Literal[_Left.NOTHING]:
-        """What becomes of the bytes of a value; ``_GONE`` for what is left out."""
-        if self.way == "drop":
-            return _GONE
+    def rewritten(self, written: bytes) -> msgspec.Raw | None:
+        """What becomes of the bytes of a value; None for what is left out."""
+        if self.way == "mask" and written.startswith(b'"') and len(written) > _EMPTY_TEXT_BYTES:
+            return _MASKED
+        if len(written) > _LONGEST_REMEMBERED_BYTES:
+            return self._rewritten(written)
         if written in self._remembered:
             return self._remembered[written]
-        if self.way is None and self.every is None and written.startswith(b"{"):
-            changed = self.rewritten_object(written)
-        elif self.way == "mask" and written.startswith(b'"') and len(written) > _EMPTY_TEXT_BYTES:
-            return _MASKED
-        else:
-            value = self.applied(_read_value(written))
-            if value is _GONE:
-                return _Left.NOTHING
-            changed = _write(value)
-        self._remember(written, changed)
-        return changed
-
-    def _remember(self, written: bytes, changed: bytes) -> None:
-        if len(written) <= _LONGEST_REMEMBERED_BYTES:
+        changed = self._rewritten(written)
+        if changed is not None:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[written] = changed
+        return changed
+
+    def _rewritten(self, written: bytes) -> msgspec.Raw | None:
+        if self.way is None and self.every is None and written.startswith(b"{"):
+            return msgspec.Raw(self.rewritten_object(read_fields(written)))
+        value = self.applied(_read_value(written))
+        return None if value is _GONE else msgspec.Raw(_write(value))
 
     def applied(self, value: Any) -> Any:
         """What becomes of a decoded value; ``_GONE`` for what is left out."""

@@ -1,10 +1,11 @@
-"""Rows that a strict reader refuses, read and written all the same.
+"""Rows as what works on them reads them: fast and only as far as needed, or loosely where a strict reader refuses them.
 
-Place in the flow: redaction and own functions decode a row strictly and fast, and come here where that fails: somebody who can
+Place in the flow: filters, redaction and own functions decode a row strictly, and loosely where that fails: somebody who can
 choose a user name could else keep an event of theirs from being looked at.
 
-Contract: half a character stays as it was; bytes that are no UTF-8 become U+FFFD; ``NaN`` and the infinities become texts; what
-is nested more deeply than any field of Duo's becomes null. Raises ``Undeliverable`` for what is no JSON object.
+Contract of the loose ways: half a character stays as it was; bytes that are no UTF-8 become U+FFFD; ``NaN`` and the infinities
+become texts; what is nested more deeply than any field of Duo's becomes null. Raises ``Undeliverable`` for what is no JSON
+object.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for rows that it does not read."""
 
 _DEEPEST = 20
+
+Fields = dict[str, msgspec.Raw]
+"""The fields of a row, each as Duo wrote it; of a name that comes twice the last."""
+
+# Made while importing: see transforms.state.cursor on msgspec and threads.
+read_fields = msgspec.json.Decoder(Fields).decode
 
 
 def read_loosely(raw: bytes) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from transforms.errors import Undeliverable
 from transforms.events.filters import Filter
 from transforms.events.functions import OwnFunction
 from transforms.events.redaction import Redactor
+from transforms.events.rows import ODD, Fields, read_fields
 from transforms.records import Stream
 from transforms.settings import Route
 
@@ -52,8 +53,11 @@ class _Step:
         self.redactor = Redactor(route.redact) if route.redact is not None else None
         self.function = OwnFunction(route.function, stream) if route.function is not None else None
 
-    def taken(self, row: bytes) -> Taken:
-        verdict = self.filter.takes(row) if self.filter is not None else True
+    def taken(self, row: bytes, fields: Fields | None = None) -> Taken:
+        """What its filter says of a row, of which the fields may have been read already."""
+        if self.filter is None:
+            return Taken.YES
+        verdict = self.filter.takes(row) if fields is None else self.filter.takes_fields(fields, row)
         return Taken.UNSURE if verdict is None else Taken.YES if verdict else Taken.NO
 
 
@@ -80,10 +84,12 @@ class Selection:
 
     def rows_of(self, row: bytes) -> list[bytes] | Failed:
         """The rows that are sent of one."""
+        # A redaction reads the fields of the row in any case: filters then need not.
+        fields = _fields_of(row) if self._redactors else None
         for step in self._steps:
-            taken = step.taken(row)
+            taken = step.taken(row, fields)
             if taken is Taken.YES:
-                return self._changed(row, step, [step.redactor] if step.redactor else [])
+                return self._changed(row, step, [step.redactor] if step.redactor else [], fields)
             if taken is Taken.UNSURE:
                 self.counts[FILTER_FAILED] += 1
                 return self._changed(row, step, self._redactors)
@@ -105,8 +111,10 @@ class Selection:
         """What the filter of each route says of an event."""
         return [step.taken(row) for step in self._steps]
 
-    def _changed(self, row: bytes, step: _Step, redactors: list[Redactor]) -> list[bytes] | Failed:
-        redacted = self._redacted(row, redactors)
+    def _changed(
+        self, row: bytes, step: _Step, redactors: list[Redactor], fields: Fields | None = None
+    ) -> list[bytes] | Failed:
+        redacted = self._redacted(row, redactors, fields)
         if isinstance(redacted, Failed) or step.function is None:
             return redacted
         try:
@@ -114,10 +122,19 @@ class Selection:
         except Undeliverable as error:
             return Failed(redacted[0], error)
 
-    def _redacted(self, row: bytes, redactors: list[Redactor]) -> list[bytes] | Failed:
+    def _redacted(self, row: bytes, redactors: list[Redactor], fields: Fields | None = None) -> list[bytes] | Failed:
         try:
+            if fields is not None and len(redactors) == 1:
+                return [redactors[0].redact_fields(fields, row)]
             for redactor in redactors:
                 row = redactor.redact(row)
         except Undeliverable as error:
             return Failed(b"", error)
         return [row]
+
+
+def _fields_of(row: bytes) -> Fields | None:
+    try:
+        return read_fields(row)
+    except ODD:
+        return None

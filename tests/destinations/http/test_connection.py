@@ -82,6 +82,51 @@ def test_one_that_was_idle_for_long_is_not_used_again(connect, echo, monkeypatch
     assert echo.connections == 2
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["chunked", "closing", "http 1.0", "continue"],
+)
+def test_answers_of_all_shapes_are_read_whole_and_the_next_request_is_answered_too(connect, answer):
+    def script(peer, connection):
+        while connection.recv(65536):
+            connection.sendall(answer)
+            if b"close" in answer or b"1.0" in answer:
+                connection.close()
+                return
+
+    peer = Peer(script)
+    there = connect(peer.port)
+    assert [there.call(HELLO, never).body for _ in range(3)] == [b"hello"] * 3
+    peer.stop_listening()
+
+
+def test_a_chunked_answer_that_is_cut_is_none(connect):
+    cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel"
+    peer = Peer(lambda peer, connection: (connection.recv(65536), connection.sendall(cut), connection.close()))
+    with pytest.raises(Unanswered, match="cut short"):
+        connect(peer.port).call(HELLO, never)
+    peer.stop_listening()
+
+
+def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(connect):
+    def script(peer, connection):
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    peer = Peer(script)
+    assert connect(peer.port).call(HELLO._replace(body=b"x" * 5_000_000), never).status == 413
+    peer.stop_listening()
+
+
 def test_what_comes_without_having_been_asked_for_is_no_answer_to_the_next_request(connect):
     def script(peer, connection):
         for _ in range(2):
@@ -118,6 +163,32 @@ def test_an_answer_that_does_not_come_whole_within_its_time_is_none(connect, ech
     assert unanswered.value.sent
     assert time.monotonic() - began < 2.0
     assert there.call(HELLO, never).body == b"hello", "the rest of it is not taken for the next one"
+
+
+def test_success_for_a_request_that_never_came_whole_is_none(connect):
+    def script(peer, connection):
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        time.sleep(0.2)
+        connection.close()  # a reset, since something is not read
+
+    peer = Peer(script)
+    with pytest.raises(Unanswered, match="before it had the whole request") as unanswered:
+        connect(peer.port).call(HELLO._replace(body=bytes(30_000_000)), never)
+    assert unanswered.value.sent
+    peer.stop_listening()
+
+
+def test_a_refusal_that_comes_before_the_whole_request_is_one(connect):
+    def script(peer, connection):
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 413 Oh\r\nContent-Length: 2\r\n\r\nno")
+        time.sleep(0.2)
+        connection.close()
+
+    peer = Peer(script)
+    assert connect(peer.port).call(HELLO._replace(body=bytes(30_000_000)), never).status == 413
+    peer.stop_listening()
 
 
 def test_who_waits_is_woken(connect, echo):

@@ -1,17 +1,19 @@
 """The kind ``http``: any receiver, its statuses as the user names them, and credentials of all sorts."""
 
 import json
+import threading
+import time
 
 import pytest
 
 from tests.destinations.http.making import FAST, STREAM, http_destination, ids, page, row, rows, secret
-from tests.destinations.http.standins.server import status
+from tests.destinations.http.standins.server import Reply, cut_after_taking, status
 from tests.destinations.http.standins.tokens import CLIENT_ID, CLIENT_SECRET
 from tests.destinations.http.standins.vendors import Plain, Sentinel
 from transforms.destinations.http import generic
 from transforms.destinations.http.generic_settings import GenericSettings, OAuth
 from transforms.destinations.http.settings import SecretHeader
-from transforms.errors import BadDestination, FatalError
+from transforms.errors import BadDestination, DeliveryTimeout, FatalError
 from transforms.records import FormattedPage
 from transforms.secrets import SecretRef
 
@@ -92,6 +94,33 @@ class TestAddresses:
             deliver(generic.make(destination, FAST), rows(1))
         assert "s3cret" not in str(told.value)
 
+    def test_one_that_cannot_be_read_any_more_is_waited_for_where_it_once_worked(self, receiver, closing, tmp_path):
+        from dataclasses import replace
+
+        place = tmp_path / "url"
+        place.write_text(receiver.url)
+        settings = GenericSettings(secret_url=SecretRef("file", str(place)))
+        sender = closing(generic.make(replace(http_destination("http", receiver.url), settings=settings), FAST))
+        deliver(sender, rows(1))
+
+        def refuse(exchange):
+            place.unlink()
+            exchange.reply(Reply(401))
+
+        receiver.troubles = [refuse, lambda exchange: exchange.reply(exchange.take())]
+        threading.Timer(0.5, place.write_text, (receiver.url,)).start()
+        deliver(sender, rows(1, 1))
+        assert ids(receiver.received) == ids(rows(2))
+
+    def test_nor_is_it_sent_where_anybody_on_the_way_can_read_it(self, receiver, monkeypatch):
+        from dataclasses import replace
+
+        where = secret(monkeypatch, "http://siem.example.com/s3cret", "SUMO_URL")
+        destination = replace(http_destination("http", receiver.url), settings=GenericSettings(secret_url=where))
+        with pytest.raises(FatalError, match=r"env:SUMO_URL.*plain text.*https://") as told:
+            deliver(generic.make(destination, FAST), rows(1))
+        assert "s3cret" not in str(told.value)
+
 
 class TestCredentials:
     def test_headers_plain_and_secret(self, make, receiver, monkeypatch):
@@ -150,6 +179,18 @@ class TestCredentials:
         deliver(make(oauth=oauth), rows(2))
         assert receiver.received == rows(2)
 
+    def test_an_answer_that_nobody_can_read_is_no_token_and_asked_for_again(self, make, receiver, serve, monkeypatch):
+        tokens = serve(Sentinel())
+        tokens.troubles = [status(200, b'{"more":' + b"[" * 5000 + b"]" * 5000 + b"}")]
+        oauth = OAuth(
+            client_id=CLIENT_ID,
+            client_secret=secret(monkeypatch, CLIENT_SECRET),
+            token_url=f"{tokens.url}/t/oauth2/v2.0/token",
+            scope="https://monitor.azure.com/.default",
+        )
+        deliver(make(oauth=oauth), rows(1))
+        assert ids(receiver.received) == ids(rows(1))
+
     def test_the_identity_of_a_machine_of_azure_s_is_asked_for_where_it_says(self, make, receiver, serve, monkeypatch):
         class Identity:
             received: list = []  # noqa: RUF012
@@ -194,6 +235,12 @@ class TestStatuses:
         assert [rejection.index for rejection in rejected] == [1]
         assert receiver.received == rows(1, 2)
 
+    @pytest.mark.parametrize("location", ["http://[::1/", "", "/", "http://\xe9.example.com/"])
+    def test_a_redirect_to_no_address_is_one_all_the_same(self, make, receiver, location):
+        receiver.troubles = [status(302, Location=location)] * 9
+        with pytest.raises(BadDestination, match="wants to be asked elsewhere"):
+            deliver(make(), rows(1))
+
     def test_one_bad_event_costs_one_event(self, make, receiver):
         those = rows(50)
         those[33] = row(33, note="poison")
@@ -207,3 +254,71 @@ class TestStatuses:
 def test_a_secret_that_is_not_there_is_told(make):
     with pytest.raises(FatalError, match="NOT_SET"):
         deliver(make(token=SecretRef("env", "NOT_SET")), rows(1))
+
+
+class TestSlowReceivers:
+    class Slow(Plain):
+        """Takes its time for each event, and has taken a request at the end of that."""
+
+        def answer(self, asked):
+            time.sleep(0.02 * asked.body.count(b"\n"))
+            return super().answer(asked)
+
+    def test_a_request_that_it_never_answers_in_time_becomes_smaller_until_it_does(self, serve, closing):
+        slow = serve(self.Slow())
+        there = http_destination("http", slow.url, batch_events=40, request_timeout_secs=0.5)
+        sender = closing(generic.make(there, FAST))
+        assert deliver(sender, rows(80)).rejected == ()
+        assert set(ids(slow.received)) == set(ids(rows(80)))
+        assert sender.resent >= 40, "what may be there twice is counted"
+        resent_before = sender.resent
+        deliver(sender, rows(80, 80))
+        assert set(ids(slow.received)) == set(ids(rows(160)))
+        assert sender.resent == resent_before, "and it has learnt what is too much"
+
+    def test_a_receiver_that_reads_no_more_than_so_much_of_a_request_gets_it_in_smaller_ones(self, receiver, make):
+        receiver.cuts_above = 3000
+        assert deliver(make(gzip=False, batch_events=100), rows(100)).rejected == ()
+        assert set(ids(receiver.received)) == set(ids(rows(100)))
+
+
+class TestAnEventThatBreaksTheReceiver:
+    class Fragile(Plain):
+        """Fails over one event, each time: it crashes, or says that it failed."""
+
+        crashes = True
+
+        def answer(self, asked):
+            if b"tx-00000013" not in asked.body:
+                return super().answer(asked)
+            if self.crashes:
+                raise RuntimeError("it crashes")
+            return Reply(500, b"oh")
+
+    @pytest.fixture
+    def fragile(self, serve):
+        return serve(self.Fragile())
+
+    @pytest.fixture
+    def sender(self, fragile, closing):
+        return closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=20.0), FAST))
+
+    @pytest.mark.parametrize("crashes", [True, False])
+    def test_it_costs_itself_once_the_others_of_its_request_were_taken(self, fragile, sender, crashes):
+        fragile.receiver.crashes = crashes
+        (rejection,) = deliver(sender, rows(40)).rejected
+
+        assert (rejection.index, rejection.reason) == (13, "unanswered")
+        assert "takes others, and not this event" in rejection.detail
+        assert set(ids(fragile.received)) == set(ids(rows(40))) - {"tx-00000013"}
+        assert fragile.repeats() == 0
+
+    def test_alone_it_is_waited_for_as_a_receiver_that_is_away_is(self, fragile, closing):
+        sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=1.0), FAST))
+        with pytest.raises(DeliveryTimeout):
+            deliver(sender, rows(1, 13))
+
+    def test_a_receiver_that_breaks_down_for_a_while_costs_none(self, receiver, make):
+        receiver.troubles = [cut_after_taking] * 30 + [status(500)] * 30
+        assert deliver(make(), rows(10)).rejected == ()
+        assert set(ids(receiver.received)) == set(ids(rows(10)))

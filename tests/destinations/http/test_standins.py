@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from tests.destinations.http.standins.hec import TOKEN, Hec
 from tests.destinations.http.standins.tokens import CLIENT_ID, CLIENT_SECRET, TENANT
 from tests.destinations.http.standins.vendors import INSTANCE, RULE_ID, Chronicle, Datadog, Elastic, Sentinel
 
@@ -117,3 +118,31 @@ def test_google_s_client_for_secops_with_a_service_account(serve):
     assert standin.receiver.tokens.given == 1
     with pytest.raises(APIError):
         client.ingest_log("DUO_AUTH", ["poison"], **more)
+
+
+def test_the_collector_answers_as_splunk_s_documentation_says(serve):
+    """Of a collector with acknowledgements there is no client that is kept: these are the exchanges that Splunk documents."""
+    import requests
+
+    standin = serve(Hec())
+    standin.receiver.acknowledges = True
+    standin.receiver.indexes_late = 1
+    token = {"Authorization": f"Splunk {TOKEN}"}
+    channel = {"X-Splunk-Request-Channel": "FE0ECFAD-13D5-401B-847D-77833BD77131"}
+
+    def post(path: str, data: str, **headers: str) -> tuple[int, dict]:
+        answer = requests.post(f"{standin.url}/services/collector{path}", data=data, headers=headers, timeout=5)
+        return answer.status_code, answer.json()
+
+    assert requests.get(f"{standin.url}/services/collector/health", timeout=5).json()["code"] == 17
+    assert post("/event", '{"event":"a"}') == (401, {"text": "Something", "code": 2})
+    assert post("/event", '{"event":"a"}', Authorization="Splunk wrong") == (403, {"text": "Invalid token", "code": 4})
+    assert post("/event", '{"event":"a"}', **token)[1]["code"] == 10, "acknowledgement wants a channel"
+    assert post("/event", "", **token, **channel)[1]["code"] == 5
+    assert post("/event", '{"event":"a"}{"event":""}'.replace("}{", "}\n{"), **token, **channel) == (
+        400,
+        {"text": "Something", "code": 13, "invalid-event-number": 1},
+    )
+    assert post("/event", '{"event":"b"}', **token, **channel) == (200, {"text": "Success", "code": 0, "ackId": 0})
+    asked = [post("/ack?channel=FE0ECFAD-13D5-401B-847D-77833BD77131", '{"acks":[0]}', **token)[1] for _ in range(3)]
+    assert [each["acks"]["0"] for each in asked] == [False, True, False], "true once, and then forgotten"

@@ -65,14 +65,13 @@ def by_status(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     if status in statuses.rejected:
         return Verdict(Fate.REFUSED, cause)
     if status in statuses.later:
-        return Verdict(Fate.LATER, cause, wait_secs=wait_secs)
+        return Verdict(Fate.LATER, cause, wait_secs=wait_secs, failed=status == 500)
     if status in (401, 403):
         return Verdict(Fate.WITHOUT_LEAVE, f"it does not take the credentials: {cause}", settings.known.leave_fix)
     if 200 <= status < 300:
         return Verdict(Fate.LATER, f"{cause}, which does not say that it has the events", wait_secs=wait_secs)
     if 300 <= status < 400:
-        elsewhere = urlsplit(answer.headers.get("Location") or "").hostname
-        return Verdict(Fate.MISCONFIGURED, f"{cause} and wants to be asked elsewhere ({elsewhere})", _SEE_ADDRESS)
+        return Verdict(Fate.MISCONFIGURED, f"{cause} and wants to be asked elsewhere{_host_of(answer)}", _SEE_ADDRESS)
     return Verdict(Fate.MISCONFIGURED, cause, _SEE_ADDRESS)
 
 
@@ -106,7 +105,7 @@ def bulk(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
 
 
 def _of_results(results: list[_Result]) -> Verdict:
-    rejected, again, forbidden = {}, [], []
+    rejected, again, forbidden, failed = {}, [], [], False
     for place, result in enumerate(results):
         status = result.status
         cause = f"result {status}{word(result.error.type if isinstance(result.error, _Error) else None)}"
@@ -114,6 +113,7 @@ def _of_results(results: list[_Result]) -> Verdict:
             continue
         if status in _AGAIN or status >= 500:
             again.append(place)
+            failed |= status == 500
         elif status in _FORBIDDEN:
             forbidden.append(place)
         else:
@@ -122,7 +122,7 @@ def _of_results(results: list[_Result]) -> Verdict:
     if len(forbidden) == len(results):
         return Verdict(Fate.MISCONFIGURED, f"it may not write there: {last}", "Check what the credentials may do.")
     again = sorted(again + forbidden)
-    return Verdict(Fate.DELIVERED, last if again else "", rejected=rejected, again=tuple(again))
+    return Verdict(Fate.DELIVERED, last if again else "", rejected=rejected, again=tuple(again), failed=failed)
 
 
 def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
@@ -136,10 +136,19 @@ def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     if not rejected:
         return DELIVERED
     cause = f"it took {max(0, count - rejected)} of the {count} events of a request, and does not say which"
-    return Verdict(Fate.DELIVERED, rejected=dict.fromkeys(range(count), cause), reason="partly_rejected")
+    every = dict.fromkeys(range(count), cause)
+    return Verdict(Fate.DELIVERED, rejected=every, in_part=rejected < count, reason="partly_rejected")
 
 
 READERS: dict[str, Reader] = {"status": by_status, "json": json_by_status, "bulk": bulk, "otlp": otlp}
+
+
+def _host_of(answer: Answer) -> str:
+    try:
+        host = urlsplit(answer.headers.get("Location") or "").hostname
+    except ValueError:
+        return ""
+    return f" ({host})" if host else ""
 
 
 def _code(body: bytes) -> str | None:

@@ -78,6 +78,7 @@ CODES: Mapping[int, tuple[Fate, str, str]] = {
 }
 """What each code of a collector means: the fate of the request's events, the cause, and the fix."""
 _NEARLY_FULL = (24, 25)
+_FAILED = 8
 
 STATUSES: Mapping[int, tuple[Fate, str, str]] = {
     400: (Fate.REFUSED, "it finds fault with the request", ""),
@@ -210,20 +211,19 @@ class HecDialect:
             return Verdict(fate, slow_down=code in _NEARLY_FULL)
         cause = f"{cause} (status {status}, code {code})"
         culprit = said.culprit if said is not None else None
-        return Verdict(fate, cause, fix, retry_after_secs(answer.headers), culprit)
+        return Verdict(fate, cause, fix, retry_after_secs(answer.headers), culprit, failed=code == _FAILED)
 
     def judge_probe(self, answer: Answer) -> Verdict:
-        said = _said(answer.body)
-        if answer.status in (401, 403, 404, 405) or answer.status >= 429 or (said is not None and said.code in (2, 3)):
-            return self._of_code(answer, said)
-        return DELIVERED
+        verdict = self._of_code(answer, _said(answer.body))
+        nothing_in_it = verdict.fate in (Fate.REFUSED, Fate.TOO_LARGE) or 200 <= answer.status < 300
+        return DELIVERED if nothing_in_it else verdict
 
     def acknowledged(self, answer: Answer, ack_ids: Sequence[int]) -> frozenset[int] | None:
         if answer.status == 429 or answer.status >= 500:
             return frozenset()
         try:
             acks = _read_acks(answer.body).acks if answer.status == 200 else None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             acks = None
         if acks is None:
             self._channel = str(uuid.uuid4())  # it does not know the channel any more, nor what was sent on it
@@ -256,5 +256,5 @@ def _of_status(answer: Answer) -> Verdict:
         fate, cause, fix = STATUSES[status]
         return Verdict(fate, f"{cause} (status {status})", fix, wait_secs)
     if status in (408, 425, 429) or status >= 500:
-        return Verdict(Fate.LATER, f"it answered {status}", _WAITS, wait_secs)
+        return Verdict(Fate.LATER, f"it answered {status}", _WAITS, wait_secs, failed=status == 500)
     return Verdict(Fate.MISCONFIGURED, f"it answered {status}", "Compare url with the collector's address.", wait_secs)

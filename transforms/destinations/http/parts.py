@@ -24,13 +24,19 @@ class Part(NamedTuple):
     stream: Stream
     entries: tuple[Entry, ...]
     doubtful: bool = False  # a request with these may have been taken
+    unanswered: int = 0  # requests with these in a row that were sent, in part at least
+    put_off_at: int | None = None  # of one event that gets no answer: how many requests were answered before it was put off
 
     def only(self, places: Sequence[int]) -> Part:
         return self._replace(entries=tuple(self.entries[place] for place in places))
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(entry.piece) for entry in self.entries)
+
     def halves(self) -> list[Part]:
         middle = len(self.entries) // 2
-        return [self._replace(entries=entries) for entries in (self.entries[:middle], self.entries[middle:])]
+        return [self._replace(entries=entries, unanswered=0) for entries in (self.entries[:middle], self.entries[middle:])]
 
     def around(self, place: int) -> list[Part]:
         """What is before an event, the event, and what is behind it."""

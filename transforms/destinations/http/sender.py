@@ -8,6 +8,10 @@ makes it fast. An event is kept until its answer says that it was delivered, or 
   * A request that is refused, or too large, is taken apart and its parts are sent, until what is refused is one event: a bad
     event costs itself. Where the receiver says which it was, that one is asked about alone, and believed only then.
   * What is not taken now is sent again, whole, after a pause: the receiver's own where it says how long.
+  * A request that gets no answer, or over which the receiver fails (500), several times in a row is sent in halves: it may be
+    more than the receiver gets done in time. One event of which that is so waits for the others of its request. If those are
+    taken and it goes on, it is a dead letter (``unanswered``). Alone it is waited for: nobody could tell it from a receiver
+    that is away.
   * What only a person can mend stops the program, if nothing was ever delivered there; else it may heal, and is waited for.
   * A receiver that never took anything and refuses one event after another does not refuse events: that is a mistake in the
     configuration, and no dead letters are made of it.
@@ -21,6 +25,7 @@ Contract: as in ``transforms.destinations.sender``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from transforms.destinations.health import health_of
@@ -31,7 +36,7 @@ from transforms.destinations.http.parts import Entry, Part
 from transforms.destinations.http.settings import HttpSettings
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.http.verdict import Fate, Verdict
-from transforms.destinations.sender import Confirmation, Rejection, oversize
+from transforms.destinations.sender import Confirmation, KeepsNothing, Rejection, oversize
 from transforms.destinations.waits import Waits
 from transforms.errors import BadDestination, BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Undeliverable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
@@ -41,7 +46,7 @@ from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
 
 
-class HttpSender:
+class HttpSender(KeepsNothing):
     """A ``Sender`` over HTTP.
 
     Attributes:
@@ -65,8 +70,11 @@ class HttpSender:
         self._health = health_of(destination)
         self._waits = Waits(destination, tuning.retrying, clock)
         self._slow = Backoff(tuning.slowing)
-        self._acks = Acknowledgements(dialect, tuning)
+        self._acks = Acknowledgements(tuning)
         self._most_bytes = dialect.most_bytes  # of one request; less where the receiver said that it takes less
+        self._calm_bytes = dialect.most_bytes  # the same; less where it gave no answer to more, and more again when it does
+        self._answers = 0  # requests of which something was taken
+        self._larger_at = tuning.answered_before_larger
         self._taken = 0  # messages of this bundle
         self._rejected: list[Rejection] = []  # of them
         self._refused_at_first = 0  # events in a row that were refused while nothing was ever delivered
@@ -104,7 +112,7 @@ class HttpSender:
         piece = self._piece(index, event)
         if piece is None:
             return
-        if self._entries and self._bytes + len(piece) > self._most_bytes:
+        if self._entries and self._bytes + len(piece) > min(self._most_bytes, self._calm_bytes):
             self._flush()
         self._entries.append(Entry(index, piece))
         self._bytes += len(piece)
@@ -158,15 +166,6 @@ class HttpSender:
     def interrupt(self) -> None:
         self._waits.interrupt()
 
-    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up_is_kept(self) -> None:
-        """Nothing is ever given up."""
-
     @property
     def waited_secs(self) -> float:
         """How long this bundle has waited for the destination to take something."""
@@ -197,26 +196,47 @@ class HttpSender:
                 self._await_acknowledgements()
 
     def _await_acknowledgements(self) -> None:
-        while overdue := self._acks.wait(self._ask, self._waits):
+        while overdue := self._acks.wait(self._acknowledged, self._waits):
             for part in overdue:
-                self._settle(part._replace(doubtful=True))
+                self._settle(part)
+
+    def _acknowledged(self, ack_ids: Sequence[int]) -> frozenset[int] | None:
+        """Which requests are; none of them where that cannot be asked now. None where nothing is known of them any more."""
+        try:
+            request = self._dialect.acks(ack_ids, self._waits.watch)
+            return self._dialect.acknowledged(self._ask(request), ack_ids) if request is not None else None
+        except (DeliveryTimeout, BundleReplaced):
+            raise
+        except (Unanswered, RetryLater):
+            return frozenset()
+        except FatalError as error:
+            self._only_a_person(error)
+            return frozenset()
 
     def _settle(self, part: Part) -> None:
         """Returns when each event is taken or rejected."""
         left = [part]
         while left:
-            left += reversed(self._attempt(left.pop()))
+            after = self._attempt(left.pop())
+            if len(after) == 1 and after[0].put_off_at == self._answers:
+                left = after + left  # the others first
+            else:
+                left += reversed(after)
 
     def _attempt(self, part: Part) -> list[Part]:
         """Sends a part once; what is to be sent after that, in order."""
+        if len(part.entries) > 1 and part.size_bytes > 2 * self._calm_bytes:
+            return part.halves()
         self._wait_for_turn()
         if part.doubtful:
             self.resent += len(part.entries)
         try:
             answer = self._call(part)
         except Unanswered as error:
+            if error.sent:
+                return self._stuck(part, str(error))
             self._failed(str(error))
-            return [part._replace(doubtful=part.doubtful or error.sent)]
+            return [part]
         except (DeliveryTimeout, BundleReplaced):
             raise
         except RetryLater as error:  # a token cannot be fetched now
@@ -226,6 +246,30 @@ class HttpSender:
             self._only_a_person(error)
             return [part]
         return self._follow(part, self._dialect.judge(answer, len(part.entries)))
+
+    def _stuck(self, part: Part, cause: str, asked_secs: float | None = None) -> list[Part]:
+        """No answer, or the receiver's own failure: that may be because of what is in the part, or how much it is."""
+        self._failed(cause, asked_secs)
+        part = part._replace(doubtful=True, unanswered=part.unanswered + 1)
+        if part.unanswered < self._tuning.most_unanswered:
+            return [part]
+        if len(part.entries) == 1:
+            return self._one_stuck(part, cause)
+        # It may be more than the receiver gets done in time, or reads of one request: the same again would have the same end.
+        self._calm_bytes = max(self._tuning.least_bytes, part.size_bytes // 2)
+        self._larger_at = self._answers + self._tuning.answered_before_larger
+        return part.halves()
+
+    def _one_stuck(self, part: Part, cause: str) -> list[Part]:
+        """Whether it is the event, or the receiver: that it takes others meanwhile tells."""
+        if part.put_off_at is None:
+            return [part._replace(put_off_at=self._answers, unanswered=0)]
+        if part.put_off_at == self._answers or part.unanswered < self._tuning.most_unanswered_alone:
+            return [part]
+        entry = part.entries[0]
+        detail = f"{self._destination.name} takes others, and not this event, which it may have all the same: {cause}."
+        self._rejected.append(Rejection(entry.place, "unanswered", detail))
+        return []
 
     def _call(self, part: Part) -> Answer:
         request = self._dialect.request(part.stream, [entry.piece for entry in part.entries], self._waits.watch)
@@ -245,8 +289,7 @@ class HttpSender:
         if fate is Fate.DELIVERED:
             return self._delivered(part, verdict)
         if fate is Fate.LATER:
-            self._failed(verdict.cause, verdict.wait_secs or self._tuning.least_pause_secs)
-            return [part]
+            return self._later(part, verdict)
         if fate in (Fate.REFUSED, Fate.TOO_LARGE):
             return self._refused(part, verdict)
         if fate is Fate.WITHOUT_LEAVE and not self._renewed and self._dialect.renew():
@@ -254,27 +297,42 @@ class HttpSender:
             self._connection.close()  # where it leads may be a secret, too
             return [part]
         self._only_a_person(self._bad(verdict))
+        self._renewed = False  # who mends them may need more than one attempt
         return [part]
 
     def _delivered(self, part: Part, verdict: Verdict) -> list[Part]:
-        for place, cause in verdict.rejected.items():
-            self._reject(part.entries[place], verdict.reason, cause)
         again = part.only(verdict.again)
         taken = len(part.entries) - len(verdict.rejected) - len(again.entries)
-        if verdict.ack_id is not None:
-            self._acks.expect(verdict.ack_id, part)
-        if taken:
-            self._renewed = False
-            self._refused_at_first = 0
-            self._health.ever_delivered = True
-            self._health.back(taken if part.doubtful else 0)
-            self._waits.succeeded()
-            self._waits.moved()
+        if taken or verdict.in_part:
+            self._has_taken(taken if part.doubtful else 0)
+        for place, cause in verdict.rejected.items():  # behind that: who takes some of them does not refuse all events
+            self._reject(part.entries[place], verdict.reason, cause)
+        unsettled = self._acks.expect(verdict.ack_id, part) if verdict.ack_id is not None else []
         if not again.entries:
             self._keep_pace(slow_down=verdict.slow_down)
-            return []
-        self._failed(verdict.cause, verdict.wait_secs or self._tuning.least_pause_secs)
-        return [again]
+            return unsettled
+        if taken:
+            again = again._replace(put_off_at=self._answers - 1)  # others were taken by the side of these
+        return [*unsettled, *self._later(again, verdict)]
+
+    def _has_taken(self, repeated: int) -> None:
+        self._renewed = False
+        self._refused_at_first = 0
+        self._health.ever_delivered = True
+        self._health.back(repeated)
+        self._waits.succeeded()
+        self._waits.moved()
+        self._answers += 1
+        if self._answers >= self._larger_at:
+            self._larger_at = self._answers + self._tuning.answered_before_larger
+            self._calm_bytes = min(self._calm_bytes * 2, self._dialect.most_bytes)
+
+    def _later(self, part: Part, verdict: Verdict) -> list[Part]:
+        pause_secs = verdict.wait_secs or self._tuning.least_pause_secs
+        if verdict.failed:
+            return self._stuck(part, verdict.cause, pause_secs)
+        self._failed(verdict.cause, pause_secs)
+        return [part]
 
     def _keep_pace(self, *, slow_down: bool) -> None:
         if not slow_down:
@@ -289,7 +347,7 @@ class HttpSender:
     def _refused(self, part: Part, verdict: Verdict) -> list[Part]:
         entries = part.entries
         if len(entries) > 1 and verdict.fate is Fate.TOO_LARGE:
-            self._most_bytes = max(self._tuning.least_bytes, sum(len(entry.piece) for entry in entries) // 2)
+            self._most_bytes = max(self._tuning.least_bytes, part.size_bytes // 2)
             return part.halves()
         if len(entries) > 1:
             known = verdict.culprit is not None and 0 <= verdict.culprit < len(entries)

@@ -17,7 +17,9 @@ What a class requires and a row does not have cannot be invented: such an event 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from transforms.facts import NO_PARTY, EventFacts
@@ -30,50 +32,56 @@ class OcsfClass(NamedTuple):
     name: str
     category_uid: int
     category_name: str
-    activities: dict[int, str]
+    activities: Mapping[int, str]
 
 
 OTHER = 99
 _IAM = (3, "Identity & Access Management")
 
-BASE_EVENT = OcsfClass(0, "Base Event", 0, "Uncategorized", {OTHER: "Other"})
-AUTHENTICATION = OcsfClass(3002, "Authentication", *_IAM, {1: "Logon"})
+BASE_EVENT = OcsfClass(0, "Base Event", 0, "Uncategorized", MappingProxyType({OTHER: "Other"}))
+AUTHENTICATION = OcsfClass(3002, "Authentication", *_IAM, MappingProxyType({1: "Logon"}))
 ACCOUNT_CHANGE = OcsfClass(
     3001,
     "Account Change",
     *_IAM,
-    {
-        1: "Create",
-        2: "Enable",
-        4: "Password Reset",
-        5: "Disable",
-        6: "Delete",
-        9: "Lock",
-        10: "MFA Factor Enable",
-        11: "MFA Factor Disable",
-        12: "Unlock",
-    },
+    MappingProxyType(
+        {
+            1: "Create",
+            2: "Enable",
+            4: "Password Reset",
+            5: "Disable",
+            6: "Delete",
+            9: "Lock",
+            10: "MFA Factor Enable",
+            11: "MFA Factor Disable",
+            12: "Unlock",
+        }
+    ),
 )
 ENTITY_MANAGEMENT = OcsfClass(
     3004,
     "Entity Management",
     *_IAM,
-    {
-        1: "Create",
-        2: "Read",
-        3: "Update",
-        4: "Delete",
-        6: "Enroll",
-        7: "Unenroll",
-        8: "Enable",
-        9: "Disable",
-        10: "Activate",
-        11: "Deactivate",
-        12: "Suspend",
-        13: "Resume",
-    },
+    MappingProxyType(
+        {
+            1: "Create",
+            2: "Read",
+            3: "Update",
+            4: "Delete",
+            6: "Enroll",
+            7: "Unenroll",
+            8: "Enable",
+            9: "Disable",
+            10: "Activate",
+            11: "Deactivate",
+            12: "Suspend",
+            13: "Resume",
+        }
+    ),
 )
-DETECTION_FINDING = OcsfClass(2004, "Detection Finding", 2, "Findings", {1: "Create", 2: "Update", 3: "Close"})
+DETECTION_FINDING = OcsfClass(
+    2004, "Detection Finding", 2, "Findings", MappingProxyType({1: "Create", 2: "Update", 3: "Close"})
+)
 
 _LOG_INS = ("admin_login", "admin_2fa")
 # Whole actions or how they end; the first that fits.
@@ -97,18 +105,21 @@ _TO_ACCOUNTS = (
     ("disable", 5),
 )
 _TO_ENTITIES = (
-    (7, {"unenroll", "deregister"}),
-    (6, {"enroll", "register"}),
-    (11, {"deactivate"}),
-    (10, {"activate", "activation", "reactivate"}),
-    (12, {"pause"}),
-    (13, {"resume"}),
-    (8, {"enable"}),
-    (9, {"disable"}),
-    (4, {"delete", "remove"}),
-    (1, {"create", "add", "import"}),
-    (3, {"update", "change", "rename", "set", "modify", "assign", "unassign", "associate", "disassociate", "resync"}),
-    (2, {"view", "get", "read", "export", "download"}),
+    (7, frozenset({"unenroll", "deregister"})),
+    (6, frozenset({"enroll", "register"})),
+    (11, frozenset({"deactivate"})),
+    (10, frozenset({"activate", "activation", "reactivate"})),
+    (12, frozenset({"pause"})),
+    (13, frozenset({"resume"})),
+    (8, frozenset({"enable"})),
+    (9, frozenset({"disable"})),
+    (4, frozenset({"delete", "remove"})),
+    (1, frozenset({"create", "add", "import"})),
+    (
+        3,
+        frozenset({"update", "change", "rename", "set", "modify", "assign", "unassign", "associate", "disassociate", "resync"}),
+    ),
+    (2, frozenset({"view", "get", "read", "export", "download"})),
 )
 
 

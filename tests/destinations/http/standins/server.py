@@ -116,7 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(after)
             self.cut()
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        if stand_in.cuts_above is not None and length > stand_in.cuts_above:
+            self.rfile.read(stand_in.cuts_above)
+            self.cut()
+            return
+        body = self.rfile.read(length)
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         parts = urlsplit(self.path)
@@ -165,6 +170,7 @@ class StandIn:
       asked: all requests, in order. troubles: what to do to the next ones.
       connections: how many were opened. slow_secs: how long each answer takes.
       cuts_body_after: of the next request only so many bytes are read, before its connection is reset.
+      cuts_above: so it is done to every request that is longer.
     """
 
     def __init__(self, receiver: Receiver, *, tls: ssl.SSLContext | None = None) -> None:
@@ -174,6 +180,7 @@ class StandIn:
         self.connections = 0
         self.slow_secs = 0.0
         self.cuts_body_after: int | None = None
+        self.cuts_above: int | None = None
         self.lock = threading.RLock()
         self._tls = tls
         self._server: _Server | None = None
