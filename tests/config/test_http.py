@@ -51,6 +51,7 @@ def test_lists_of_sections_become_values_with_references_to_secrets(write):
         (HEC.replace("https://", "ftp://"), "url", "not an address of HTTP", "https://"),
         (HEC.replace("https", "http"), "url", "a secret would be sent in plain text", "plain_text: true"),
         (HEC + "\n    headers: ['X-A']", "headers.0", "no header", "NAME: VALUE"),
+        (HEC + "\n    headers: ['Authorization: Bearer s3cret']", "headers.0", "its value is a secret", "under secret_headers"),
         (HEC + "\n    headers: ['Host: x']", "headers.0", "set by the program", "Remove it"),
         (HEC + '\n    headers: ["X: a\\nY: b"]', "headers.0", "a header cannot have", "ASCII"),
         (HEC + "\n    logs: [{log: atuh}]", "logs.0.log", "no such log", "auth"),

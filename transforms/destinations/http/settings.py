@@ -18,6 +18,7 @@ from transforms.settings import KindSettings, Proxy, Tls
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = {"host", "content-length", "content-encoding", "transfer-encoding", "connection", "proxy-authorization"}
+_SECRET_HEADERS = {"authorization", "cookie", "x-api-key", "api-key", "dd-api-key"}
 _SECRETS = ("token", "password", "oauth", "secret_headers")
 _LOOPBACK = ("localhost", "127.", "::1")
 
@@ -41,6 +42,8 @@ def _wrong_header(value: str) -> Wrong | None:
     name, colon, rest = value.partition(":")
     if not colon or not rest.strip():
         return Wrong("this is no header", "Write NAME: VALUE.")
+    if name.strip().lower() in _SECRET_HEADERS:
+        return Wrong("its value is a secret, and would be part of logs and job graphs", "Give it under secret_headers.")
     return _wrong_header_name(name.strip()) or wrong_header_value(rest)
 
 
