@@ -58,6 +58,11 @@ setup(
             # OCSF's own schemas, by which every OCSF message of the tests is validated.
             "ocsf-json-schema==1.2.0",
             "jsonschema>=4.23",
+            # S3's client as Beam has it, and a server for it.
+            "boto3>=1.40",
+            "moto[s3]>=5.2",
+            "flask>=3",
+            "flask-cors>=6",
             # The extra [kafka].
             "confluent-kafka>=2.16,<3",
             # OpenTelemetry's messages, and clients of vendors whose servers cannot be had: the clients first use what the

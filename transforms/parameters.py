@@ -110,7 +110,8 @@ def _broken(mark: Any, value: Any) -> str | None:
         return f"it is too large. Give at most {mark.le}."
     if isinstance(mark, MinLen) and len(value) < mark.min_length:
         return "it is empty. Give a text."
-    wrong = mark.find(value) if isinstance(mark, Check) else None
+    texts = value if isinstance(value, tuple) else (value,)
+    wrong = next((found for text in texts if (found := mark.find(text)) is not None), None) if isinstance(mark, Check) else None
     return f"{wrong.what}. {wrong.fix}" if wrong is not None else None
 
 

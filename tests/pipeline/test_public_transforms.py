@@ -32,6 +32,7 @@ from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 ROOT = Path(__file__).parents[2]
 HOST = "api-1.duosecurity.com"
 DUO = {"ikey": IKEY, "skey": "env:DUO_SKEY", "checkpoint_dir": "/nowhere"}
+KEPT = {"dead_letter_dir": "d"}
 SIEM = {"host": "127.0.0.1", "port": 514, "dead_letter_dir": "/nowhere"}
 EVENT = DuoEvent(Stream("acme", "auth", HOST), b'{"n":1}')
 SEEN: list = []
@@ -92,6 +93,9 @@ def test_importing_the_packages_loads_no_beam():
         (lambda: WriteToSiem("tcp", **{**SIEM, "port": 70_000}), "port: it is too large. Give at most 65535."),
         (lambda: WriteToSiem("tcp", **{**SIEM, "host": "a:1"}), "host: a port is part of the host. Write only the host name"),
         (lambda: WriteToSiem("udp", **SIEM, framing="lf"), "framing"),
+        (lambda: WriteToSiem("kafka", **KEPT, brokers=["k:9093", "k"], topic="duo"), "brokers: this is not HOST:PORT"),
+        (lambda: WriteToSiem("kafka", **KEPT, brokers=["k:9093"], topic="a/b"), "topic: this is not the name of a topic"),
+        (lambda: WriteToSiem("avro", **KEPT), "needs directory: give directory=…."),
         (lambda: WriteToSiem("tcp", **SIEM, max_message_bytes=0), "max_message_bytes: it is too small. Give at least 1."),
         (lambda: WriteToSiem("tcp", **{**SIEM, "dead_letter_dir": ""}), "WriteToSiem needs dead_letter_dir: give "),
     ],

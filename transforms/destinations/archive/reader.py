@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.destinations.archive.records import UNDATED, Archived, day_of, read_file
 from transforms.destinations.archive.store import is_remote
 from transforms.errors import RetryLater
 from transforms.process.files import open_to_read
+from transforms.state.remote_files import file_systems
 
 _ALL = ("*", "*", "*", "*.avro")  # account, log, day, file
 
@@ -80,7 +79,7 @@ def events_of(file: ArchiveFile) -> Iterator[Archived]:
             yield from read_file(opened, file.place)
         return
     try:
-        opened = FileSystems.open(file.place)
+        opened = file_systems().open(file.place)
     except Exception as error:  # each file system has errors of its own
         raise OSError(f"{type(error).__name__}: {error}") from error
     with opened:
@@ -95,7 +94,7 @@ def _here(directory: Path) -> Iterator[ArchiveFile]:
 
 def _remote(directory: str) -> Iterator[ArchiveFile]:
     try:
-        found = FileSystems.match(["/".join((directory, *_ALL))])[0].metadata_list
+        found = file_systems().match(["/".join((directory, *_ALL))])[0].metadata_list
     except Exception as error:  # each file system has errors of its own
         raise RetryLater(f"{directory} cannot be listed: {type(error).__name__}: {error}.", kind="archive") from error
     for each in found:

@@ -123,7 +123,7 @@ class ArchiveSender(KeepsNothing):
         try:
             store.put(self._destination.settings.directory, name, content)
         except RetryLater as error:
-            self._health.away(str(error))
+            self._health.away(str(error).rstrip("."))
         except OSError as error:
             if error.errno in ONLY_A_PERSON and not self._health.ever_delivered:
                 raise self._bad(error) from error

@@ -17,11 +17,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.errors import RetryLater
 from transforms.process.files import make_private_directory, open_new, sync_directory
-from transforms.state.remote_files import make_directory, retry_later
+from transforms.state.remote_files import file_systems, make_directory
 
 _OBJECT_STORES = ("gs", "s3", "azfs")
 _BINARY = "application/octet-stream"
@@ -43,7 +41,7 @@ def put(directory: str, name: str, content: bytes) -> None:
 def look_at(directory: str) -> None:
     """Looks whether a directory of a Beam file system can be asked for. Raises RetryLater."""
     try:
-        FileSystems.exists(directory)
+        file_systems().exists(directory)
     except Exception as error:  # each file system has errors of its own
         raise RetryLater(f"{directory} cannot be reached: {type(error).__name__}: {error}.", kind="archive") from error
 
@@ -76,13 +74,13 @@ def _put_remote(place: str, content: bytes) -> None:
             _write_aside(place, content)
         size = _size(place)
     except Exception as error:  # each file system has errors of its own
-        raise retry_later(f"{place} cannot be written", error, "archive") from error
+        raise RetryLater(f"{place} cannot be written: {type(error).__name__}: {error}", kind="archive") from error
     if size != len(content):
-        raise RetryLater(f"{place} has {size} bytes, and {len(content)} were written. It is tried again.", kind="archive")
+        raise RetryLater(f"{place} has {size} bytes, and {len(content)} were written", kind="archive")
 
 
 def _write(place: str, content: bytes) -> None:
-    with FileSystems.create(place, mime_type=_BINARY) as file:
+    with file_systems().create(place, mime_type=_BINARY) as file:
         file.write(content)
 
 
@@ -91,11 +89,11 @@ def _write_aside(place: str, content: bytes) -> None:
     aside = f"{directory}/.{name}.part"
     make_directory(directory)
     _write(aside, content)
-    if FileSystems.exists(place):
-        FileSystems.delete([place])  # the same events, from an earlier attempt
-    FileSystems.rename([aside], [place])
+    if file_systems().exists(place):
+        file_systems().delete([place])  # the same events, from an earlier attempt
+    file_systems().rename([aside], [place])
 
 
 def _size(place: str) -> int:
-    found = FileSystems.match([place])[0].metadata_list
+    found = file_systems().match([place])[0].metadata_list
     return int(found[0].size_in_bytes) if found else 0

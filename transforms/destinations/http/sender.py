@@ -25,6 +25,7 @@ Contract: as in ``transforms.destinations.sender``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from transforms.destinations.health import health_of
@@ -35,7 +36,7 @@ from transforms.destinations.http.parts import Entry, Part
 from transforms.destinations.http.settings import HttpSettings
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.http.verdict import Fate, Verdict
-from transforms.destinations.sender import Confirmation, Rejection, oversize
+from transforms.destinations.sender import Confirmation, KeepsNothing, Rejection, oversize
 from transforms.destinations.waits import Waits
 from transforms.errors import BadDestination, BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Undeliverable
 from transforms.process.clock import SYSTEM_CLOCK, Clock
@@ -45,7 +46,7 @@ from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
 
 
-class HttpSender:
+class HttpSender(KeepsNothing):
     """A ``Sender`` over HTTP.
 
     Attributes:
@@ -69,7 +70,7 @@ class HttpSender:
         self._health = health_of(destination)
         self._waits = Waits(destination, tuning.retrying, clock)
         self._slow = Backoff(tuning.slowing)
-        self._acks = Acknowledgements(dialect, tuning)
+        self._acks = Acknowledgements(tuning)
         self._most_bytes = dialect.most_bytes  # of one request; less where the receiver said that it takes less
         self._calm_bytes = dialect.most_bytes  # the same; less where it gave no answer to more, and more again when it does
         self._answers = 0  # requests of which something was taken
@@ -165,15 +166,6 @@ class HttpSender:
     def interrupt(self) -> None:
         self._waits.interrupt()
 
-    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up_is_kept(self) -> None:
-        """Nothing is ever given up."""
-
     @property
     def waited_secs(self) -> float:
         """How long this bundle has waited for the destination to take something."""
@@ -204,9 +196,22 @@ class HttpSender:
                 self._await_acknowledgements()
 
     def _await_acknowledgements(self) -> None:
-        while overdue := self._acks.wait(self._ask, self._waits):
+        while overdue := self._acks.wait(self._acknowledged, self._waits):
             for part in overdue:
-                self._settle(part._replace(doubtful=True))
+                self._settle(part)
+
+    def _acknowledged(self, ack_ids: Sequence[int]) -> frozenset[int] | None:
+        """Which requests are; none of them where that cannot be asked now. None where nothing is known of them any more."""
+        try:
+            request = self._dialect.acks(ack_ids, self._waits.watch)
+            return self._dialect.acknowledged(self._ask(request), ack_ids) if request is not None else None
+        except (DeliveryTimeout, BundleReplaced):
+            raise
+        except (Unanswered, RetryLater):
+            return frozenset()
+        except FatalError as error:
+            self._only_a_person(error)
+            return frozenset()
 
     def _settle(self, part: Part) -> None:
         """Returns when each event is taken or rejected."""
@@ -292,32 +297,35 @@ class HttpSender:
             self._connection.close()  # where it leads may be a secret, too
             return [part]
         self._only_a_person(self._bad(verdict))
+        self._renewed = False  # who mends them may need more than one attempt
         return [part]
 
     def _delivered(self, part: Part, verdict: Verdict) -> list[Part]:
-        for place, cause in verdict.rejected.items():
-            self._reject(part.entries[place], verdict.reason, cause)
         again = part.only(verdict.again)
         taken = len(part.entries) - len(verdict.rejected) - len(again.entries)
-        if verdict.ack_id is not None:
-            self._acks.expect(verdict.ack_id, part)
-        if taken:
-            self._renewed = False
-            self._refused_at_first = 0
-            self._health.ever_delivered = True
-            self._health.back(taken if part.doubtful else 0)
-            self._waits.succeeded()
-            self._waits.moved()
-            self._answers += 1
-            if self._answers >= self._larger_at:
-                self._larger_at = self._answers + self._tuning.answered_before_larger
-                self._calm_bytes = min(self._calm_bytes * 2, self._dialect.most_bytes)
+        if taken or verdict.in_part:
+            self._has_taken(taken if part.doubtful else 0)
+        for place, cause in verdict.rejected.items():  # behind that: who takes some of them does not refuse all events
+            self._reject(part.entries[place], verdict.reason, cause)
+        unsettled = self._acks.expect(verdict.ack_id, part) if verdict.ack_id is not None else []
         if not again.entries:
             self._keep_pace(slow_down=verdict.slow_down)
-            return []
+            return unsettled
         if taken:
             again = again._replace(put_off_at=self._answers - 1)  # others were taken by the side of these
-        return self._later(again, verdict)
+        return [*unsettled, *self._later(again, verdict)]
+
+    def _has_taken(self, repeated: int) -> None:
+        self._renewed = False
+        self._refused_at_first = 0
+        self._health.ever_delivered = True
+        self._health.back(repeated)
+        self._waits.succeeded()
+        self._waits.moved()
+        self._answers += 1
+        if self._answers >= self._larger_at:
+            self._larger_at = self._answers + self._tuning.answered_before_larger
+            self._calm_bytes = min(self._calm_bytes * 2, self._dialect.most_bytes)
 
     def _later(self, part: Part, verdict: Verdict) -> list[Part]:
         pause_secs = verdict.wait_secs or self._tuning.least_pause_secs

@@ -20,13 +20,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.records import Subscription
 from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore
 from transforms.state.checkpoints.record import Positions, Record, read_positions, readable_record
 from transforms.state.cursor import CursorUnreadable
-from transforms.state.remote_files import exists, read, retry_later, write
+from transforms.state.remote_files import exists, file_systems, read, retry_later, write
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 
@@ -58,12 +56,12 @@ class RemoteCheckpointStore(CheckpointStore):
     def _drop_older(self, pattern: str) -> None:
         """Keeps the newest few; their names sort by time."""
         with suppress(Exception):  # each file system has errors of its own, and one too many does no harm
-            found = sorted(str(each.path) for match in FileSystems.match([pattern]) for each in match.metadata_list)
-            FileSystems.delete(found[:-FORGOTTEN_KEPT])
+            found = sorted(str(each.path) for match in file_systems().match([pattern]) for each in match.metadata_list)
+            file_systems().delete(found[:-FORGOTTEN_KEPT])
 
     def records(self) -> Iterator[Record]:
         try:
-            found = [each.path for match in FileSystems.match([f"{self._url}/*.json"]) for each in match.metadata_list]
+            found = [each.path for match in file_systems().match([f"{self._url}/*.json"]) for each in match.metadata_list]
             contents = [read(path) for path in sorted(found)]
         except Exception as error:  # each file system has errors of its own
             raise retry_later(f"The checkpoints in {self._url} cannot be read now", error, "checkpoints") from error
@@ -99,5 +97,5 @@ class RemoteCheckpointStore(CheckpointStore):
 
     def _move_aside(self, place: str, why: str) -> str:
         aside = f"{place}.{why}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid4().hex[:8]}"
-        FileSystems.rename([place], [aside])
+        file_systems().rename([place], [aside])
         return aside

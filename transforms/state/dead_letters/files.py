@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from apache_beam.io.filesystems import FileSystems
-
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters, read_letters_from
+from transforms.state.remote_files import file_systems
 
 _TAKEN, _DONE = ".replaying", ".replayed"
 
@@ -54,7 +53,7 @@ def letter_files(directory: str) -> list[LetterFile]:
         return [_Here(path) for path in sorted(found)]
     with _as_os_error(directory):
         patterns = [f"{directory.rstrip('/')}/*.avro{ending}" for ending in ("", _TAKEN)]
-        places = [each.path for match in FileSystems.match(patterns) for each in match.metadata_list]
+        places = [each.path for match in file_systems().match(patterns) for each in match.metadata_list]
     return [_Remote(place) for place in sorted(places)]
 
 
@@ -95,7 +94,7 @@ class _Remote:
 
     def letters(self) -> Iterator[DeadLetter]:
         with _as_os_error(self._place):
-            file = FileSystems.open(self._place)
+            file = file_systems().open(self._place)
         with file:
             yield from read_letters_from(file, self._place)
 
@@ -108,7 +107,7 @@ class _Remote:
 
     def _rename(self, place: str) -> None:
         with _as_os_error(self._place):
-            FileSystems.rename([self._place], [place])
+            file_systems().rename([self._place], [place])
         self._place = place
 
 

@@ -11,11 +11,10 @@ from uuid import uuid4
 
 import fastavro
 import msgspec
-from apache_beam.io.filesystems import FileSystems
 
 from transforms.state.dead_letters.letter import SCHEMA, DeadLetter
 from transforms.state.dead_letters.local import DeadLetterFiles, StreamName, file_safe_stream
-from transforms.state.remote_files import make_directory, retry_later
+from transforms.state.remote_files import file_systems, make_directory, retry_later
 
 
 class RemoteDeadLetterFiles(DeadLetterFiles):
@@ -37,7 +36,7 @@ class RemoteDeadLetterFiles(DeadLetterFiles):
         place = f"{self._url}/{file_safe_stream(stream)}.{time.time_ns() // 1_000_000}-{uuid4().hex}.avro"
         try:
             make_directory(self._url)
-            with FileSystems.create(place, mime_type="application/octet-stream") as file:
+            with file_systems().create(place, mime_type="application/octet-stream") as file:
                 fastavro.writer(file, SCHEMA, [msgspec.structs.asdict(letter) for letter in letters], codec="deflate")
         except Exception as error:  # each file system has errors of its own
             raise retry_later(f"Dead letters cannot be written to {self._url}", error, "dead_letters") from error
