@@ -58,6 +58,7 @@ def test_lists_of_sections_become_values_with_references_to_secrets(write):
         (OAUTH.replace("https://login", "http://login"), "oauth", "a secret would be sent in plain text", "https://"),
         (HEC + "\n    headers: ['authorization: Bearer s3cret']", "headers.0", "is a secret", "secret_headers"),
         (HEC + "\n    headers: ['X-A']", "headers.0", "no header", "NAME: VALUE"),
+        (HEC + "\n    headers: ['Authorization: s3cret']", "headers.0", "value of this header is a secret", "secret_headers"),
         (HEC + "\n    headers: ['Host: x']", "headers.0", "set by the program", "Remove it"),
         (HEC + '\n    headers: ["X: a\\nY: b"]', "headers.0", "a header cannot have", "ASCII"),
         (HEC + "\n    logs: [{log: atuh}]", "logs.0.log", "no such log", "auth"),
