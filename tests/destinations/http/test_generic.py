@@ -313,6 +313,27 @@ class TestAnEventThatBreaksTheReceiver:
         assert set(ids(fragile.received)) == set(ids(rows(40))) - {"tx-00000013"}
         assert fragile.repeats() == 0
 
+    @pytest.mark.parametrize("before", [1, 7, 12])
+    def test_so_it_does_where_it_is_the_last_of_them(self, fragile, sender, before):
+        those = rows(before + 1, 13 - before)
+        (rejection,) = deliver(sender, those).rejected
+
+        assert (rejection.index, rejection.reason) == (before, "unanswered")
+        assert set(ids(fragile.received)) == set(ids(those[:-1]))
+        assert fragile.repeats() == 1, "the one that shows that it takes others"
+
+    def test_and_where_it_comes_alone_to_a_receiver_that_took_others_before(self, fragile, sender):
+        deliver(sender, rows(2))
+        (rejection,) = deliver(sender, rows(1, 13)).rejected
+        assert (rejection.index, rejection.reason) == (0, "unanswered")
+
+    def test_but_not_while_it_takes_nothing_else_either(self, fragile, closing):
+        sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=2.0), FAST))
+        deliver(sender, rows(2))
+        fragile.troubles = [status(500)] * 1000
+        with pytest.raises(DeliveryTimeout):
+            deliver(sender, rows(1, 20))
+
     def test_alone_it_is_waited_for_as_a_receiver_that_is_away_is(self, fragile, closing):
         sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=1.0), FAST))
         with pytest.raises(DeliveryTimeout):
