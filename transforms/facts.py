@@ -289,6 +289,11 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     times_ms: tuple[tuple[str, int | None], ...] = ()
 
     @property
+    def further(self) -> tuple[tuple[str, str | int | None], ...]:
+        """All that has a label of its log type's own."""
+        return (*self.texts, *self.numbers, *self.times_ms)
+
+    @property
     def target(self) -> Party:
         """The person or the thing that it was done to."""
         return self.target_user if self.target_thing is NO_PARTY else self.target_thing

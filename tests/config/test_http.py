@@ -14,6 +14,9 @@ TCP = "kind: tcp\n    host: siem.example.com\n    port: 6514\n    format: json"
 DATADOG = "kind: http\n    preset: datadog\n    url: https://http-intake.logs.datadoghq.eu\n    token: env:DUO_SKEY"
 ELASTIC = "kind: http\n    preset: elastic\n    url: https://elastic.example.com\n    token: env:DUO_SKEY"
 SENTINEL = "kind: http\n    preset: sentinel\n    url: https://a.ingest.monitor.azure.com\n    identity: azure"
+OAUTH = """kind: http
+    url: https://siem.example.com
+    oauth: {client_id: a, client_secret: env:DUO_SKEY, token_url: "https://login.example.com/token"}"""
 RULE = "\n    rule_id: dcr-" + "0" * 32
 HEC = "kind: hec\n    url: https://splunk.example.com:8088\n    token: env:DUO_SKEY"
 
@@ -50,7 +53,12 @@ def test_lists_of_sections_become_values_with_references_to_secrets(write):
         (HEC.replace("https://", "https://u:s3cret@"), "url", "a password is part of the address", "key of its own"),
         (HEC.replace("https://", "ftp://"), "url", "not an address of HTTP", "https://"),
         (HEC.replace("https", "http"), "url", "a secret would be sent in plain text", "plain_text: true"),
+        (HEC.replace("https://", "http://127.0.0.1."), "url", "a secret would be sent in plain text", "https://"),
+        (HEC.replace("https://splunk", "http://localhost"), "url", "a secret would be sent in plain text", "https://"),
+        (OAUTH.replace("https://login", "http://login"), "oauth", "a secret would be sent in plain text", "https://"),
+        (HEC + "\n    headers: ['authorization: Bearer s3cret']", "headers.0", "is a secret", "secret_headers"),
         (HEC + "\n    headers: ['X-A']", "headers.0", "no header", "NAME: VALUE"),
+        (HEC + "\n    headers: ['Authorization: s3cret']", "headers.0", "value of this header is a secret", "secret_headers"),
         (HEC + "\n    headers: ['Host: x']", "headers.0", "set by the program", "Remove it"),
         (HEC + '\n    headers: ["X: a\\nY: b"]', "headers.0", "a header cannot have", "ASCII"),
         (HEC + "\n    logs: [{log: atuh}]", "logs.0.log", "no such log", "auth"),
@@ -93,6 +101,7 @@ def test_a_format_that_the_vendor_s_content_cannot_read_is_refused(problems_of, 
 
 def test_plain_text_is_fine_to_this_machine_and_where_the_user_says_so(write):
     assert load(write(with_destination(HEC.replace("https://splunk.example.com", "http://127.0.0.1"))))
+    assert load(write(with_destination(HEC.replace("https://splunk.example.com", "http://[::1]"))))
     assert load(write(with_destination(HEC.replace("https", "http") + "\n    plain_text: true")))
 
 

@@ -290,7 +290,7 @@ def test_the_pace_of_udp_can_be_chosen_and_is_noticed_where_it_has_no_effect(wri
     (notice,) = load(write(replaced(slow, "kind: udp", "kind: tcp"))).notices
     assert notice.key == "destinations.0.max_events_per_sec"
     assert "is for udp" in notice.what
-    assert UdpSettings("siem.example.com", 514).max_events_per_sec == 2000
+    assert UdpSettings("siem.example.com", 514).max_events_per_sec == 1000
 
 
 @pytest.mark.parametrize(

@@ -355,3 +355,19 @@ def test_a_row_without_a_time_has_the_time_at_which_it_was_written(monkeypatch: 
 def test_the_data_stream_has_the_namespace_that_was_chosen() -> None:
     message = make_formatter(Format(EcsOptions(namespace="eu"))).format(DuoEvent(Stream("acme", "auth"), b"{}"))
     assert json.loads(message)["data_stream"]["namespace"] == "eu"
+
+
+@pytest.mark.parametrize(
+    ("log_type", "row", "field"),
+    [
+        ("auth", {"rbfs_triggered_attacks": [{"detected_occurrences": "many"}]}, "rbfs_triggered_attacks"),
+        ("auth", {"adaptive_trust_assessments": {"x": {"detected_attack_detectors": [""]}}}, "adaptive_trust_assessments"),
+        ("auth", {"passport_assessment": {"is_supported": "unknown"}}, "passport_assessment"),
+        ("activity", {"actor": {"details": ""}}, "actor"),
+        ("trustmonitor", {"triage_event_uri": ""}, "url"),
+        ("telephony", {"credits": 2**40}, "credits"),
+        ("admin", {"action": "user_update", "description": '{"realname":7}'}, "changes"),
+    ],
+)
+def test_what_has_nothing_of_its_type_is_left_out(log_type: str, row: dict[str, object], field: str) -> None:
+    assert f'"{field}"' not in json.dumps(_write(log_type, **row))

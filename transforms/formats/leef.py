@@ -231,8 +231,9 @@ class _Writer:
     def __call__(self, event: DuoEvent, facts: EventFacts) -> bytes:
         attributes = self._tables.get(facts.category)
         if attributes is None:
-            return self._written(facts, self._table_of_all(facts, (*_further(facts), ("apiHost", event.stream.api_host))))
-        return self._written(facts, attributes(facts, (("apiHost", event.stream.api_host),)))
+            attributes = self._table_of_all
+        further = [(label, None if fact is None else str(fact)) for label, fact in facts.further]
+        return self._written(facts, attributes(facts, [*further, ("apiHost", event.stream.api_host)]))
 
     def _written(self, facts: EventFacts, attributes: list[str]) -> bytes:
         return (self._opening(facts.event_class) + self._delimiter.join(attributes)).encode()
@@ -242,12 +243,6 @@ def _opening(event_class: str, delimiter_name: str) -> str:
     # What the class says besides, such as the result of a log-in, is in "cat".
     event_id = "_".join(event_class.split(".")[:2])[:_EVENT_ID]
     return f"LEEF:2.0|{VENDOR}|{PRODUCT}|{PRODUCT_VERSION}|{event_id}|{delimiter_name}|"
-
-
-def _further(facts: EventFacts) -> Iterable[tuple[str, str | None]]:
-    """What a log type says for which there is no group of facts."""
-    yield from facts.texts
-    yield from ((label, None if number is None else str(number)) for label, number in (*facts.numbers, *facts.times_ms))
 
 
 class _Attributes:

@@ -165,6 +165,32 @@ def test_an_answer_that_does_not_come_whole_within_its_time_is_none(connect, ech
     assert there.call(HELLO, never).body == b"hello", "the rest of it is not taken for the next one"
 
 
+def test_success_for_a_request_that_never_came_whole_is_none(connect):
+    def script(peer, connection):
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        time.sleep(0.2)
+        connection.close()  # a reset, since something is not read
+
+    peer = Peer(script)
+    with pytest.raises(Unanswered, match="before it had the whole request") as unanswered:
+        connect(peer.port).call(HELLO._replace(body=bytes(30_000_000)), never)
+    assert unanswered.value.sent
+    peer.stop_listening()
+
+
+def test_a_refusal_that_comes_before_the_whole_request_is_one(connect):
+    def script(peer, connection):
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 413 Oh\r\nContent-Length: 2\r\n\r\nno")
+        time.sleep(0.2)
+        connection.close()
+
+    peer = Peer(script)
+    assert connect(peer.port).call(HELLO._replace(body=bytes(30_000_000)), never).status == 413
+    peer.stop_listening()
+
+
 def test_who_waits_is_woken(connect, echo):
     echo.troubles = [silence_after_taking(5.0)]
     woken = threading.Event()

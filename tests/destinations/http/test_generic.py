@@ -1,6 +1,7 @@
 """The kind ``http``: any receiver, its statuses as the user names them, and credentials of all sorts."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -93,6 +94,33 @@ class TestAddresses:
             deliver(generic.make(destination, FAST), rows(1))
         assert "s3cret" not in str(told.value)
 
+    def test_one_that_cannot_be_read_any_more_is_waited_for_where_it_once_worked(self, receiver, closing, tmp_path):
+        from dataclasses import replace
+
+        place = tmp_path / "url"
+        place.write_text(receiver.url)
+        settings = GenericSettings(secret_url=SecretRef("file", str(place)))
+        sender = closing(generic.make(replace(http_destination("http", receiver.url), settings=settings), FAST))
+        deliver(sender, rows(1))
+
+        def refuse(exchange):
+            place.unlink()
+            exchange.reply(Reply(401))
+
+        receiver.troubles = [refuse, lambda exchange: exchange.reply(exchange.take())]
+        threading.Timer(0.5, place.write_text, (receiver.url,)).start()
+        deliver(sender, rows(1, 1))
+        assert ids(receiver.received) == ids(rows(2))
+
+    def test_nor_is_it_sent_where_anybody_on_the_way_can_read_it(self, receiver, monkeypatch):
+        from dataclasses import replace
+
+        where = secret(monkeypatch, "http://siem.example.com/s3cret", "SUMO_URL")
+        destination = replace(http_destination("http", receiver.url), settings=GenericSettings(secret_url=where))
+        with pytest.raises(FatalError, match=r"env:SUMO_URL.*plain text.*https://") as told:
+            deliver(generic.make(destination, FAST), rows(1))
+        assert "s3cret" not in str(told.value)
+
 
 class TestCredentials:
     def test_headers_plain_and_secret(self, make, receiver, monkeypatch):
@@ -151,6 +179,18 @@ class TestCredentials:
         deliver(make(oauth=oauth), rows(2))
         assert receiver.received == rows(2)
 
+    def test_an_answer_that_nobody_can_read_is_no_token_and_asked_for_again(self, make, receiver, serve, monkeypatch):
+        tokens = serve(Sentinel())
+        tokens.troubles = [status(200, b'{"more":' + b"[" * 5000 + b"]" * 5000 + b"}")]
+        oauth = OAuth(
+            client_id=CLIENT_ID,
+            client_secret=secret(monkeypatch, CLIENT_SECRET),
+            token_url=f"{tokens.url}/t/oauth2/v2.0/token",
+            scope="https://monitor.azure.com/.default",
+        )
+        deliver(make(oauth=oauth), rows(1))
+        assert ids(receiver.received) == ids(rows(1))
+
     def test_the_identity_of_a_machine_of_azure_s_is_asked_for_where_it_says(self, make, receiver, serve, monkeypatch):
         class Identity:
             received: list = []  # noqa: RUF012
@@ -194,6 +234,12 @@ class TestStatuses:
         rejected = deliver(sender, rows(3)).rejected
         assert [rejection.index for rejection in rejected] == [1]
         assert receiver.received == rows(1, 2)
+
+    @pytest.mark.parametrize("location", ["http://[::1/", "", "/", "http://\xe9.example.com/"])
+    def test_a_redirect_to_no_address_is_one_all_the_same(self, make, receiver, location):
+        receiver.troubles = [status(302, Location=location)] * 9
+        with pytest.raises(BadDestination, match="wants to be asked elsewhere"):
+            deliver(make(), rows(1))
 
     def test_one_bad_event_costs_one_event(self, make, receiver):
         those = rows(50)
@@ -266,6 +312,27 @@ class TestAnEventThatBreaksTheReceiver:
         assert "takes others, and not this event" in rejection.detail
         assert set(ids(fragile.received)) == set(ids(rows(40))) - {"tx-00000013"}
         assert fragile.repeats() == 0
+
+    @pytest.mark.parametrize("before", [1, 7, 12])
+    def test_so_it_does_where_it_is_the_last_of_them(self, fragile, sender, before):
+        those = rows(before + 1, 13 - before)
+        (rejection,) = deliver(sender, those).rejected
+
+        assert (rejection.index, rejection.reason) == (before, "unanswered")
+        assert set(ids(fragile.received)) == set(ids(those[:-1]))
+        assert fragile.repeats() == 1, "the one that shows that it takes others"
+
+    def test_and_where_it_comes_alone_to_a_receiver_that_took_others_before(self, fragile, sender):
+        deliver(sender, rows(2))
+        (rejection,) = deliver(sender, rows(1, 13)).rejected
+        assert (rejection.index, rejection.reason) == (0, "unanswered")
+
+    def test_but_not_while_it_takes_nothing_else_either(self, fragile, closing):
+        sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=2.0), FAST))
+        deliver(sender, rows(2))
+        fragile.troubles = [status(500)] * 1000
+        with pytest.raises(DeliveryTimeout):
+            deliver(sender, rows(1, 20))
 
     def test_alone_it_is_waited_for_as_a_receiver_that_is_away_is(self, fragile, closing):
         sender = closing(generic.make(http_destination("http", fragile.url, delivery_timeout_secs=1.0), FAST))

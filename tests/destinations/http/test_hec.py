@@ -236,6 +236,20 @@ class TestAnswers:
         assert deliver(sender, rows(1, 1)).rejected == ()
         assert ids(collector.received) == ids(rows(2))
 
+    def test_a_token_that_is_changed_more_than_once_is_found(self, make, collector, monkeypatch):
+        sender = make()
+        deliver(sender, rows(1))
+        tokens = iter(["first try", "second try"])
+
+        def refuse(exchange):
+            exchange.reply(said(403, 4))
+            monkeypatch.setenv("SIEM_TOKEN", next(tokens, TOKEN))
+
+        collector.troubles = [refuse] * 6
+        deliver(sender, rows(1, 1))
+        assert ids(collector.received) == ids(rows(2))
+        assert collector.asked[-1].headers["authorization"] == f"Splunk {TOKEN}"
+
     def test_a_wrong_address_ends_a_first_bundle(self, make, collector, closing, monkeypatch):
         there = http_destination("hec", f"{collector.url}/elsewhere", token=secret(monkeypatch, TOKEN))
         with pytest.raises(BadDestination, match="no collector at this address"):
@@ -298,6 +312,41 @@ class TestAcknowledgements:
         collector.receiver.acks.clear()
         acknowledging.confirm()
         assert sorted(ids(collector.received)) == sorted(ids(rows(8)) * 2)
+
+    def test_an_id_that_comes_again_is_of_another_request_and_the_one_before_it_is_sent_again(self, acknowledging, collector):
+        acknowledging.begin()
+        acknowledging.send(page(rows(4)))
+        # It begins anew, counts from 0 again, and has lost what it had not indexed.
+        collector.receiver.__init__()
+        collector.receiver.acknowledges = True
+        acknowledging.send(page(rows(4, 4)))
+        acknowledging.confirm()
+
+        assert sorted(ids(collector.received)) == ids(rows(8))
+
+    def test_what_only_a_person_can_mend_is_waited_for_where_requests_are_not_acknowledged_yet(
+        self, acknowledging, collector, monkeypatch
+    ):
+        acknowledging.begin()
+        acknowledging.send(page(rows(4)))
+        asked = acknowledging._connection.call
+        troubles = [BadDestination("The certificate has expired."), RetryLater("Not now.", kind="network")]
+
+        def call(request, watch):
+            if troubles:
+                raise troubles.pop()
+            return asked(request, watch)
+
+        monkeypatch.setattr(acknowledging._connection, "call", call)
+        assert acknowledging.confirm().rejected == ()
+        assert ids(collector.received) == ids(rows(4))
+
+    def test_an_answer_to_a_question_that_nobody_can_read_is_none(self, acknowledging, collector):
+        acknowledging.begin()
+        acknowledging.send(page(rows(4)))
+        collector.troubles = [status(200, b'{"acks":{},"more":' + b"[" * 5000 + b"]" * 5000 + b"}")]
+        acknowledging.confirm()
+        assert ids(collector.received) == ids(rows(4)) * 2
 
     @pytest.mark.parametrize("trouble", [status(503, said(503, 19).body), status(429, said(429, 27).body)])
     def test_a_question_that_is_not_answered_now_is_asked_again(self, acknowledging, collector, trouble):

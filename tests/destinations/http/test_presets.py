@@ -132,6 +132,11 @@ class TestElastic:
         assert sorted(ids(standin.received)) == [f"tx-{number:08d}" for number in (0, 1, 3, 4)]
         assert standin.repeats() == 0
 
+    def test_many_refused_ones_in_the_first_request_of_all_stop_nothing_where_others_of_it_are_taken(self, make, standin):
+        those = [*(row(number, note="poison") for number in range(40)), *rows(2, 40)]
+        assert [rejection.index for rejection in deliver(make(), those).rejected] == list(range(40))
+        assert ids(standin.received) == ids(rows(2, 40))
+
     def test_an_event_over_which_it_fails_each_time_costs_itself(self, make, standin):
         fails = lambda at: lambda number: (500, "null_pointer_exception") if number == at else None  # noqa: E731
         standin.receiver.faults = [fails(1)] + [fails(0)] * 40
@@ -263,6 +268,15 @@ class TestOtlp:
         assert "took 3 of the 4 events" in rejected[0].detail
         assert len(standin.asked) == 2
         assert ids(standin.received) == ids([*rows(3), *rows(2, 4)])
+
+    def test_that_goes_for_the_first_request_of_all_too(self, made, standin):
+        those = [*rows(40), row(40, note="poison")]
+        assert len(deliver(made(standin, preset="otlp"), those).rejected) == 41
+        assert ids(standin.received) == ids(rows(40))
+
+    def test_who_refuses_all_of_the_first_requests_does_not_refuse_events(self, made, standin):
+        with pytest.raises(BadDestination, match="refuses every event"):
+            deliver(made(standin, preset="otlp"), [row(number, note="poison") for number in range(40)])
 
     @pytest.mark.parametrize("code", [429, 502, 503, 504])
     def test_what_the_protocol_says_to_ask_again_is(self, made, standin, code):

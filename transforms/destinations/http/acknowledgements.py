@@ -4,8 +4,8 @@ Place in the flow: ``sender`` waits here at the end of a bundle, where the diale
 acknowledgement).
 
 Contract: what is not acknowledged within ``ack_secs`` of its answer is given back, to be sent again: it may be lost, or indexed
-late, and nobody can tell. So it is where the receiver no longer knows the ids. An id is asked for until it was true once:
-a receiver forgets it then.
+late, and nobody can tell. So it is where the receiver no longer knows the ids, or gives one of them to another request. An id
+is asked for until it was true once: a receiver forgets it then.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from transforms.destinations.http.connection import Answer, Request, Unanswered
-from transforms.destinations.http.dialect import Dialect
 from transforms.destinations.http.parts import Part
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.waits import Waits
@@ -31,8 +29,7 @@ class _Expected(NamedTuple):
 class Acknowledgements:
     """Those of one bundle."""
 
-    def __init__(self, dialect: Dialect, tuning: Tuning) -> None:
-        self._dialect = dialect
+    def __init__(self, tuning: Tuning) -> None:
         self._tuning = tuning
         self._expected: dict[int, _Expected] = {}
 
@@ -43,15 +40,22 @@ class Acknowledgements:
         """A bundle begins."""
         self._expected = {}
 
-    def expect(self, ack_id: int, part: Part) -> None:
-        """A request was taken for now."""
+    def expect(self, ack_id: int, part: Part) -> list[Part]:
+        """A request was taken for now. Returns what must be sent again: the request that had this id before."""
+        # It counts anew, since it was restarted or is another one: nobody will ever say what became of the earlier request.
+        lost = self._take([ack_id]) if ack_id in self._expected else []
         self._expected[ack_id] = _Expected(part, time.monotonic() + self._tuning.ack_secs)
+        return lost
 
-    def wait(self, ask: Callable[[Request], Answer], waits: Waits) -> list[Part]:
-        """Returns when all are acknowledged, or with what must be sent again."""
+    def wait(self, ask: Callable[[Sequence[int]], frozenset[int] | None], waits: Waits) -> list[Part]:
+        """Returns when all are acknowledged, or with what must be sent again.
+
+        Args:
+          ask: which of some ids are acknowledged; None where nothing is known of them any more.
+        """
         pause_secs = self._tuning.ack_first_poll_secs
         while self._expected:
-            known = self._acknowledged(ask, waits)
+            known = ask(list(self._expected))
             if known is None:
                 return self._take(list(self._expected))
             for ack_id in known:
@@ -67,22 +71,12 @@ class Acknowledgements:
                 pause_secs = min(pause_secs * 2, self._tuning.ack_longest_poll_secs)
         return []
 
-    def _acknowledged(self, ask: Callable[[Request], Answer], waits: Waits) -> frozenset[int] | None:
-        ack_ids = list(self._expected)
-        request = self._dialect.acks(ack_ids, waits.watch)
-        if request is None:
-            return None
-        try:
-            return self._dialect.acknowledged(ask(request), ack_ids)
-        except Unanswered:
-            return frozenset()  # the question is asked again
-
     def _overdue(self) -> list[Part]:
         now = time.monotonic()
         return self._take([ack_id for ack_id, expected in self._expected.items() if now >= expected.until])
 
     def _take(self, ack_ids: Sequence[int]) -> list[Part]:
-        return [self._expected.pop(ack_id).part for ack_id in ack_ids]
+        return [self._expected.pop(ack_id).part._replace(doubtful=True) for ack_id in ack_ids]
 
 
 def _rest(secs: float, waits: Waits) -> None:

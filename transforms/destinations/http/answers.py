@@ -71,8 +71,7 @@ def by_status(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     if 200 <= status < 300:
         return Verdict(Fate.LATER, f"{cause}, which does not say that it has the events", wait_secs=wait_secs)
     if 300 <= status < 400:
-        elsewhere = urlsplit(answer.headers.get("Location") or "").hostname
-        return Verdict(Fate.MISCONFIGURED, f"{cause} and wants to be asked elsewhere ({elsewhere})", _SEE_ADDRESS)
+        return Verdict(Fate.MISCONFIGURED, f"{cause} and wants to be asked elsewhere{_host_of(answer)}", _SEE_ADDRESS)
     return Verdict(Fate.MISCONFIGURED, cause, _SEE_ADDRESS)
 
 
@@ -137,10 +136,19 @@ def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
     if not rejected:
         return DELIVERED
     cause = f"it took {max(0, count - rejected)} of the {count} events of a request, and does not say which"
-    return Verdict(Fate.DELIVERED, rejected=dict.fromkeys(range(count), cause), reason="partly_rejected")
+    every = dict.fromkeys(range(count), cause)
+    return Verdict(Fate.DELIVERED, rejected=every, in_part=rejected < count, reason="partly_rejected")
 
 
 READERS: dict[str, Reader] = {"status": by_status, "json": json_by_status, "bulk": bulk, "otlp": otlp}
+
+
+def _host_of(answer: Answer) -> str:
+    try:
+        host = urlsplit(answer.headers.get("Location") or "").hostname
+    except ValueError:
+        return ""
+    return f" ({host})" if host else ""
 
 
 def _code(body: bytes) -> str | None:

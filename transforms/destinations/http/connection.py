@@ -159,10 +159,12 @@ class HttpConnection:
     # ---- one request ----
 
     def _exchange(self, connection: http.client.HTTPConnection, sock: _WatchedSocket, request: Request) -> Answer:
+        whole = False
         try:
             with contextlib.suppress(ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 # One who refuses a request may answer before all of it is sent, and close.
                 connection.request(request.method, self._target(request.target), request.body, self._headers(request))
+                whole = True
             response = connection.getresponse()
             body = _read_body(response)
         except ssl.SSLError as error:
@@ -174,6 +176,8 @@ class HttpConnection:
             raise Unanswered(_cause(error), sent=sock.sent) from error
         if response.status < 200:
             raise Unanswered(f"an answer {response.status}, which nobody asked for", sent=sock.sent)
+        if not whole and response.status < 300:
+            raise Unanswered(f"it answered {response.status} before it had the whole request", sent=sock.sent)
         if response.will_close:
             self.close()
         return Answer(response.status, response.headers, body)

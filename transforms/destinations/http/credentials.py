@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from transforms.destinations.http.settings import wrong_header_value
 from transforms.destinations.stream.connection import Watch
-from transforms.errors import FatalError
+from transforms.errors import FatalError, RetryLater
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.secrets import SecretRef, SecretUnavailable
 
@@ -54,7 +54,7 @@ class Fixed:
         before, self._values = self._values, None
         try:
             self._values = self._resolved()
-        except FatalError:
+        except (FatalError, RetryLater):  # told by the next request, which needs them
             return False
         return self._values != before
 

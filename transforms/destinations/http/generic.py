@@ -22,11 +22,12 @@ from transforms.destinations.http.dialect import Outgoing
 from transforms.destinations.http.generic_settings import GenericSettings
 from transforms.destinations.http.requests import compressed, origin_of, plain_headers, secret_headers, way_of
 from transforms.destinations.http.sender import HttpSender
+from transforms.destinations.http.settings import is_overheard
 from transforms.destinations.http.tokens import token_of
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.http.verdict import DELIVERED, Fate, Verdict
 from transforms.destinations.stream.connection import Watch
-from transforms.errors import Undeliverable
+from transforms.errors import FatalError, RetryLater, Undeliverable
 from transforms.records import Stream
 from transforms.secrets import SecretUnavailable
 from transforms.settings import Destination
@@ -49,6 +50,11 @@ def url_of(settings: GenericSettings) -> str:
     url = settings.secret_url.resolve()
     if wrong_url(url) is not None:
         raise SecretUnavailable(f"{settings.secret_url} holds no address. Put the whole of it there, with https://.")
+    if is_overheard(url) and not settings.plain_text:
+        raise SecretUnavailable(
+            f"{settings.secret_url} holds an address of http://, to which it would be sent in plain text. Use https://, or say "
+            "plain_text: true where nobody listens."
+        )
     return url
 
 
@@ -100,8 +106,13 @@ class GenericDialect:
         return self._read(self._settings, answer, count)
 
     def renew(self) -> bool:
-        before, self._url = self._url, url_of(self._settings)
-        return self._credentials.renew() or self._url != before
+        before, self._url = self._url, None
+        renewed = self._credentials.renew()
+        try:
+            self._url = url_of(self._settings)
+        except (FatalError, RetryLater):  # told by the next request, which needs it
+            return renewed
+        return renewed or self._url != before
 
     def acks(self, ack_ids: Sequence[int], watch: Watch) -> Request | None:  # noqa: ARG002  # answers are final
         return None

@@ -14,7 +14,7 @@ from transforms.config_keys import Broken, Check, Declared, Doc, FilePath, Ge, L
 from transforms.destinations.http.address import Url, address
 from transforms.destinations.http.hec_settings import LogName
 from transforms.destinations.http.presets import PLAIN, PRESETS, Preset, Statuses
-from transforms.destinations.http.settings import HeaderValue, HttpSettings
+from transforms.destinations.http.settings import HeaderValue, HttpSettings, in_plain_text, is_overheard
 from transforms.secrets import SecretRef
 
 if TYPE_CHECKING:
@@ -187,6 +187,9 @@ class GenericSettings(HttpSettings):
         if preset is not None:
             yield from _unfit(preset, str(word), given)
         yield from _oauth(preset, given.get("oauth"))
+        oauth = given.get("oauth")
+        if isinstance(oauth, dict) and given.get("plain_text") is not True and is_overheard(oauth.get("token_url")):
+            yield in_plain_text("oauth")
 
 
 def _missing(preset: Preset, word: str | None, given: Mapping[str, Any]) -> Iterator[Broken]:

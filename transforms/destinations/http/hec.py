@@ -223,7 +223,7 @@ class HecDialect:
             return frozenset()
         try:
             acks = _read_acks(answer.body).acks if answer.status == 200 else None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             acks = None
         if acks is None:
             self._channel = str(uuid.uuid4())  # it does not know the channel any more, nor what was sent on it

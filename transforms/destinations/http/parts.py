@@ -5,7 +5,7 @@ Place in the flow: ``sender`` makes parts and settles them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from transforms.records import Stream
@@ -26,6 +26,7 @@ class Part(NamedTuple):
     doubtful: bool = False  # a request with these may have been taken
     unanswered: int = 0  # requests with these in a row that were sent, in part at least
     put_off_at: int | None = None  # of one event that gets no answer: how many requests were answered before it was put off
+    known: bool = False  # it was taken already, and is sent again to see whether the receiver takes anything
 
     def only(self, places: Sequence[int]) -> Part:
         return self._replace(entries=tuple(self.entries[place] for place in places))
@@ -33,6 +34,11 @@ class Part(NamedTuple):
     @property
     def size_bytes(self) -> int:
         return sum(len(entry.piece) for entry in self.entries)
+
+    def one_beside(self, places: Collection[int]) -> Part:
+        """An event that is none of these; it may be sent again."""
+        entry = next(entry for place, entry in enumerate(self.entries) if place not in places)
+        return Part(self.stream, (entry,), doubtful=True, known=True)
 
     def halves(self) -> list[Part]:
         middle = len(self.entries) // 2

@@ -10,8 +10,8 @@ makes it fast. An event is kept until its answer says that it was delivered, or 
   * What is not taken now is sent again, whole, after a pause: the receiver's own where it says how long.
   * A request that gets no answer, or over which the receiver fails (500), several times in a row is sent in halves: it may be
     more than the receiver gets done in time. One event of which that is so waits for the others of its request. If those are
-    taken and it goes on, it is a dead letter (``unanswered``). Alone it is waited for: nobody could tell it from a receiver
-    that is away.
+    taken and it goes on, it is a dead letter (``unanswered``). Where there are no others any more, one event that was taken
+    before is sent once more, to tell it from a receiver that is away; where none ever was, it is waited for.
   * What only a person can mend stops the program, if nothing was ever delivered there; else it may heal, and is waited for.
   * A receiver that never took anything and refuses one event after another does not refuse events: that is a mistake in the
     configuration, and no dead letters are made of it.
@@ -25,6 +25,7 @@ Contract: as in ``transforms.destinations.sender``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 from transforms.destinations.health import health_of
@@ -32,12 +33,13 @@ from transforms.destinations.http.acknowledgements import Acknowledgements
 from transforms.destinations.http.connection import Answer, HttpConnection, Request, Unanswered
 from transforms.destinations.http.dialect import Dialect, Outgoing
 from transforms.destinations.http.parts import Entry, Part
+from transforms.destinations.http.pieces import Pieces
 from transforms.destinations.http.settings import HttpSettings
 from transforms.destinations.http.tuning import Tuning
 from transforms.destinations.http.verdict import Fate, Verdict
-from transforms.destinations.sender import Confirmation, Rejection, oversize
+from transforms.destinations.sender import Confirmation, KeepsNothing, Rejection
 from transforms.destinations.waits import Waits
-from transforms.errors import BadDestination, BundleReplaced, DeliveryTimeout, FatalError, RetryLater, Undeliverable
+from transforms.errors import BadDestination, BundleReplaced, DeliveryTimeout, FatalError, RetryLater
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.retry import Backoff
 from transforms.records import FormattedPage, Stream
@@ -45,7 +47,7 @@ from transforms.settings import Destination
 from transforms.state.receipts import READ_AT_ONCE
 
 
-class HttpSender:
+class HttpSender(KeepsNothing):
     """A ``Sender`` over HTTP.
 
     Attributes:
@@ -63,16 +65,18 @@ class HttpSender:
     ) -> None:
         self._destination = destination
         self._dialect = dialect
+        self._pieces = Pieces(destination, dialect, clock)
         self._connection = connection
         self._tuning = tuning
         self._clock = clock
         self._health = health_of(destination)
         self._waits = Waits(destination, tuning.retrying, clock)
         self._slow = Backoff(tuning.slowing)
-        self._acks = Acknowledgements(dialect, tuning)
+        self._acks = Acknowledgements(tuning)
         self._most_bytes = dialect.most_bytes  # of one request; less where the receiver said that it takes less
         self._calm_bytes = dialect.most_bytes  # the same; less where it gave no answer to more, and more again when it does
         self._answers = 0  # requests of which something was taken
+        self._known: Part | None = None  # one event of the last of them
         self._larger_at = tuning.answered_before_larger
         self._taken = 0  # messages of this bundle
         self._rejected: list[Rejection] = []  # of them
@@ -108,8 +112,9 @@ class HttpSender:
     def _take(self, event: Outgoing) -> None:
         index = self._taken
         self._taken += 1
-        piece = self._piece(index, event)
-        if piece is None:
+        piece = self._pieces.of(index, event)
+        if isinstance(piece, Rejection):
+            self._rejected.append(piece)
             return
         if self._entries and self._bytes + len(piece) > min(self._most_bytes, self._calm_bytes):
             self._flush()
@@ -117,38 +122,6 @@ class HttpSender:
         self._bytes += len(piece)
         if len(self._entries) >= self._dialect.most_events:
             self._flush()
-
-    def _piece(self, index: int, event: Outgoing) -> bytes | None:
-        """What is sent of an event; None where it was rejected."""
-        name, most_bytes = self._destination.name, self._destination.max_message_bytes
-        if most_bytes and len(event.message) > most_bytes:
-            self._rejected.append(oversize(index, len(event.message), name, most_bytes))
-            return None
-        if too_old := self._too_old(index, event):
-            self._rejected.append(too_old)
-            return None
-        try:
-            piece = self._dialect.piece(event)
-        except Undeliverable as error:
-            self._rejected.append(Rejection(index, error.reason, str(error)))
-            return None
-        most_bytes = self._dialect.most_event_bytes
-        if most_bytes and len(piece) > most_bytes:
-            self._rejected.append(oversize(index, len(piece), name, most_bytes, "event"))
-            return None
-        return piece
-
-    def _too_old(self, index: int, event: Outgoing) -> Rejection | None:
-        longest_secs = self._destination.settings.refused_age_secs
-        if longest_secs is None or (time_ms := event.time_ms) is None:
-            return None
-        age_secs = self._clock.wall_secs() - time_ms / 1000
-        if age_secs <= longest_secs:
-            return None
-        detail = (
-            f"The event is {age_secs / 3600:.1f} h old; {self._destination.name} takes none over {longest_secs / 3600:g} h."
-        )
-        return Rejection(index, "too_old", detail)
 
     def confirm(self) -> Confirmation:
         self._flush()
@@ -164,15 +137,6 @@ class HttpSender:
 
     def interrupt(self) -> None:
         self._waits.interrupt()
-
-    def unread(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up(self) -> list[tuple[Stream | None, list[bytes]]]:
-        return []
-
-    def given_up_is_kept(self) -> None:
-        """Nothing is ever given up."""
 
     @property
     def waited_secs(self) -> float:
@@ -204,9 +168,22 @@ class HttpSender:
                 self._await_acknowledgements()
 
     def _await_acknowledgements(self) -> None:
-        while overdue := self._acks.wait(self._ask, self._waits):
+        while overdue := self._acks.wait(self._acknowledged, self._waits):
             for part in overdue:
-                self._settle(part._replace(doubtful=True))
+                self._settle(part)
+
+    def _acknowledged(self, ack_ids: Sequence[int]) -> frozenset[int] | None:
+        """Which requests are; none of them where that cannot be asked now. None where nothing is known of them any more."""
+        try:
+            request = self._dialect.acks(ack_ids, self._waits.watch)
+            return self._dialect.acknowledged(self._ask(request), ack_ids) if request is not None else None
+        except (DeliveryTimeout, BundleReplaced):
+            raise
+        except (Unanswered, RetryLater):
+            return frozenset()
+        except FatalError as error:
+            self._only_a_person(error)
+            return frozenset()
 
     def _settle(self, part: Part) -> None:
         """Returns when each event is taken or rejected."""
@@ -240,11 +217,21 @@ class HttpSender:
         except FatalError as error:
             self._only_a_person(error)
             return [part]
-        return self._follow(part, self._dialect.judge(answer, len(part.entries)))
+        verdict = self._dialect.judge(answer, len(part.entries))
+        return self._known_again(part, verdict) if part.known else self._follow(part, verdict)
+
+    def _known_again(self, part: Part, verdict: Verdict) -> list[Part]:
+        if verdict.fate is not Fate.DELIVERED or verdict.rejected or verdict.again:
+            self._failed(verdict.cause, verdict.wait_secs)
+            return []
+        self._has_taken(1)
+        return self._acks.expect(verdict.ack_id, part) if verdict.ack_id is not None else []
 
     def _stuck(self, part: Part, cause: str, asked_secs: float | None = None) -> list[Part]:
         """No answer, or the receiver's own failure: that may be because of what is in the part, or how much it is."""
         self._failed(cause, asked_secs)
+        if part.known:
+            return []
         part = part._replace(doubtful=True, unanswered=part.unanswered + 1)
         if part.unanswered < self._tuning.most_unanswered:
             return [part]
@@ -259,8 +246,11 @@ class HttpSender:
         """Whether it is the event, or the receiver: that it takes others meanwhile tells."""
         if part.put_off_at is None:
             return [part._replace(put_off_at=self._answers, unanswered=0)]
-        if part.put_off_at == self._answers or part.unanswered < self._tuning.most_unanswered_alone:
+        if part.unanswered < self._tuning.most_unanswered_alone:
             return [part]
+        if part.put_off_at == self._answers:
+            # No others are left: one that it took before tells, by which that one is there twice.
+            return [part] if self._known is None else [self._known, part._replace(unanswered=part.unanswered - 1)]
         entry = part.entries[0]
         detail = f"{self._destination.name} takes others, and not this event, which it may have all the same: {cause}."
         self._rejected.append(Rejection(entry.place, "unanswered", detail))
@@ -292,32 +282,37 @@ class HttpSender:
             self._connection.close()  # where it leads may be a secret, too
             return [part]
         self._only_a_person(self._bad(verdict))
+        self._renewed = False  # who mends them may need more than one attempt
         return [part]
 
     def _delivered(self, part: Part, verdict: Verdict) -> list[Part]:
-        for place, cause in verdict.rejected.items():
-            self._reject(part.entries[place], verdict.reason, cause)
         again = part.only(verdict.again)
         taken = len(part.entries) - len(verdict.rejected) - len(again.entries)
-        if verdict.ack_id is not None:
-            self._acks.expect(verdict.ack_id, part)
         if taken:
-            self._renewed = False
-            self._refused_at_first = 0
-            self._health.ever_delivered = True
-            self._health.back(taken if part.doubtful else 0)
-            self._waits.succeeded()
-            self._waits.moved()
-            self._answers += 1
-            if self._answers >= self._larger_at:
-                self._larger_at = self._answers + self._tuning.answered_before_larger
-                self._calm_bytes = min(self._calm_bytes * 2, self._dialect.most_bytes)
+            self._known = part.one_beside({*verdict.rejected, *verdict.again})
+        if taken or verdict.in_part:
+            self._has_taken(taken if part.doubtful else 0)
+        for place, cause in verdict.rejected.items():  # behind that: who takes some of them does not refuse all events
+            self._reject(part.entries[place], verdict.reason, cause)
+        unsettled = self._acks.expect(verdict.ack_id, part) if verdict.ack_id is not None else []
         if not again.entries:
             self._keep_pace(slow_down=verdict.slow_down)
-            return []
+            return unsettled
         if taken:
             again = again._replace(put_off_at=self._answers - 1)  # others were taken by the side of these
-        return self._later(again, verdict)
+        return [*unsettled, *self._later(again, verdict)]
+
+    def _has_taken(self, repeated: int) -> None:
+        self._renewed = False
+        self._refused_at_first = 0
+        self._health.ever_delivered = True
+        self._health.back(repeated)
+        self._waits.succeeded()
+        self._waits.moved()
+        self._answers += 1
+        if self._answers >= self._larger_at:
+            self._larger_at = self._answers + self._tuning.answered_before_larger
+            self._calm_bytes = min(self._calm_bytes * 2, self._dialect.most_bytes)
 
     def _later(self, part: Part, verdict: Verdict) -> list[Part]:
         pause_secs = verdict.wait_secs or self._tuning.least_pause_secs

@@ -6,20 +6,21 @@ They load no sender.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from transforms.config_keys import Broken, Check, Declared, Doc, Ge, Host, Le, MinLen, Port, Text, Wrong
-from transforms.destinations.http.address import Address, address
+from transforms.destinations.http.address import Address, address, wrong_url
 from transforms.secrets import SecretRef
 from transforms.settings import KindSettings, Proxy, Tls
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = {"host", "content-length", "content-encoding", "transfer-encoding", "connection", "proxy-authorization"}
 _SECRETS = ("token", "password", "oauth", "secret_headers")
-_LOOPBACK = ("localhost", "127.", "::1")
+_SECRET_HEADERS = {"authorization", "cookie", "api-key", "x-api-key", "dd-api-key", "x-auth-token"}
 
 
 def _wrong_header_name(value: str) -> Wrong | None:
@@ -41,6 +42,8 @@ def _wrong_header(value: str) -> Wrong | None:
     name, colon, rest = value.partition(":")
     if not colon or not rest.strip():
         return Wrong("this is no header", "Write NAME: VALUE.")
+    if name.strip().lower() in _SECRET_HEADERS:
+        return Wrong("the value of this header is a secret", "Give it by secret_headers.")
     return _wrong_header_name(name.strip()) or wrong_header_value(rest)
 
 
@@ -125,14 +128,26 @@ class HttpSettings(KindSettings):
 
 
 def _secret_in_plain_text(given: Mapping[str, Any]) -> Iterator[Broken]:
-    url = given.get("url")
-    if not isinstance(url, str) or not url.startswith("http://") or given.get("plain_text") is True:
+    if given.get("plain_text") is True:
         return
-    host = url.removeprefix("http://").lstrip("[").lower()
-    if not host.startswith(_LOOPBACK) and any(key in given for key in _SECRETS):
-        yield Broken(
-            "url", "a secret would be sent in plain text", "Use https://, or say plain_text: true where nobody listens."
-        )
+    if any(key in given for key in _SECRETS) and is_overheard(given.get("url")):
+        yield in_plain_text("url")
+
+
+def in_plain_text(key: str) -> Broken:
+    """What is wrong with an address to which a secret would go."""
+    return Broken(key, "a secret would be sent in plain text", "Use https://, or say plain_text: true where nobody listens.")
+
+
+def is_overheard(url: object) -> bool:
+    """Whether what is sent to an address leaves this machine in plain text."""
+    if not isinstance(url, str) or wrong_url(url) is not None or address(url).secure:
+        return False
+    host = address(url).host
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def where(url: str | None) -> Address | None:

@@ -122,7 +122,7 @@ def _service_account(settings: GenericSettings, secret: SecretRef, name: str, cl
 def _service_account_key(secret: SecretRef) -> _Key:
     try:
         key = _read_key(secret.resolve().encode())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         key = None
     if key is None or wrong_url(key.token_uri) is not None:
         raise BadDestination(f"{secret} is not the key of a service account. Put the whole JSON file there.")
@@ -178,7 +178,7 @@ class _Place:
         try:
             given = _read_given(answer.body)
             lives_secs = float(given.expires_in)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise RetryLater(f"{self._origin} answers, but gives no token", kind="malformed") from None
         if not given.access_token or wrong_header_value(given.access_token) is not None:
             raise RetryLater(f"{self._origin} gives a token that no header can hold", kind="malformed")

@@ -42,6 +42,7 @@ class Verdict:
       wait_secs: how long the receiver asked to wait.
       culprit: which event a refusal is about, where the receiver says that; it is asked again about that one alone.
       rejected: with DELIVERED: those that were not and never will be, each with its cause.
+      in_part: with DELIVERED: some of those that are called rejected were taken, and the receiver does not say which.
       again: with DELIVERED: those that were not taken now.
       ack_id: with DELIVERED: taken for now only; what is known of it later is asked for by this id.
       slow_down: with DELIVERED: it is nearly too much.
@@ -55,6 +56,7 @@ class Verdict:
     wait_secs: float | None = None
     culprit: int | None = None
     rejected: Mapping[int, str] = field(default_factory=lambda: NOTHING)
+    in_part: bool = False
     again: tuple[int, ...] = ()
     ack_id: int | None = None
     slow_down: bool = False

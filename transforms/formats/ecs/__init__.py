@@ -79,6 +79,8 @@ class _Writer:
         told = document.setdefault("event", {})
         told |= {"kind": "event", "module": "cisco_duo", "dataset": f"cisco_duo.{DATASETS.get(log_type, log_type)}"}
         _ADD.get(facts.category, _add_nothing)(document, facts)
+        if further := {label: fact for label, fact in facts.further if fact or fact == 0}:
+            document.setdefault("cisco_duo", {}).setdefault(log_type, {}).update(further)
         if self._original:
             told["original"] = event.raw.decode("utf-8", "replace")
             document["tags"] = ["preserve_original_event"]

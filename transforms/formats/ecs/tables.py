@@ -48,9 +48,9 @@ def _second(second: int) -> str:
     return dt.datetime.fromtimestamp(second, dt.timezone.utc).isoformat()[:19]
 
 
-def outcome(word: str) -> str:
+def outcome(word: str) -> str | None:
     """One of the words that ECS has for it."""
-    return word if word in _OUTCOMES else "unknown"
+    return word if word in _OUTCOMES or not word else "unknown"
 
 
 def _seconds(time_ms: int) -> int:
@@ -59,6 +59,8 @@ def _seconds(time_ms: int) -> int:
 
 def url(text: str) -> dict[str, str]:
     """An address of a page, and its parts where it has them."""
+    if not text:
+        return {}
     try:
         parts = urlsplit(text)
         found = {"scheme": parts.scheme, "domain": parts.hostname, "path": parts.path, "query": parts.query}
@@ -82,7 +84,7 @@ def _assessments(assessments: dict[str, Assessment]) -> Any:
 
 
 def _attacks(attacks: list[Attack]) -> Any:
-    return [_typed(attack) for attack in all_told(attacks)]
+    return [typed for attack in all_told(attacks) if (typed := _typed(attack))]
 
 
 def _passport(passport: Passport) -> Any:

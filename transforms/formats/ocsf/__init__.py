@@ -98,9 +98,7 @@ class _Writer:
         metadata |= {"version": SCHEMA_VERSION, "product": _PRODUCT, "log_name": stream.log_type}
         if stream.api_host:
             metadata["log_source"] = stream.api_host
-        if facts.texts or facts.numbers or facts.times_ms:
-            further = (*facts.texts, *facts.numbers, *facts.times_ms)
-            document["unmapped"] |= {label: value for label, value in further if value or value == 0}
+        document["unmapped"] |= {label: fact for label, fact in facts.further if fact or fact == 0}
         if observed := objects.observables(document):
             document["observables"] = observed
         if self._original:
