@@ -25,6 +25,7 @@ from pipelines.replays.choice import Choice
 from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
 from pipelines.replays.sending import UNDELIVERABLE, Sending
 from transforms.destinations.archive.reader import Window
+from transforms.destinations.archive.records import UNDATED
 from transforms.destinations.archive.settings import AvroSettings
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError
@@ -149,7 +150,7 @@ def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, 
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
-        if not finished and replay.day:
+        if not finished and replay.day not in ("", UNDATED):
             _LOGGER.warning("What is of the days before %s has been sent: go on with --from %s.", replay.day, replay.day)
     return _told(replay.planned, sending.counts, dry_run, "Nothing in the archive is chosen.")
 

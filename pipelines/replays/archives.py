@@ -2,10 +2,10 @@
 
 Place in the flow: ``pipelines.commands.replay`` with ``--from-archive``.
 
-Contract: the archive is not changed. Events are sent in the order of their days; within a day, log by log. What is
-undeliverable becomes a dead letter. A file that is damaged is told; the others go on. One bundle of events is in memory at a
-time, and the names of the files. Broken off, it says from which day on the next replay goes on; what was sent of that day is
-repeated then.
+Contract: the archive is not changed. Events are sent in the order of their days, those without one first; within a day, log by
+log. What is undeliverable becomes a dead letter. A file that is damaged is told; the others go on. One bundle of events is in
+memory at a time, and the names of the files. Broken off, it says from which day on the next replay goes on; what was sent of
+that day is repeated then.
 """
 
 from __future__ import annotations

@@ -452,6 +452,21 @@ class TestAnArchive:
         assert run(config, "--from-archive", tmp_path / "archive", "--to", "away") == exit_codes.DELIVERY
         assert "go on with --from 2026-11-19" in capsys.readouterr().err
 
+    def test_what_says_no_time_goes_first_so_that_going_on_from_a_day_leaves_none_of_it_out(self, config, siem, tmp_path):
+        archive(sender_to(tmp_path / "archive"), rows(3))
+        archive(sender_to(tmp_path / "archive"), [b'{"txid":"undated"}'])
+
+        assert run(config, "--from-archive", tmp_path / "archive", "--to", "siem") == exit_codes.OK
+        assert siem.delivered == [b'{"txid":"undated"}', *rows(3)]
+
+    def test_broken_off_among_those_it_names_no_day(self, config, siem, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(sending, "BUNDLE_LETTERS", 1)
+        with_destinations(config, "{name: away, kind: file, path: config.yml/x.log, format: json}")
+        archive(sender_to(tmp_path / "archive"), [b'{"txid":"a"}', b'{"txid":"b"}'])
+
+        assert run(config, "--from-archive", tmp_path / "archive", "--to", "away") == exit_codes.DELIVERY
+        assert "go on with" not in capsys.readouterr().err
+
     def test_a_dry_run_counts_what_is_chosen(self, config, siem, directory, capsys):
         archive(sender_to(directory), rows(30, every_secs=3600))
 

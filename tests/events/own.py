@@ -1,5 +1,7 @@
 """Functions as a user might write them, good and bad ones."""
 
+import asyncio
+
 calls = []
 
 
@@ -27,6 +29,10 @@ def broken(row, stream):
 
 def leaves(row, stream):
     raise SystemExit(3)
+
+
+def is_cancelled(row, stream):
+    raise asyncio.CancelledError(row["user"])
 
 
 def says_a_number(row, stream):

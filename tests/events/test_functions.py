@@ -41,7 +41,7 @@ def test_of_a_log_without_ids_rows_stay_as_they_were_made():
     assert [each.get("txid") for each in made("twice", row(txid="T"), Stream("main", "admin"))] == ["T", "T", None, "T"]
 
 
-@pytest.mark.parametrize("function", ["broken", "leaves", "says_a_number", "says_an_object"])
+@pytest.mark.parametrize("function", ["broken", "leaves", "is_cancelled", "says_a_number", "says_an_object"])
 def test_whatever_goes_wrong_is_told_without_the_event(function):
     with pytest.raises(Undeliverable) as failed:
         made(function, row(user="bob"))

@@ -89,7 +89,9 @@ class OwnFunction:
             made = self._function(row, self._stream)
             rows = [] if made is None else made if isinstance(made, list) else [made]
             return [_written(each) for each in self._with_own_ids(rows, event_id)]
-        except (Exception, SystemExit) as error:  # it is somebody else's code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # it is somebody else's code, which may leave, or be cancelled
             raise self._failed(error) from error
 
     def _with_own_ids(self, rows: list[Any], event_id: Any) -> Iterator[dict[str, Any]]:

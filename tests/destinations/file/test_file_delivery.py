@@ -154,6 +154,15 @@ class TestRotation:
         assert lines(path) == [b"of now"]
         assert all_lines(path) == [b"of the hour before", b"of now"]
 
+    def test_a_file_that_cannot_be_renamed_grows_on_and_that_is_told_once(self, tmp_path, caplog):
+        path = tmp_path / ("x" * 240)  # with a time behind it, it is no name any more
+        sender = sender_to(path, rotate_bytes=10_000, delivery_timeout_secs=2.0)
+        for number in range(20):
+            deliver(sender, messages(30, start=number * 30))
+        assert all_lines(path) == lines(path) == messages(600)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "cannot be renamed" in caplog.text
+
     def test_a_file_that_somebody_else_moved_away_is_left_alone(self, tmp_path):
         path = tmp_path / "duo.log"
         sender = sender_to(path)

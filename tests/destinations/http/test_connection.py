@@ -165,6 +165,20 @@ def test_an_answer_that_does_not_come_whole_within_its_time_is_none(connect, ech
     assert there.call(HELLO, never).body == b"hello", "the rest of it is not taken for the next one"
 
 
+@pytest.mark.parametrize("early", [b"102 Processing", b"103 Early Hints\r\nLink: </x>", b"100 Continue"])
+def test_what_comes_before_the_final_answer_is_no_answer(connect, early):
+    def script(peer, connection):
+        connection.recv(65536)
+        for _ in range(3):
+            connection.sendall(b"HTTP/1.1 %b\r\n\r\n" % early)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal")
+        time.sleep(0.2)
+
+    peer = Peer(script)
+    assert connect(peer.port).call(HELLO, never).body == b"final"
+    peer.stop_listening()
+
+
 def test_success_for_a_request_that_never_came_whole_is_none(connect):
     def script(peer, connection):
         connection.recv(100)

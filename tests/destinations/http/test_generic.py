@@ -179,6 +179,20 @@ class TestCredentials:
         deliver(make(oauth=oauth), rows(2))
         assert receiver.received == rows(2)
 
+    @pytest.mark.parametrize("lives", [3599.5, None, "3600", "nan", -1])
+    def test_a_token_is_one_whatever_is_said_of_its_life(self, make, receiver, serve, monkeypatch, lives):
+        tokens = serve(Sentinel())
+        tokens.receiver.tokens.lives_secs = lives
+        oauth = OAuth(
+            client_id=CLIENT_ID,
+            client_secret=secret(monkeypatch, CLIENT_SECRET),
+            token_url=f"{tokens.url}/t/oauth2/v2.0/token",
+            scope="https://monitor.azure.com/.default",
+        )
+        deliver(make(oauth=oauth, delivery_timeout_secs=2.0, batch_events=1), rows(3))
+        assert ids(receiver.received) == ids(rows(3))
+        assert tokens.receiver.tokens.given == 1
+
     def test_an_answer_that_nobody_can_read_is_no_token_and_asked_for_again(self, make, receiver, serve, monkeypatch):
         tokens = serve(Sentinel())
         tokens.troubles = [status(200, b'{"more":' + b"[" * 5000 + b"]" * 5000 + b"}")]

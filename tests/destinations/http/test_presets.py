@@ -144,6 +144,14 @@ class TestElastic:
         assert (rejection.index, rejection.reason) == (1, "unanswered")
         assert len(standin.received) == 3
 
+    @pytest.mark.parametrize("cause", ["validation_exception", "index_closed_exception", "invalid_index_name_exception"])
+    def test_a_refusal_that_is_about_the_index_rejects_no_event(self, make, standin, cause):
+        sender = make()
+        deliver(sender, rows(1))
+        standin.receiver.faults = [lambda _number: (400, cause), lambda number: (400, cause) if number else None]
+        assert deliver(sender, rows(4, 1)).rejected == ()
+        assert set(ids(standin.received)) == set(ids(rows(5)))
+
     def test_where_it_may_not_write_nothing_is_rejected(self, make, standin):
         standin.receiver.faults = [lambda _number: (403, "security_exception")] * 5
         with pytest.raises(BadDestination, match=r"may not write there.*security_exception"):

@@ -1,4 +1,4 @@
-"""What is in an archive: its files, oldest day first, and the events in them.
+"""What is in an archive: its files, those without a day and then the oldest day first, and the events in them.
 
 Place in the flow: ``duologsync replay --from-archive`` reads by it.
 
@@ -69,7 +69,9 @@ class ArchiveFile:
 def files_of(directory: str, window: Window) -> list[ArchiveFile]:
     """The files that may have something of a window. Raises OSError, and RetryLater of another file system."""
     found = _remote(directory.rstrip("/")) if is_remote(directory) else _here(Path(directory))
-    return sorted(file for file in found if window.may_have(file.day))
+    chosen = (file for file in found if window.may_have(file.day))
+    # Those without a day are in no window that begins with one: behind the days, who goes on from one would leave them out.
+    return sorted(chosen, key=lambda file: (file.day != UNDATED, file))
 
 
 def events_of(file: ArchiveFile) -> Iterator[Archived]:

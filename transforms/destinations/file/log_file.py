@@ -10,7 +10,8 @@ holds the file's lock (``flock``), so blocks never mix, and none is renamed in t
     was never confirmed, and is sent again.
   * Where the disk failed to keep what it had taken (``fsync``), the file is set aside, and the block is written to a new one.
   * A file that is full, or of an earlier period, gets the time behind its name, and a number that no other has; one that
-    somebody else moved away is left alone, and a new one begun.
+    somebody else moved away is left alone, and a new one begun. One that cannot be renamed grows on, and that is told: no event
+    waits for a name.
   * Opened as ``transforms.process.files`` says: never what a link leads to.
 """
 
@@ -26,9 +27,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from transforms.process.files import make_private_directory, open_own, sync_directory
+from transforms.process.log_once import LogOnce
 
 _LOGGER = logging.getLogger("duologsync.destinations")
 _LOCK_LOOK_SECS = 0.01
+_REMIND_SECS = 3600.0
 
 Rest = Callable[[float], None]
 """Waits so many seconds; raises where the wait must end."""
@@ -43,6 +46,7 @@ class LogFile:
         self._rotate_bytes = rotate_bytes
         self._rotate_secs = rotate_secs
         self._descriptor: int | None = None
+        self._unnamed = LogOnce(_REMIND_SECS)
         self._left: memoryview | None = None  # of a block that was begun; the lock is held meanwhile
 
     def append(self, block: bytes, rest: Rest) -> None:
@@ -81,9 +85,7 @@ class LogFile:
             _lock(descriptor, rest)
             if not self._in_place(descriptor):
                 self.close()
-            elif self._due(os.fstat(descriptor)):
-                self._set_aside()
-            else:
+            elif not self._due(os.fstat(descriptor)) or not self._rotated():
                 self._end_half_line(descriptor)
                 return descriptor
 
@@ -119,6 +121,18 @@ class LogFile:
         if found.st_size == 0:
             return False
         return found.st_size >= self._rotate_bytes or found.st_mtime // self._rotate_secs != time.time() // self._rotate_secs
+
+    def _rotated(self) -> bool:
+        try:
+            self._set_aside()
+        except OSError as error:
+            if self._descriptor is None:
+                raise  # renamed, and not known to stay so
+            if self._unnamed.due() is not None:
+                _LOGGER.warning("%s cannot be renamed, and grows on: %s.", self._path, error.strerror or error)
+            return False
+        self._unnamed.over()
+        return True
 
     def _set_aside(self) -> None:
         """Gives the file another name; the next ``append`` begins a new one. The lock is held by who calls."""

@@ -21,7 +21,10 @@ Reader = Callable[[GenericSettings, Answer, int], Verdict]
 
 _AGAIN = frozenset((408, 425, 429))
 _FORBIDDEN = frozenset((401, 403, 404))
+# 400, and no event's fault: the cluster has as many shards as it may have, or the index is closed, or no name for one.
+_OF_THE_INDEX = frozenset(("validation_exception", "index_closed_exception", "invalid_index_name_exception"))
 _SEE_ADDRESS = "Compare url with the receiver's address."
+_SEE_INDEX = "Check what the credentials may do, and whether the index can be written to."
 
 
 class _Error(msgspec.Struct):
@@ -108,19 +111,20 @@ def _of_results(results: list[_Result]) -> Verdict:
     rejected, again, forbidden, failed = {}, [], [], False
     for place, result in enumerate(results):
         status = result.status
-        cause = f"result {status}{word(result.error.type if isinstance(result.error, _Error) else None)}"
+        kind = result.error.type if isinstance(result.error, _Error) else None
+        cause = f"result {status}{word(kind)}"
         if 200 <= status < 300 or status == 409:
             continue
         if status in _AGAIN or status >= 500:
             again.append(place)
             failed |= status == 500
-        elif status in _FORBIDDEN:
+        elif status in _FORBIDDEN or kind in _OF_THE_INDEX:
             forbidden.append(place)
         else:
             rejected[place] = cause
         last = cause
     if len(forbidden) == len(results):
-        return Verdict(Fate.MISCONFIGURED, f"it may not write there: {last}", "Check what the credentials may do.")
+        return Verdict(Fate.MISCONFIGURED, f"it may not write there: {last}", _SEE_INDEX)
     again = sorted(again + forbidden)
     return Verdict(Fate.DELIVERED, last if again else "", rejected=rejected, again=tuple(again), failed=failed)
 

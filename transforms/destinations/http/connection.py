@@ -208,6 +208,7 @@ class HttpConnection:
             self._socket = _WatchedSocket(sock)
             self._connection = http.client.HTTPConnection(self._origin.host, self._origin.port)
             self._connection.auto_open = 0
+            self._connection.response_class = _FinalResponse
             self._connection.sock = self._socket
             self.opened += 1
         return self._connection, self._socket
@@ -312,6 +313,17 @@ class _Incoming(io.RawIOBase):
         if self._left_bytes < 0:
             raise http.client.HTTPException(f"an answer over {MOST_ANSWER_BYTES} bytes")
         return count
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """The answer behind those that only say that one will come; http.client takes 102 and 103 for the last."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # what it calls, also for 100
+            if status not in (102, 103):
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 def _read_body(response: http.client.HTTPResponse) -> bytes:

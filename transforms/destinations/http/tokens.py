@@ -40,7 +40,7 @@ _JWT_LIFE_SECS = 3600
 
 class _Given(msgspec.Struct):
     access_token: str
-    expires_in: int | str = 3600
+    expires_in: float | str | None = None  # some write it so, and some not at all
 
 
 class _Refused(msgspec.Struct):
@@ -177,7 +177,7 @@ class _Place:
             raise self._refused(answer)
         try:
             given = _read_given(answer.body)
-            lives_secs = float(given.expires_in)
+            lives_secs = float(given.expires_in or _USUAL_LIFE_SECS)
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise RetryLater(f"{self._origin} answers, but gives no token", kind="malformed") from None
         if not given.access_token or wrong_header_value(given.access_token) is not None:
