@@ -42,7 +42,7 @@ class Unsafe(OSError):
 
 def file_safe(name: str) -> str:
     """A name, of an account perhaps, as a file or a directory can have it: it leads nowhere else, and is not hidden."""
-    safe = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_IN_NAMES]
+    safe = _NOT_IN_NAMES.sub("_", name)[:_LONGEST_IN_NAMES] or "_"  # nothing would make an absolute path of what follows
     return f"_{safe[1:]}" if safe.startswith(".") else safe
 
 

@@ -80,7 +80,7 @@ class TestWhereThingsAre:
         assert lines(tmp_path / "acme_DA1" / "auth.log") == [b"one"]
         assert lines(tmp_path / "acme_DA1" / "activity.log") == [b"two"]
 
-    @pytest.mark.parametrize("account", ["..", "../..", "/etc", ".hidden", "a\nb"])
+    @pytest.mark.parametrize("account", ["", "..", "../..", "/etc", ".hidden", "a\nb"])
     def test_no_account_s_name_leads_out_of_the_directory(self, tmp_path, account):
         sender = sender_to(tmp_path / "logs" / "{account}" / "x.log")
         deliver(sender, [b"one"], Stream(account, "auth"))
