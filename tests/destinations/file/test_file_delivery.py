@@ -18,6 +18,7 @@ import pytest
 
 from tests.destinations.peers import eventually
 from transforms.destinations.file import log_file
+from transforms.destinations.file.log_file import LogFile
 from transforms.destinations.file.sender import FileSender, make
 from transforms.destinations.file.settings import FileSettings
 from transforms.errors import BadDestination, BundleReplaced, DeliveryTimeout
@@ -162,6 +163,20 @@ class TestRotation:
         assert all_lines(path) == lines(path) == messages(600)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "cannot be renamed" in caplog.text
+
+    def test_nothing_is_written_to_a_file_that_somebody_removes_just_before_it_is_renamed(self, tmp_path, monkeypatch):
+        path = tmp_path / "duo.log"
+        sender = sender_to(path)
+        deliver(sender, [b"one"])
+
+        def due(_file, _found):
+            path.unlink()
+            monkeypatch.undo()
+            return True
+
+        monkeypatch.setattr(LogFile, "_due", due)
+        deliver(sender, [b"two"])
+        assert lines(path) == [b"two"]
 
     def test_a_file_that_somebody_else_moved_away_is_left_alone(self, tmp_path):
         path = tmp_path / "duo.log"

@@ -125,6 +125,8 @@ class LogFile:
     def _rotated(self) -> bool:
         try:
             self._set_aside()
+        except FileNotFoundError:
+            raise  # it is nobody's file any more
         except OSError as error:
             if self._descriptor is None:
                 raise  # renamed, and not known to stay so
