@@ -18,10 +18,11 @@ from tests.destinations.http.faults import (
     run,
 )
 
+TABLE = (Path(__file__).parents[3] / "docs" / "destinations.md").read_text().partition("tests.destinations.http.faults")[2]
 ROWS = [
     [each.strip() for each in line.strip("|").split("|")]
-    for line in (Path(__file__).parents[3] / "docs" / "destinations.md").read_text().splitlines()
-    if line.split("|")[1:2] and line.split("|")[1].strip() in {"trouble", *TROUBLES}
+    for line in TABLE.split("\n\n")[1].splitlines()
+    if line.split("|")[1].strip() in {"trouble", *TROUBLES}
 ]
 DOCUMENTED = {(row[0], name): each for row in ROWS[1:] for name, each in zip(ROWS[0][1:], row[1:], strict=True)}
 TAKEN_AND_UNKNOWN = {"timeout after acceptance", "cut after acceptance", "cut within the answer"}
