@@ -98,7 +98,7 @@ def test_a_restart_in_mid_stream_loses_nothing(broker, how, record_property):
     def restart(number: int) -> None:
         if number == 3:
             restarting.start()
-            eventually(lambda: not broker.running, 30)
+            eventually(lambda: not broker.running, 60)
 
     assert deliver(sender, messages(), restart) == []
     restarting.join()
