@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines import exit_codes
+from tests.ports import free_port
 from tests.servers.harness import Duo, Program, dead_letters, tcp, write_config
 
 LOG_TYPES = ("auth", "activity")
@@ -66,7 +67,7 @@ class Siem:
 
     def __init__(self, folder: Path, receive_bytes: int | None) -> None:
         self.stored = folder / "stored"
-        self.port = _free_port()
+        self.port = free_port()
         self._arguments = [str(self.port), str(self.stored), *([str(receive_bytes)] if receive_bytes else [])]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -273,11 +274,3 @@ def main(minutes: float, seed: int | None) -> int:
         seed += 1
     print(f"in total, {total}")
     return 1 if bad else 0
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

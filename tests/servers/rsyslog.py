@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections import Counter, defaultdict
@@ -19,6 +18,7 @@ import msgspec
 from typing_extensions import Self
 
 from pipelines.demo.receiver import recognise
+from tests.ports import free_port
 
 BINARY = shutil.which("rsyslogd", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin")
 _HEAD = """\
@@ -65,7 +65,7 @@ class Rsyslog:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._listeners = {listener.name: listener for listener in listeners}
-        self._ports = {listener.name: _free_port(listener.transport) for listener in listeners}
+        self._ports = {listener.name: free_port() for listener in listeners}
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "rsyslog.conf").write_text(self._config(tls))
 
@@ -179,10 +179,3 @@ def _is_json(message: bytes) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def _free_port(transport: str) -> int:
-    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -24,6 +23,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from typing_extensions import Self
 
+from tests.ports import free_ports
+
 HERE = Path(__file__).parent
 USER, PASSWORD = "duologsync", "not-a-secret-1"
 _START_SECS = 60.0
@@ -34,12 +35,6 @@ def jars() -> str:
     done = subprocess.run([HERE / "get_kafka.sh"], stdout=subprocess.PIPE, check=False, text=True)
     assert done.returncode == 0, "get_kafka.sh failed; its message is above"
     return done.stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Broker:
@@ -54,8 +49,8 @@ class Broker:
     def __init__(self, folder: Path, ca: trustme.CA) -> None:
         self._folder = folder
         self._classes = f"{jars()}/*"
-        self.port, self.scram_port, self.tls_port, self.tls_scram_port, self.strict_port = (free_port() for _ in range(5))
-        self.proxy_port, self.behind_proxy_port, self._controller = (free_port() for _ in range(3))
+        self.port, self.scram_port, self.tls_port, self.tls_scram_port, self.strict_port = free_ports(5)
+        self.proxy_port, self.behind_proxy_port, self._controller = free_ports(3)
         self._key_file = folder / "broker.pem"
         self._key_file.write_bytes(_key_and_certificate(ca))
         self._ca_file = folder / "ca.pem"

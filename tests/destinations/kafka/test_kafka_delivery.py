@@ -98,7 +98,7 @@ def test_a_restart_in_mid_stream_loses_nothing(broker, how, record_property):
     def restart(number: int) -> None:
         if number == 3:
             restarting.start()
-            eventually(lambda: not broker.running, 30)
+            eventually(lambda: not broker.running, 60)
 
     assert deliver(sender, messages(), restart) == []
     restarting.join()
@@ -168,7 +168,7 @@ class TestOnABadWay:
         proxy.mute = True
         done = threading.Thread(target=deliver, args=(sender, messages(PAGE)))
         done.start()
-        eventually(lambda: len(broker.messages(topic)) == PAGE + 1, 20)
+        eventually(lambda: len(broker.messages(topic)) > 1, 20)  # of a slow sender, only the first few requests
         proxy.mute = False
         proxy.cut()  # nobody will ever answer on these
         done.join(30)

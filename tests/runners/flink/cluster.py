@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -25,10 +24,11 @@ from typing import Any
 
 from typing_extensions import Self
 
+from tests.ports import free_ports
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PATIENCE_SECS = 120.0
-_PORTS = (15_000, 32_000)
 _OPENS = (
     "java.lang", "java.lang.reflect", "java.net", "java.nio", "java.text", "java.time", "java.util", "java.util.concurrent",
     "java.util.concurrent.atomic", "sun.nio.ch",
@@ -290,21 +290,6 @@ class FlinkCluster:
             assert not dead, f"{dead} ended by themselves:\n{self.log(dead[0])[-3000:]}"
             assert time.monotonic() < deadline, f"not within {within_secs:g} s: {what}"
             time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on now.
-
-    They are below those that the system gives to outgoing connections: a process that is started again must find its own free.
-    """
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.randrange(*_PORTS)
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            if port not in ports:
-                ports.append(port)
-    return ports
 
 
 def _listens(port: int) -> bool:
