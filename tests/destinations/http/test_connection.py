@@ -19,6 +19,17 @@ from transforms.settings import Proxy, Tls
 HELLO = Request("POST", "/hello", {"Content-Type": "text/plain"}, b"hello")
 
 
+def take(connection: socket.socket) -> bool:
+    """Reads one request, ``HELLO``, whole: who closes before that resets the connection. False where none comes any more."""
+    request = b""
+    while not request.endswith(b"\r\n\r\nhello"):
+        data = connection.recv(65536)
+        if not data:
+            return False
+        request += data
+    return True
+
+
 class Echo:
     def __init__(self):
         self.received = []
@@ -94,7 +105,7 @@ def test_one_that_was_idle_for_long_is_not_used_again(connect, echo, monkeypatch
 )
 def test_answers_of_all_shapes_are_read_whole_and_the_next_request_is_answered_too(connect, answer):
     def script(peer, connection):
-        while connection.recv(65536):
+        while take(connection):
             connection.sendall(answer)
             if b"close" in answer or b"1.0" in answer:
                 connection.close()
@@ -108,7 +119,7 @@ def test_answers_of_all_shapes_are_read_whole_and_the_next_request_is_answered_t
 
 def test_a_chunked_answer_that_is_cut_is_none(connect):
     cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel"
-    peer = Peer(lambda peer, connection: (connection.recv(65536), connection.sendall(cut), connection.close()))
+    peer = Peer(lambda peer, connection: (take(connection), connection.sendall(cut), connection.close()))
     with pytest.raises(Unanswered, match="cut short"):
         connect(peer.port).call(HELLO, never)
     peer.stop_listening()
@@ -130,7 +141,7 @@ def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(connect):
 def test_what_comes_without_having_been_asked_for_is_no_answer_to_the_next_request(connect):
     def script(peer, connection):
         for _ in range(2):
-            connection.recv(65536)
+            take(connection)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
             time.sleep(0.05)
             with contextlib.suppress(OSError):
@@ -161,14 +172,14 @@ def test_an_answer_that_does_not_come_whole_within_its_time_is_none(connect, ech
         there.call(HELLO, never)
 
     assert unanswered.value.sent
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 3.0  # which is when the first of them answers
     assert there.call(HELLO, never).body == b"hello", "the rest of it is not taken for the next one"
 
 
 @pytest.mark.parametrize("early", [b"102 Processing", b"103 Early Hints\r\nLink: </x>", b"100 Continue"])
 def test_what_comes_before_the_final_answer_is_no_answer(connect, early):
     def script(peer, connection):
-        connection.recv(65536)
+        take(connection)
         for _ in range(3):
             connection.sendall(b"HTTP/1.1 %b\r\n\r\n" % early)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal")
@@ -235,7 +246,7 @@ def test_an_answer_without_end_is_none(connect, echo, monkeypatch):
 
 
 def test_something_that_does_not_speak_http_is_told_and_not_quoted(connect):
-    peer = Peer(lambda peer, connection: (connection.recv(65536), connection.sendall(b"220 mail.example.com s3cret\r\n")))
+    peer = Peer(lambda peer, connection: (take(connection), connection.sendall(b"220 mail.example.com s3cret\r\n")))
     with pytest.raises(Unanswered, match=r"does not speak HTTP|closed|reset") as unanswered:
         connect(peer.port).call(HELLO, never)
     assert "s3cret" not in str(unanswered.value)
