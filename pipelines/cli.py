@@ -91,7 +91,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
-        epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away.",
+        epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
+        "7 an expectation of test.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

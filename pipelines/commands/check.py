@@ -76,6 +76,7 @@ def check_job(job: Job) -> Iterator[Finding]:
     """Everything that can be tried."""
     for account in job.accounts:
         yield from _check_account(account, job)
+    yield from _check_secrets_of_routes(job)
     for destination in job.destinations:
         yield _check_destination(destination)
     yield from _check_directories(job.storage)
@@ -155,6 +156,16 @@ def _check_destination(destination: Destination) -> Finding:
     except DuoLogSyncError as error:
         return Finding(False, what, str(error), exit_codes.DELIVERY)
     return Finding(True, what, "connects")
+
+
+def _check_secrets_of_routes(job: Job) -> Iterator[Finding]:
+    """Those that no connection tries; one that can be read is not worth a line."""
+    for key, reference in job.secrets():
+        if key[0] == "routes":
+            try:
+                reference.resolve()
+            except DuoLogSyncError as error:
+                yield Finding(False, ".".join(map(str, key)), str(error), exit_codes.CREDENTIALS)
 
 
 def _check_directories(storage: Storage) -> Iterator[Finding]:

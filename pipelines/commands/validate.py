@@ -7,12 +7,16 @@ to a configuration begins as its route says.
 from __future__ import annotations
 
 import argparse
+from datetime import datetime, timezone
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
+from transforms.duo.log_types import DEFAULT_LOG_TYPES
 from transforms.settings import Destination, Job
 from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.checkpoints.record import Record
+from transforms.state.cursor import Cursor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     for notice in loaded.notices:
         say(f"Note: {notice}")
     job = loaded.job
-    known = _with_checkpoint(job.storage.checkpoint_dir) if job.storage.resume else frozenset()
+    known = _with_checkpoint(job.storage.checkpoint_dir) if job.storage.resume else {}
     say(f"{arguments.config} is a valid configuration ({loaded.dialect}):")
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
@@ -43,6 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
             )
             if begins:
                 say(f"    {'children without a checkpoint' if account.is_msp else 'no checkpoint yet'}: {begins}")
+            for d in destinations:
+                if (record := known.get((account.name, log_type, d.name))) is not None and not record.delivered:
+                    say(f"    nothing delivered yet: {_begun(record, job.storage.checkpoint_dir)}")
+        if left := [name for name in DEFAULT_LOG_TYPES if name not in job.log_types_of(account.name)]:
+            say(f"  not read       of {account.name:<24}   {', '.join(left)}: no route takes it")
     say(f"  checkpoints    in {job.storage.checkpoint_dir}")
     say(f"  dead letters   in {job.storage.dead_letter_dir}")
     return exit_codes.OK
@@ -61,11 +70,21 @@ def _target(job: Job, account: str, log_type: str, destination: Destination) -> 
     return f"{destination.name} ({destination.kind} {destination.place}, {destination.format.name}{selected})"
 
 
-def _with_checkpoint(directory: str) -> frozenset[tuple[str, str, str]]:
-    """Account, log type and destination of every checkpoint; of a directory that is an URL nothing is known here."""
+def _with_checkpoint(directory: str) -> dict[tuple[str, str, str], Record]:
+    """Every checkpoint by account, log type and destination; of a directory that is an URL nothing is known here."""
     if "://" in directory:
-        return frozenset()
-    return frozenset((r.stream.account, r.stream.log_type, r.destination) for r in CheckpointStore(directory).records())
+        return {}
+    return {(r.stream.account, r.stream.log_type, r.destination): r for r in CheckpointStore(directory).records()}
+
+
+def _begun(record: Record, directory: str) -> str:
+    """Where a destination goes on that was begun and got nothing. It was written down, so that no time is skipped that passes
+    until the first event; and so a beginning that is changed in the file counts for new checkpoints only.
+    """
+    began = datetime.fromtimestamp(Cursor.from_json(bytes(record.cursor)).position_ms / 1000, tz=timezone.utc)
+    path = CheckpointStore(directory).path_of(record.subscription)
+    elsewhere = f"To begin elsewhere, stop duologsync and remove {path}"
+    return f"{record.destination} goes on at {began:%Y-%m-%d %H:%M:%S} UTC. {elsewhere}"
 
 
 def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:

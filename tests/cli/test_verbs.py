@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -120,6 +121,26 @@ def test_validate_tells_where_a_destination_begins_that_has_no_checkpoint_yet(co
     assert "no checkpoint yet: later begins at the checkpoint of siem\n" in capsys.readouterr().out
 
 
+def test_validate_tells_where_a_start_that_came_to_nothing_has_begun_and_how_to_begin_elsewhere(config, capsys, tmp_path):
+    store = store_at(str(tmp_path / "checkpoints"))
+    store.commit(Subscription(Stream("main", "auth"), "siem"), Cursor(5_000, seq=1))
+    store.commit(Subscription(Stream("main", "activity"), "siem"), Cursor(5_000, seq=1), 7)
+
+    assert run("validate", config) == exit_codes.OK
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "nothing delivered yet" in line]
+    assert "siem goes on at 1970-01-01 00:00:05 UTC" in told
+    assert Path(told.rpartition("remove ")[2]).exists()
+
+
+def test_validate_tells_which_logs_no_route_takes(config, capsys):
+    assert run("validate", config) == exit_codes.OK
+    assert "not read" not in capsys.readouterr().out
+
+    config.write_text(config.read_text() + "routes: [{log_types: [auth, admin], destinations: siem}]\n")
+    assert run("validate", config) == exit_codes.OK
+    assert "activity, telephony, trustmonitor: no route takes it" in capsys.readouterr().out
+
+
 def test_status_shows_a_line_for_each_destination_and_whether_it_keeps_up(config, capsys, tmp_path):
     now_ms = int(time.time() * 1000)
     store = store_at(str(tmp_path / "checkpoints"))
@@ -173,6 +194,16 @@ class TestCheck:
         assert "siem (tcp" in out
         assert "2027-01-31" in out
         assert "FAILED" not in out
+
+    def test_a_redaction_whose_key_cannot_be_read_is_found(self, config, capsys, monkeypatch):
+        monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+        redact = "{hash: [user.name], key: 'env:NO_SUCH_KEY'}"
+        config.write_text(config.read_text() + f"routes: [{{log_types: auth, destinations: siem, redact: {redact}}}]\n")
+
+        assert run("check", config) == exit_codes.CREDENTIALS
+        (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
+        assert "routes.0.redact.key" in found
+        assert "NO_SUCH_KEY is not set" in found
 
     def test_wrong_keys_are_found(self, config, tmp_path, capsys):
         (tmp_path / "skey").write_text("b" * 40)

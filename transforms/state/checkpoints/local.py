@@ -147,7 +147,7 @@ class CheckpointStore:
         """Moves a record aside, so that it begins anew."""
         with self._lock_of(subscription):
             self._last.pop(self.file_name(subscription), None)
-            path = self._path(subscription)
+            path = self.path_of(subscription)
             for record in (path, path.with_name(path.name + ".previous")):
                 with suppress(FileNotFoundError):
                     record.replace(self._aside(record, "forgotten"))
@@ -195,14 +195,14 @@ class CheckpointStore:
             name = f"{name[: _LONGEST_NAME - len(digest) - 1]}+{digest}"  # a plus sign is in no name that is whole
         return f"{name}.json"
 
-    def _path(self, subscription: Subscription) -> Path:
+    def path_of(self, subscription: Subscription) -> Path:
         return self.directory / self.file_name(subscription)
 
     def _keep(self, subscription: Subscription, content: bytes) -> None:
-        self._write(self._path(subscription), content)
+        self._write(self.path_of(subscription), content)
 
     def _read_best(self, subscription: Subscription) -> Positions | None:
-        path = self._path(subscription)
+        path = self.path_of(subscription)
         previous = path.with_name(path.name + ".previous")
         for candidate in (path, previous):
             try:
