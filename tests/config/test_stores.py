@@ -48,6 +48,7 @@ def test_a_relative_path_begins_at_the_file(write, tmp_path):
         (KAFKA.replace("[kafka-1.example.com:9093]", "[]"), "brokers", "", ""),
         (KAFKA.replace("duo.{log_type}", "duo/{log_type}"), "topic", "not the name of a topic", "{log_type} and {account}"),
         (KAFKA.replace("duo.{log_type}", "duo.{host}"), "topic", "not the name of a topic", "{log_type} and {account}"),
+        ("kind: file\n    path: /var/log/{logtype}.log", "path", "nothing stands for {logtype}", "{log_type} and {account}"),
         (f"{KAFKA}\n    transport: plain\n    {SASL}, mechanism: PLAIN}}", "sasl", "shows the password", "SCRAM-SHA-512"),
         (f"{KAFKA}\n    transport: plain\n    tls: {{}}", "tls", "the transport is plain", "Remove it"),
         (f"{KAFKA}\n    tls: {{server_name: a.example.com}}", "tls", "the one that it advertises", "Remove server_name"),

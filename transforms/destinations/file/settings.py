@@ -5,17 +5,27 @@ Place in the flow: one of ``transforms.destinations.KINDS``; the sender and the 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from transforms.config_keys import Doc, FilePath, Ge, Le
+from transforms.config_keys import Check, Doc, FilePath, Ge, Le, Wrong
 from transforms.process.files import file_safe
 from transforms.settings import KindSettings
 
 Readers = Literal["owner", "group", "everyone"]
 MODES: dict[Readers, int] = {"owner": 0o600, "group": 0o640, "everyone": 0o644}
 """Of a file that only its owner writes to, by who may read it."""
+
+
+_PLACES = ("{log_type}", "{account}")
+_PLACE = re.compile(r"\{[^{}]*\}")
+
+
+def _wrong_template(value: str) -> Wrong | None:
+    unknown = [place for place in _PLACE.findall(value) if place not in _PLACES]
+    return Wrong(f"nothing stands for {unknown[0]}", f"Use {' and '.join(_PLACES)}.") if unknown else None
 
 
 def path_of(template: str, account: str, log_type: str) -> Path:
@@ -30,6 +40,7 @@ class FileSettings(KindSettings):
     kind: ClassVar[str] = "file"
     path: Annotated[
         FilePath,
+        Check(_wrong_template),
         Doc("File; {log_type} and {account} in it make one per log or account.", example="/var/log/duologsync/{log_type}.log"),
     ]
     rotate_bytes: Annotated[
