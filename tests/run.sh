@@ -76,7 +76,7 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 failed=0
-tests "not servers" "$@" || failed=$?
+tests "not servers" -n 2 "$@" || failed=$?
 if [ -z "$only" ]; then
     wait "$building" || { cat "$built" >&2; exit 2; }
     tests servers "$@" || failed=$?
