@@ -51,6 +51,8 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
+            # Most tests wait: two at a time take half as long.
+            "pytest-xdist>=3.6",
             # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.

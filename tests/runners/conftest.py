@@ -28,8 +28,15 @@ def prism() -> list[str]:
     return ["--runner=PrismRunner", f"--prism_location={from_cache('get_prism.sh')}", "--job_server_timeout=2"]
 
 
+@pytest.fixture
+def flink(flink_cluster: FlinkCluster) -> Iterator[FlinkCluster]:
+    """The cluster, for one test: the job of one that fails must not keep the slots from the next."""
+    yield flink_cluster
+    flink_cluster.cancel_all()
+
+
 @pytest.fixture(scope="session")
-def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
+def flink_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
     """One Flink cluster for all tests."""
     with FlinkCluster(tmp_path_factory.mktemp("flink"), from_cache("flink/get_flink.sh")) as cluster:
         yield cluster

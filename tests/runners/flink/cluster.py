@@ -279,6 +279,12 @@ class FlinkCluster:
         self.rest(f"/jobs/{job}?mode=cancel", method="PATCH")
         self.wait_for("the job's end", lambda: self.rest(f"/jobs/{job}")["state"] in ("CANCELED", "FAILED", "FINISHED"))
 
+    def cancel_all(self) -> None:
+        """Ends every job that has not ended."""
+        for job in self.rest("/jobs/overview")["jobs"]:
+            if job["state"] not in ("CANCELED", "FAILED", "FINISHED"):
+                self.cancel(job["jid"])
+
     def wait_for(self, what: str, condition: Any, within_secs: float = PATIENCE_SECS) -> None:
         """Returns when the condition holds; while the cluster does not answer, it does not hold."""
         deadline = time.monotonic() + within_secs
