@@ -19,10 +19,12 @@ from pathlib import Path
 from typing_extensions import Self
 
 from pipelines.demo.receiver import SiemReceiver
+from tests.proof.chaos import Siem as SiemProcess
 from tests.servers.harness import (
     Duo,
     Program,
     assert_checkpoints_readable,
+    checkpoints,
     missing,
     now_ms,
     repeated,
@@ -186,6 +188,37 @@ def half_dead_siem(folder: Path, *, blows: int = 4, backlog: int = 40_000) -> Ou
             wait_for_all(duo, siem, counts, program)
             code = program.end()
         return _outcome("half-dead SIEM: accepts, reads nothing, resets", duo, siem, program, blows, codes=[code])
+
+
+def both_die(folder: Path, *, program_first: bool, unread: int = 30) -> Outcome:
+    """Program and SIEM are killed at the same moment, while the SIEM's kernel holds what it acknowledged and nobody read.
+
+    The checkpoint is ahead of the SIEM then, and nothing but its safe position knows. So few events, because a kernel
+    acknowledges no more than its buffer holds: 300 did not always fit, and rightly no checkpoint came.
+    """
+    with Duo(folder) as duo:
+        siem = SiemProcess(folder, receive_bytes=None)
+        siem.start()
+        duo.add_backlog({"auth": 1_000})
+        config = write_config(folder, duo, [tcp(siem.port)], log_types=["auth"])
+        with Program(folder, "run", config) as program:
+            wait_until(lambda: len(siem.ids()) == 1_000, "the first events")
+            siem.say("hang")
+            duo.simulator.add("auth", unread)
+            wait_until(lambda: [r.delivered for r in checkpoints(folder)] == [1_000 + unread], "a checkpoint behind all events")
+            assert len(siem.ids()) == 1_000
+            for kill in (program.kill, siem.kill) if program_first else (siem.kill, program.kill):
+                kill()
+            siem.start()
+            program.start()
+            produced = set().union(*duo.produced(["auth"]).values())
+            wait_until(lambda: produced <= set(siem.ids()), "every event")
+            code = program.end()
+        siem.kill()
+        stored = siem.ids()
+        lost = len(produced - set(stored))
+        repeats = stored.total() - len(stored)
+        return Outcome("program and SIEM die together", len(produced), 1, lost, repeats, repeats, [code], log=program.log())
 
 
 def stalled_siem(folder: Path, *, stalls: int = 3, backlog: int = 40_000) -> Outcome:

@@ -41,6 +41,14 @@ def test_what_a_siem_acknowledged_and_never_read_is_sent_again(tmp_path):
     assert outcome.exit_codes == [exit_codes.OK]
 
 
+@pytest.mark.parametrize("first", ["the program", "the SIEM"])
+def test_what_a_siem_that_dies_with_the_program_had_acknowledged_and_not_read_is_sent_again(tmp_path, first):
+    outcome = scenarios.both_die(tmp_path, program_first=first == "the program")
+
+    assert outcome.lost == 0
+    assert outcome.exit_codes == [exit_codes.OK]
+
+
 def test_a_siem_that_acknowledges_nothing_any_more_is_left_and_gets_everything_later(tmp_path):
     if not scenarios.Cable.possible():
         # Nothing else makes a kernel fall silent: one that hosts a stopped process goes on answering.
