@@ -47,6 +47,16 @@ def wait_until(condition: Callable[[], object], what: str, within_secs: float = 
         time.sleep(0.02)
 
 
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal: the kernel knows."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:  # it has ended
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 _IMPATIENT = """
 import sys
 from pipelines.cli import main
@@ -106,7 +116,8 @@ class Program:
             self._process.send_signal(number)
 
     def end(self, number: int = signal.SIGTERM, within_secs: float = 60.0) -> int:
-        """Asks it to end; its exit code."""
+        """Asks it to end, once it listens; its exit code. One that has just been started would die like any program."""
+        wait_until(lambda: not self.running or _catches(self._process.pid, signal.SIGTERM), "the program listens to signals")
         assert self.running, f"it ended by itself:\n{self.log()[-3000:]}"
         self._process.send_signal(number)
         return self.wait(within_secs)
