@@ -61,7 +61,8 @@ class StreamReport:
       delivered: events since the stream's first start; rejected and filtered: since this start of the program.
       rates: events per second that were delivered in each of the last minutes, the newest last; at most 60.
       oldest_undelivered_ms: time of the oldest event that is read and not delivered.
-      committed_ms: when the checkpoint was last written.
+      committed_ms: when the checkpoint was last written; of a running program: by it.
+      title: of an MSP's child, its name as people gave it.
     """
 
     account: str
@@ -82,6 +83,7 @@ class StreamReport:
     oldest_undelivered_ms: int | None = None
     committed_ms: int | None = None
     missing: tuple[Missing, ...] = ()
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class FeedFacts:
       fetched: the position behind the last page that is fetched; None before anybody has said where to begin.
       caught_up, finished: as the feed's. in_hand: pages that are fetched and not delivered.
       oldest_ms: time of the oldest event in them. error, since_ms: what the last call met, and since when calls fail.
+      final: only a person can mend that.
     """
 
     fetched: Cursor | None
@@ -93,6 +94,7 @@ class FeedFacts:
     oldest_ms: int | None
     error: Exception | None
     since_ms: int | None
+    final: bool
 
 
 class PageFeed:
@@ -258,9 +260,13 @@ class PageFeed:
             oldest, trouble, finished = self._pages.oldest, self._trouble, self._finished and not self._pages
             fetched, caught_up, in_hand = self._pages.fetch_at, self._caught_up, len(self._pages)
             error, since_ms = trouble.error, trouble.since_ms
+            final = error is not None and trouble.final(error)
         # Without the lock: to decode a row takes its time.
-        oldest_ms = self._log_type.row_key(oldest.rows[0]).time_ms if oldest is not None and oldest.rows else None
-        return FeedFacts(fetched, caught_up, finished, in_hand, oldest_ms, error, since_ms)
+        oldest_ms = self._oldest_ms(oldest.rows) if oldest is not None and oldest.rows else None
+        return FeedFacts(fetched, caught_up, finished, in_hand, oldest_ms, error, since_ms, final)
+
+    def _oldest_ms(self, rows: list[bytes]) -> int | None:
+        return self._log_type.row_key(rows[0 if self._log_type.ascending else -1]).time_ms
 
     def settle(self, cursor: Cursor) -> None:
         """Tells that a settled cursor was recorded, so that the next page follows it."""
