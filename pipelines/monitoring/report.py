@@ -30,7 +30,7 @@ class State(str, Enum):
     NOT_READ = "not_read"  # a checkpoint is there, and the configuration does not read it any more
     STOPPED = "stopped"  # nothing runs
     BEHIND = "behind"  # delivers nothing, or less than comes
-    WAITING = "waiting"  # the destination, or the directory of dead letters, cannot be used now
+    WAITING = "waiting"  # the destination, Duo, or the directory of dead letters cannot be used now
     REFUSED = "refused"  # Duo does not serve this log now: the edition, a permission
     SUSPENDED = "suspended"  # a person must mend something
     DAMAGED = "damaged"  # its checkpoint cannot be read

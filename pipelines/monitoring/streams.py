@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipelines.local.children import Children
 from pipelines.local.stream_runner import StreamRunner
@@ -155,10 +155,10 @@ class Streams:
 
     # --- what holds it up ----------------------------------------------------------------------------------------------
 
-    def _troubles(self, runner: StreamRunner, facts: FeedFacts | None) -> dict[str, str | int | None]:
+    def _troubles(self, runner: StreamRunner, facts: FeedFacts | None) -> dict[str, Any]:
         """As ``words.StreamFacts`` names them."""
         error = facts.error if facts is not None else None
-        fatal = runner.fatal or self._running.wrong(runner.subscription.destination)
+        fatal: Exception | None = runner.fatal or self._running.wrong(runner.subscription.destination)
         if fatal is None and facts is not None and facts.final:
             fatal = error  # keys that worked once, and do not any more: the feed goes on asking
         if fatal is not None:
