@@ -38,7 +38,15 @@ from transforms.notices import state
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
-from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
+from transforms.state.checkpoints.record import (
+    Begun,
+    Positions,
+    Record,
+    encode_record,
+    read_positions,
+    readable_record,
+    record_of,
+)
 from transforms.state.cursor import Cursor, CursorUnreadable
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
@@ -118,6 +126,22 @@ class CheckpointStore:
                     self._last[self.file_name(subscription)] = known = _begin_anew(subscription, known)
             return known.cursor if known else None
 
+    def begin(self, subscription: Subscription, cursor: Cursor, begun: Begun | None = None) -> None:
+        """Records where it begins, and how that was chosen; in place of an earlier beginning, which nothing was read of.
+
+        Raises OSError where it cannot be written.
+        """
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            if known is None or (known.cursor.is_beginning and known.cursor.seq <= cursor.seq):
+                self._record(subscription, Positions(cursor, 0, cursor, begun))
+
+    def begun(self, subscription: Subscription) -> Begun | None:
+        """How the beginning was chosen; None where something was read since, or it was not chosen by days."""
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            return known.begun if known is not None and known.cursor.is_beginning else None
+
     def commit(self, subscription: Subscription, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
 
@@ -134,7 +158,9 @@ class CheckpointStore:
                 fresh = Positions(cursor, delivered, _earlier(safe, cursor))
             else:
                 last = _later(known.cursor, cursor)
-                fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
+                fresh = known._replace(
+                    cursor=last, delivered=known.delivered + delivered, safe=_later(known.safe, _earlier(safe, last))
+                )
                 if fresh[::2] == known[::2] and self.file_name(subscription) not in self._unwritten:
                     return False
             self._record(subscription, fresh)

@@ -20,6 +20,18 @@ _VERSION = 1
 _NULL = msgspec.Raw(b"null")
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """How the beginning of a position was chosen of which nothing was read yet: so many days before a moment.
+
+    Attributes:
+      days: as the configuration said then.
+      at_ms: when it was chosen, milliseconds since the epoch.
+    """
+
+    days: float
+    at_ms: int
+
+
 class Record(msgspec.Struct, frozen=True):
     """What one checkpoint file says.
 
@@ -30,6 +42,7 @@ class Record(msgspec.Struct, frozen=True):
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
+      begun: how it was chosen where to begin, for as long as nothing was read.
     """
 
     v: int
@@ -39,6 +52,7 @@ class Record(msgspec.Struct, frozen=True):
     committed_ms: int
     delivered: int = 0
     safe: msgspec.Raw = _NULL
+    begun: Begun | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def subscription(self) -> Subscription:
@@ -47,11 +61,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Positions(NamedTuple):
-    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe."""
+    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe; and how its
+    beginning was chosen, where that is all there is.
+    """
 
     cursor: Cursor
     delivered: int
     safe: Cursor
+    begun: Begun | None = None
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
@@ -64,7 +81,10 @@ def record_of(subscription: Subscription, positions: Positions, committed_ms: in
     cursor = msgspec.Raw(positions.cursor.to_json())
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
-    return Record(_VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe)
+    begun = positions.begun if positions.begun is not None and positions.cursor.is_beginning else msgspec.UNSET
+    return Record(
+        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, begun
+    )
 
 
 def encode_record(record: Record) -> bytes:
@@ -114,4 +134,5 @@ def read_positions(content: bytes, subscription: Subscription) -> Positions:
 def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
+    begun = None if isinstance(record.begun, msgspec.UnsetType) else record.begun
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), begun)
