@@ -15,6 +15,7 @@ import msgspec
 
 from transforms.records import Stream, Subscription
 from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.ledger.tally import Tally, read_tally
 
 _VERSION = 1
 _NULL = msgspec.Raw(b"null")
@@ -30,6 +31,7 @@ class Record(msgspec.Struct, frozen=True):
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
+      tally: how many events of each day are delivered, as ``Tally.to_json`` wrote it.
     """
 
     v: int
@@ -39,19 +41,28 @@ class Record(msgspec.Struct, frozen=True):
     committed_ms: int
     delivered: int = 0
     safe: msgspec.Raw = _NULL
+    tally: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def subscription(self) -> Subscription:
         """Whose record it is."""
         return Subscription(self.stream, self.destination)
 
+    @property
+    def tallied(self) -> Tally | None:
+        """How many events of each day are delivered; None where that is not known."""
+        return None if isinstance(self.tally, msgspec.UnsetType) else read_tally(bytes(self.tally))
+
 
 class Positions(NamedTuple):
-    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe."""
+    """What the store knows of a subscription: what is delivered, how many events that were, what of it is safe, and how many of
+    which day they were: a ``Tally``, encoded, because thousands of them are held and few are ever looked at.
+    """
 
     cursor: Cursor
     delivered: int
     safe: Cursor
+    tally: bytes | None = None
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
@@ -64,7 +75,10 @@ def record_of(subscription: Subscription, positions: Positions, committed_ms: in
     cursor = msgspec.Raw(positions.cursor.to_json())
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
-    return Record(_VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe)
+    tally = msgspec.UNSET if positions.tally is None else msgspec.Raw(positions.tally)
+    return Record(
+        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, tally=tally
+    )
 
 
 def encode_record(record: Record) -> bytes:
@@ -114,4 +128,5 @@ def read_positions(content: bytes, subscription: Subscription) -> Positions:
 def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
+    tally = None if isinstance(record.tally, msgspec.UnsetType) else bytes(record.tally)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), tally=tally)
