@@ -10,6 +10,10 @@ DELIVERY = 4  # a destination can never be reached as configured, or events were
 STATE = 5  # the checkpoint or dead letter directory is in use by another copy, or cannot be used
 UNREACHABLE = 6  # Duo or the job server cannot be asked for now; a run on this machine waits for Duo instead
 UNMET = 7  # `duologsync test`: an expectation is not met
+BEHIND = 8  # `status`: a stream stands still, or is further behind than --max-lag
+STOPPED = 9  # `status`: nothing runs
+SUSPENDED = 10  # `status`: a stream waits for a person, or its checkpoint is damaged
+INTERRUPTED = 11  # `backfill`: asked to end before its end; the same command goes on
 
 
 def for_refusal(error: DuoLogSyncError) -> int:

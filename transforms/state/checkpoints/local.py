@@ -37,7 +37,15 @@ from transforms.errors import FatalError
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
-from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
+from transforms.state.checkpoints.record import (
+    Begun,
+    Positions,
+    Record,
+    encode_record,
+    read_positions,
+    readable_record,
+    record_of,
+)
 from transforms.state.cursor import Cursor, CursorUnreadable
 from transforms.state.ledger.tally import Days, Tally, read_tally
 
@@ -113,6 +121,22 @@ class CheckpointStore:
                 if known is not None:
                     self._last[self.file_name(subscription)] = known = _begin_anew(subscription, known)
             return known.cursor if known else None
+
+    def begin(self, subscription: Subscription, cursor: Cursor, begun: Begun | None = None) -> None:
+        """Records where it begins, and how that was chosen; in place of an earlier beginning, which nothing was read of.
+
+        Raises OSError where it cannot be written.
+        """
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            if known is None or (known.cursor.is_beginning and known.cursor.seq <= cursor.seq):
+                self._record(subscription, Positions(cursor, 0, cursor, begun))
+
+    def begun(self, subscription: Subscription) -> Begun | None:
+        """How the beginning was chosen; None where something was read since, or it was not chosen by days."""
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            return known.begun if known is not None and known.cursor.is_beginning else None
 
     def commit(
         self,

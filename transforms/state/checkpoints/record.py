@@ -21,6 +21,18 @@ _VERSION = 1
 _NULL = msgspec.Raw(b"null")
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """How the beginning of a position was chosen of which nothing was read yet: so many days before a moment.
+
+    Attributes:
+      days: as the configuration said then.
+      at_ms: when it was chosen, milliseconds since the epoch.
+    """
+
+    days: float
+    at_ms: int
+
+
 class Record(msgspec.Struct, frozen=True):
     """What one checkpoint file says.
 
@@ -31,6 +43,7 @@ class Record(msgspec.Struct, frozen=True):
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
+      begun: how it was chosen where to begin, for as long as nothing was read.
       tally: how many events of each day are delivered, as ``Tally.to_json`` wrote it.
     """
 
@@ -41,6 +54,7 @@ class Record(msgspec.Struct, frozen=True):
     committed_ms: int
     delivered: int = 0
     safe: msgspec.Raw = _NULL
+    begun: Begun | msgspec.UnsetType = msgspec.UNSET
     tally: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @property
@@ -55,13 +69,15 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Positions(NamedTuple):
-    """What the store knows of a subscription: what is delivered, how many events that were, what of it is safe, and how many of
-    which day they were: a ``Tally``, encoded, because thousands of them are held and few are ever looked at.
+    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe; how its
+    beginning was chosen, where that is all there is; and how many of which day were delivered: a ``Tally``, encoded, because
+    thousands of them are held and few are ever looked at.
     """
 
     cursor: Cursor
     delivered: int
     safe: Cursor
+    begun: Begun | None = None
     tally: bytes | None = None
 
 
@@ -75,9 +91,10 @@ def record_of(subscription: Subscription, positions: Positions, committed_ms: in
     cursor = msgspec.Raw(positions.cursor.to_json())
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
+    begun = positions.begun if positions.begun is not None and positions.cursor.is_beginning else msgspec.UNSET
     tally = msgspec.UNSET if positions.tally is None else msgspec.Raw(positions.tally)
     return Record(
-        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, tally=tally
+        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, begun, tally
     )
 
 
@@ -128,5 +145,6 @@ def read_positions(content: bytes, subscription: Subscription) -> Positions:
 def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
+    begun = None if isinstance(record.begun, msgspec.UnsetType) else record.begun
     tally = None if isinstance(record.tally, msgspec.UnsetType) else bytes(record.tally)
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), tally=tally)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), begun, tally)
