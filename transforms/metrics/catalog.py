@@ -100,13 +100,14 @@ FILTER_FAILURES = _counter(
 )  # fmt: skip
 EVENTS_REJECTED = _counter(
     "events_rejected", (*STREAM, "reason"),
-    "Events that the destination, or the rule of one line per event, has refused for good. Each is a dead letter.",
+    "Events that cannot be delivered as they are: the destination refuses them, the format cannot write them, or a route "
+    "cannot change them. Each becomes a dead letter.",
     "See the reason; then duologsync replay.",
     beam="send",
 )  # fmt: skip
 DEAD_LETTERS = _counter(
     "dead_letters", (*STREAM, "reason"),
-    "Events that are kept as dead letters: refused by the destination, impossible to write in the format, or perhaps unread.",
+    "Events that are kept as dead letters: those that were rejected, and those that the destination has perhaps not read.",
     "Look at the reason, mend its cause, and duologsync replay sends them.",
     beam="send",
 )  # fmt: skip
@@ -141,7 +142,7 @@ DUO_CALLS = _counter(
 )  # fmt: skip
 DUO_THROTTLED_SECONDS = _counter(
     "duo_throttled_seconds", LOG,
-    "For how long reading was held back by Duo's rate limit while there was more to read.",
+    "For how long Duo's rate limit held reading back while there was more to read; summed over destinations.",
     "It grows in a backfill. While it grows in live reading, the account has more events than its limit lets be read.",
     unit="seconds", beam="read",
 )  # fmt: skip

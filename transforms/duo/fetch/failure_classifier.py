@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 
 from transforms.duo.client.client import PageRefused
 from transforms.duo.position.paging import Step
 from transforms.duo.position.windows import days_out_of_reach
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
+from transforms.metrics.reading import ReadingNotes
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.log_once import LogOnce
 from transforms.process.retry import Backoff, RetryPolicy
@@ -39,12 +39,12 @@ _YEAR_10000_MS = 253_402_300_800_000
 
 
 class FailureClassifier:
-    """What goes wrong with one stream. ``counts`` are the feed's."""
+    """What goes wrong with one stream. ``notes`` are the feed's."""
 
-    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str], clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, stream: Stream, budget: RateBudget, notes: ReadingNotes, clock: Clock = SYSTEM_CLOCK) -> None:
         self._stream = stream
         self._budget = budget
-        self._counts = counts
+        self._notes = notes
         self._clock = clock
         self._failing = LogOnce(clock=clock)  # its cause is the kind of the last error
         self._backoff = Backoff(_RETRY)
@@ -64,7 +64,7 @@ class FailureClassifier:
         self._refusals += isinstance(error, BadCredentials)
         self.refused = error if isinstance(error, (StreamUnavailable, PageRefused)) else None
         kind, wait_secs = self._sort(error, own_wait_secs)
-        self._counts[kind] += 1
+        self._notes.add(kind)
         self._tell(kind, error, wait_secs, told=told)
         return wait_secs
 
@@ -79,7 +79,7 @@ class FailureClassifier:
     def page_cursor_refused(self, error: PageRefused) -> float:
         """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
         wait_secs = self._backoff.failed()
-        self._counts["page_refused"] += 1
+        self._notes.add("page_refused")
         _LOGGER.warning("%s: %s. The rest of the window is read by time instead; nothing is skipped.", self._stream, error)
         return wait_secs
 
@@ -103,7 +103,7 @@ class FailureClassifier:
             if self._threadless.over() is not None:
                 _LOGGER.info("%s is read again: its thread could be started.", self._stream)
             return
-        self._counts["threads_refused"] += 1
+        self._notes.add("threads_refused")
         if self._threadless.due() is not None:
             _LOGGER.error("%s is not read: %s. It is tried again whenever a page is asked for.", self._stream, NO_THREAD)
 
@@ -157,7 +157,7 @@ class FailureClassifier:
         days = days_out_of_reach(cursor, now_ms)
         # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
         if days > _EDGE_DAYS:
-            self._counts["days_out_of_reach"] += round(days)
+            self._notes.add("days_out_of_reach", round(days))
             _LOGGER.error(
                 "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
                 self._stream, days,
@@ -167,7 +167,7 @@ class FailureClassifier:
         """There is nothing to ask for yet behind a position: whether that is for want of a right clock. Told once."""
         ahead = cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS
         if ahead and self._ahead.due() is not None:
-            self._counts["ahead_of_clock"] += 1
+            self._notes.add("ahead_of_clock")
             _LOGGER.error(
                 "%s: its checkpoint is %.1f days ahead of this machine's clock, so nothing is read until then. Correct the "
                 "clock, and it goes on within half a minute; or, if it was wrong when the checkpoint was written, move the "
@@ -186,35 +186,35 @@ class FailureClassifier:
     def shown_by(self, step: Step) -> None:
         """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
         if step.circled:
-            self._counts["circled"] += 1
+            self._notes.add("circled")
             _LOGGER.warning(
                 "%s: Duo's page cursor did not lead on. %s", self._stream,
                 "Its window was ended there; it is read again with the next overlap." if step.window_done
                 else "Reading goes on by time; nothing is skipped.",
             )  # fmt: skip
         if step.unreachable_ms is not None:
-            self._counts["unreachable"] += 1
+            self._notes.add("unreachable")
             _LOGGER.error(
                 "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
                 self._stream, _utc(step.unreachable_ms),
             )  # fmt: skip
         if step.odd_rows:
-            self._counts["odd_rows"] += step.odd_rows
+            self._notes.add("odd_rows", step.odd_rows)
         if step.again_secs:
-            self._counts["asked_again"] += 1
+            self._notes.add("asked_again")
         self._about_gaps(step)
         if step.window_done:
-            self._counts["windows"] += 1
+            self._notes.add("windows")
             self._about_memory(step.shortened_ms)
         if step.counted is not None:
             counted, read = step.counted
-            self._counts["counted_by_duo"] += counted
+            self._notes.add("counted_by_duo", counted)
             if counted != read:
-                self._counts["windows_that_differ"] += 1
+                self._notes.add("windows_that_differ")
             if counted <= read:
                 self._short.over()
             else:
-                self._counts["missing"] += counted - read
+                self._notes.add("missing", counted - read)
                 _LOGGER.log(
                     logging.DEBUG if self._short.due() is None else logging.ERROR,
                     "%s: Duo counted %d events in the window that ended at %s, %d were read, also when asked again. Reading "
@@ -225,14 +225,14 @@ class FailureClassifier:
     def _about_gaps(self, step: Step) -> None:
         gap = step.closed_gap
         if gap is not None:
-            self._counts["gaps_closed"] += 1
+            self._notes.add("gaps_closed")
             _LOGGER.info(
                 "%s: the %d events that were missing from %s to %s are here.",
                 self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
             )  # fmt: skip
         gap = step.gap
         if gap is not None and not step.window_done and gap.due_ms is None:
-            self._counts["gaps_given_up"] += 1
+            self._notes.add("gaps_given_up")
             _LOGGER.error(
                 "%s: Duo counted %d events more from %s to %s than it gives, now for the last time. They are given up.",
                 self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
@@ -251,7 +251,7 @@ class FailureClassifier:
         if not shortened_ms:
             self._shortened.over()
             return
-        self._counts["overlap_shortened"] += 1
+        self._notes.add("overlap_shortened")
         if self._shortened.due() is not None:
             _LOGGER.warning(
                 "%s: more events are published than overlap_max_rows lets be remembered. Events that Duo publishes late are "
