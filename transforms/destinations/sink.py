@@ -44,6 +44,7 @@ from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, dead_letter
+from transforms.state.ledger.pending import PENDING
 from transforms.state.receipts import RECEIPTS
 
 _LINE_BREAK = "The message holds a line break, which ends a message for a SIEM."
@@ -167,6 +168,7 @@ class SendToDestination(beam.DoFn):
         return FormattedPage(page.stream, [page.rows[i] for i in kept], [page.messages[i] for i in kept])
 
     def _dead(self, event: DuoEvent, reason: str, detail: str, timestamp: Timestamp) -> TaggedOutput:
+        PENDING.dead(Subscription(event.stream, self._destination.name), event.raw)
         letter = dead_letter(event, self._destination.name, self._destination.format.name, reason, detail)
         return TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),)))
 

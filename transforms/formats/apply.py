@@ -31,6 +31,7 @@ from transforms.records import FormattedPage, Subscription
 from transforms.settings import Format, SyslogHeader
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
 from transforms.state.dead_letters.write import WriteDeadLetters
+from transforms.state.ledger.pending import PENDING
 
 _LOGGER = logging.getLogger("duologsync.formats")
 _PLACES_TOLD = 20
@@ -170,6 +171,7 @@ class FormatBatches(beam.DoFn):
         subscription = Subscription(event.stream, self._destination)
         self._subscriptions.add(subscription)
         METRICS.add(EVENTS_REJECTED, (*of_stream(subscription), error.reason))
+        PENDING.dead(subscription, event.raw)
         return dead_letter(event, self._destination, self._format.name, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
