@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from apache_beam.metrics import Metrics
-from apache_beam.metrics.execution import MetricsEnvironment
+from apache_beam.metrics import Metrics, execution
 
 from transforms.metrics.catalog import DUO_THROTTLED_SECONDS, NAMESPACE, POSITION_AGE, Step
 from transforms.metrics.registry import METRICS
@@ -27,7 +26,7 @@ _MOST_ACCOUNTS = 100
 
 def tell(step: Step, subscriptions: Iterable[Subscription]) -> None:
     """Adds to Beam's metrics what was counted of these streams, or of what they share, and that this step tells."""
-    if MetricsEnvironment.current_container() is None:
+    if execution.MetricsEnvironment.current_container() is None:
         return
     for subscription in subscriptions:
         counts, values = METRICS.take_untold(step, subscription)
