@@ -34,6 +34,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from transforms.errors import FatalError
+from transforms.notices import state
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
@@ -58,9 +59,13 @@ _LONGEST_NAME = 180  # of 255 bytes: records that are moved aside get longer nam
 class StoreInUse(FatalError):
     """Another running copy holds the checkpoint directory."""
 
+    notice = state.IN_USE
+
 
 class StoreUnusable(FatalError):
     """The checkpoint directory cannot be made, read or written."""
+
+    notice = state.DIRECTORY_UNUSABLE
 
 
 class CheckpointStore:
