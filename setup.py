@@ -34,6 +34,8 @@ setup(
         "pyyaml>=6.0.2",
         # Shows a backfill's progress on a terminal.
         "rich>=13",
+        # Renders the program's own log: JSON lines, terminal, systemd's journal.
+        "structlog>=24.1",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],

@@ -7,12 +7,15 @@ to a configuration begins as its route says.
 from __future__ import annotations
 
 import argparse
-from datetime import datetime, timezone
+
+import msgspec
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import say
 from transforms.duo.log_types import DEFAULT_LOG_TYPES
+from transforms.duo.position.initial import changed_beginning
+from transforms.process.clock import utc
 from transforms.settings import Destination, Job
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
@@ -49,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
                 say(f"    {'children without a checkpoint' if account.is_msp else 'no checkpoint yet'}: {begins}")
             for d in destinations:
                 if (record := known.get((account.name, log_type, d.name))) is not None and not record.delivered:
-                    say(f"    nothing delivered yet: {_begun(record, job.storage.checkpoint_dir)}")
+                    days = _days(job, account.name, log_type, d.name)
+                    say(f"    nothing delivered yet: {_begun(record, days, job.storage.checkpoint_dir)}")
         if left := [name for name in DEFAULT_LOG_TYPES if name not in job.log_types_of(account.name)]:
             say(f"  not read       of {account.name:<24}   {', '.join(left)}: no route takes it")
     say(f"  checkpoints    in {job.storage.checkpoint_dir}")
@@ -77,14 +81,21 @@ def _with_checkpoint(directory: str) -> dict[tuple[str, str, str], Record]:
     return {(r.stream.account, r.stream.log_type, r.destination): r for r in CheckpointStore(directory).records()}
 
 
-def _begun(record: Record, directory: str) -> str:
+def _begun(record: Record, days: float, directory: str) -> str:
     """Where a destination goes on that was begun and got nothing. It was written down, so that no time is skipped that passes
-    until the first event; and so a beginning that is changed in the file counts for new checkpoints only.
+    until the first event; and so other days in the file count from its first start.
     """
-    began = datetime.fromtimestamp(Cursor.from_json(bytes(record.cursor)).position_ms / 1000, tz=timezone.utc)
+    cursor = Cursor.from_json(bytes(record.cursor))
+    begun = None if isinstance(record.begun, msgspec.UnsetType) else record.begun
+    changed = changed_beginning(cursor, begun, days)
+    if changed is not None and begun is not None:
+        return (
+            f"{record.destination} begins at {utc(changed.position_ms)}, {_days_back(days)} from its first start at "
+            f"{utc(begun.at_ms)}"
+        )
     path = CheckpointStore(directory).path_of(record.subscription)
-    elsewhere = f"To begin elsewhere, stop duologsync and remove {path}"
-    return f"{record.destination} goes on at {began:%Y-%m-%d %H:%M:%S} UTC. {elsewhere}"
+    elsewhere = "" if begun is not None else f". To begin elsewhere, stop duologsync and remove {path}"
+    return f"{record.destination} goes on at {utc(cursor.position_ms)}{elsewhere}"
 
 
 def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:
@@ -93,7 +104,12 @@ def _beginning(job: Job, account: str, log_type: str, destination: str) -> str:
         return f"at the checkpoint of {start.checkpoint_of}"
     if start.days is None and job.storage.import_dir is not None and job.storage.resume:
         return f"where Duo Log Sync was, or else {_days_back(job.reading.start_days)}"
-    return _days_back(job.reading.start_days if start.days is None else start.days)
+    return _days_back(_days(job, account, log_type, destination))
+
+
+def _days(job: Job, account: str, log_type: str, destination: str) -> float:
+    days = job.start_of(account, log_type, destination).days
+    return job.reading.start_days if days is None else days
 
 
 def _days_back(days: float) -> str:

@@ -13,8 +13,10 @@ import pytest
 from pipelines import __version__, cli, exit_codes
 from tests.conftest import now_ms
 from transforms.destinations import KINDS
+from transforms.duo.position.windows import DAY_MS
 from transforms.errors import BadDestination
 from transforms.records import Stream, Subscription
+from transforms.state.checkpoints.record import Begun
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 
@@ -118,6 +120,17 @@ def test_validate_tells_where_a_start_that_came_to_nothing_has_begun_and_how_to_
     (told,) = [line for line in capsys.readouterr().out.splitlines() if "nothing delivered yet" in line]
     assert "siem goes on at 1970-01-01 00:00:05 UTC" in told
     assert Path(told.rpartition("remove ")[2]).exists()
+
+
+def test_validate_tells_what_days_that_were_changed_mean_after_a_start_that_came_to_nothing(config, capsys, tmp_path):
+    began_ms = 1_795_000_000_000
+    subscription = Subscription(Stream("main", "auth", "127.0.0.1"), "siem")
+    store_at(str(tmp_path / "checkpoints")).begin(subscription, Cursor(began_ms - 30 * DAY_MS, seq=1), Begun(30, began_ms))
+
+    assert run("validate", config) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "nothing delivered yet: siem begins at 2026-11-17 11:06:40 UTC, 1 day back from its first start at 2026-11-18" in out
+    assert "remove" not in out
 
 
 def test_validate_tells_which_logs_no_route_takes(config, capsys):

@@ -10,10 +10,12 @@ from transforms.destinations.stream.settings import TcpSettings
 from transforms.duo.position.windows import DAY_MS, beginning
 from transforms.duo.source import Passes
 from transforms.formats.json_lines import JsonOptions
+from transforms.process import lifetime
 from transforms.process.clock import SYSTEM_CLOCK
 from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Reading, Route, Start, Storage
 from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 
 ACCOUNT = Account("main", "api-1.duosecurity.com", "DIXXX", SecretRef("env", "DUO_SKEY"))
@@ -24,6 +26,10 @@ NOW_MS = 1_795_000_000_000
 @pytest.fixture(autouse=True)
 def now(monkeypatch):
     monkeypatch.setattr(type(SYSTEM_CLOCK), "wall_secs", lambda _self: NOW_MS / 1000)
+
+
+def a_day_later(monkeypatch):
+    monkeypatch.setattr(type(SYSTEM_CLOCK), "wall_secs", lambda _self: (NOW_MS + DAY_MS) / 1000)
 
 
 @pytest.fixture
@@ -70,12 +76,62 @@ def test_its_own_checkpoint_counts_whatever_its_route_says(job, start):
     assert source(job, start).cursor_behind(None) == mine
 
 
-def test_where_it_begins_is_kept_before_anything_is_delivered(job):
+def test_where_it_begins_is_kept_before_anything_is_delivered(job, monkeypatch):
     at_first = source(job, Start(days=0))
     begun = at_first.cursor_behind(None)
+    a_day_later(monkeypatch)
 
     assert CheckpointStore(job.storage.checkpoint_dir).load(at_first.subscription) == begun
-    assert source(job, Start(days=9)).cursor_behind(None) == begun
+    assert source(job, Start(days=0)).cursor_behind(None) == begun
+
+
+@pytest.mark.parametrize(("at_first", "then"), [(0, 9), (9, 0), (180, 1)])
+def test_days_that_were_changed_before_anything_was_read_count_from_the_first_start(job, monkeypatch, caplog, at_first, then):
+    # From today on, what happened while nothing could be read would be skipped.
+    source(job, Start(days=at_first)).cursor_behind(None)
+    a_day_later(monkeypatch)
+    caplog.set_level("INFO")
+
+    changed = source(job, Start(days=then)).cursor_behind(None)
+
+    assert changed.mintime_ms == NOW_MS - then * DAY_MS
+    assert f"nothing was read yet, and start_days was changed from {at_first} to {then}" in caplog.text
+    assert source(job, Start(days=then)).cursor_behind(None) == changed
+
+
+def test_days_that_were_changed_count_after_a_restart(job):
+    source(job, Start(days=180)).cursor_behind(None)
+    lifetime.reset()
+
+    assert begins_days_back(job, Start(days=1)) == 1
+
+
+def test_days_that_are_changed_once_something_was_read_change_nothing(job):
+    first = source(job, Start(days=30))
+    read = first.cursor_behind(None).step(end_ms=NOW_MS)
+    store_at(job.storage.checkpoint_dir).commit(first.subscription, read)
+
+    assert source(job, Start(days=1)).cursor_behind(None) == read
+
+
+def test_a_beginning_at_another_destinations_checkpoint_is_not_moved_by_what_that_one_delivers_since(job):
+    # It would skip what the other one delivered meanwhile.
+    first = source(job, Start(checkpoint_of="one")).cursor_behind(None)
+    CheckpointStore(job.storage.checkpoint_dir).commit(
+        source(job, Start(), ONE).subscription, Cursor(NOW_MS, end_ms=NOW_MS, seq=9)
+    )
+
+    assert source(job, Start(checkpoint_of="one")).cursor_behind(None) == first
+
+
+def test_duo_log_syncs_checkpoint_counts_where_it_was_named_only_after_a_first_start_that_read_nothing(job, tmp_path):
+    source(job, Start()).cursor_behind(None)
+    (tmp_path / "auth_checkpoint_data.txt").write_text(json.dumps([str(NOW_MS - 2 * DAY_MS), "TX1"]))
+
+    begins = source(job, Start()).cursor_behind(None)
+
+    assert begins.mintime_ms == NOW_MS - 2 * DAY_MS
+    assert source(job, Start()).cursor_behind(None) == begins
 
 
 def test_duo_log_syncs_position_counts_only_where_the_route_says_nothing(job, tmp_path):

@@ -12,7 +12,7 @@ from transforms.duo.client.client import DuoClient, PageRefused
 from transforms.duo.fetch import failure_classifier
 from transforms.duo.fetch.feed import PageFeed
 from transforms.duo.position import paging
-from transforms.duo.position.windows import first_cursor
+from transforms.duo.position.windows import RETENTION_MS, first_cursor
 from transforms.errors import BadCredentials
 from transforms.process.retry import RetryPolicy
 from transforms.secrets import SecretRef
@@ -237,12 +237,32 @@ def test_a_key_that_was_changed_is_read_again(account, simulator, tmp_path, monk
     feed.close()
 
 
-def test_a_full_look_back_is_not_told_to_be_out_of_reach(account, caplog):
+@pytest.mark.parametrize("minutes_ago", [0, 15, 3 * 24 * 60])
+def test_a_first_start_that_came_to_nothing_and_is_repeated_has_lost_nothing(account, caplog, minutes_ago):
     feed = PageFeed(account, "auth", replace(FAST, start_days=180))
-    feed.seek(first_cursor(now_ms() - 50, Reading(start_days=180)))
+    feed.seek(first_cursor(now_ms() - 50 - minutes_ago * 60_000, Reading(start_days=180)))
     feed.close()
 
     assert "out of reach" not in caplog.text
+
+
+def test_a_position_that_duo_serves_no_more_is_told_with_how_much_that_is(account, caplog):
+    for hours in (6, 50):
+        old_ms = now_ms() - RETENTION_MS - hours * 3_600_000
+        feed = PageFeed(account, "auth", FAST)
+        feed.seek(Cursor(old_ms, end_ms=old_ms))
+        feed.close()
+
+    assert "main/auth was last read 6.0 hours before the oldest event that Duo still serves." in caplog.text
+    assert "main/auth was last read 2.1 days before" in caplog.text
+
+
+def test_a_short_look_back_that_never_came_to_be_read_is_told_as_such(account, caplog):
+    feed = PageFeed(account, "auth", replace(FAST, start_days=30))
+    feed.seek(Cursor(now_ms() - 190 * 86_400_000))
+    feed.close()
+
+    assert "main/auth was to begin, and has read nothing yet, 10.0 days before the oldest event" in caplog.text
 
 
 def test_a_checkpoint_of_the_future_is_told(account, caplog):

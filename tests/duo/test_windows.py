@@ -58,11 +58,23 @@ class TestOpeningWindows:
         assert (call.cursor, call.mintime_ms) == (cursor, NOW_MS - DAY_MS)
 
     def test_a_checkpoint_older_than_duo_keeps_is_clamped_and_its_lost_days_are_counted(self):
-        cursor = Cursor(NOW_MS - 200 * DAY_MS)
+        cursor = Cursor(NOW_MS - 200 * DAY_MS, end_ms=NOW_MS - 200 * DAY_MS)
 
         assert opened(cursor, NOW_MS).mintime_ms == NOW_MS - RETENTION_MS
-        assert days_out_of_reach(cursor, NOW_MS) == pytest.approx(20, abs=0.1)
-        assert days_out_of_reach(Cursor(NOW_MS - 100 * DAY_MS), NOW_MS) == 0
+        assert days_out_of_reach(cursor, NOW_MS, Reading()) == pytest.approx(20, abs=0.1)
+        assert days_out_of_reach(Cursor(NOW_MS - 100 * DAY_MS), NOW_MS, Reading()) == 0
+
+    def test_a_full_look_back_of_which_nothing_was_read_has_lost_nothing_however_late_it_begins(self):
+        began_ms = NOW_MS - 200 * DAY_MS
+        beginning_then = first_cursor(began_ms, Reading())
+
+        assert days_out_of_reach(beginning_then, NOW_MS, Reading()) == 0
+
+    def test_a_shorter_look_back_of_which_nothing_was_read_has_lost_what_duo_serves_no_more(self):
+        short = Reading(start_days=30)
+        beginning_then = first_cursor(NOW_MS - 160 * DAY_MS, short)
+
+        assert days_out_of_reach(beginning_then, NOW_MS, short) == pytest.approx(10, abs=0.1)
 
     def test_a_window_that_grows_too_old_while_it_is_paged_is_clamped_too(self):
         cursor = Cursor(NOW_MS - RETENTION_MS, NOW_MS - 120_000, f"{NOW_MS - DAY_MS},x")

@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+_YEAR_10000_MS = 253_402_300_800_000
+
 
 class Clock(Protocol):
     """See the module."""
@@ -41,3 +43,10 @@ class _SystemClock:
 
 
 SYSTEM_CLOCK: Clock = _SystemClock()
+
+
+def utc(time_ms: int) -> str:
+    """A moment as people read it. Of a clock or a file that is far off, what it says."""
+    if not 0 <= time_ms < _YEAR_10000_MS:
+        return f"{time_ms} ms"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))

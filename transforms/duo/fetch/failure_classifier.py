@@ -12,7 +12,6 @@ then the feed raises it, and whoever catches it says so. Not thread-safe: the fe
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 
 from transforms.duo.client.client import PageRefused
@@ -20,11 +19,12 @@ from transforms.duo.position.paging import Step
 from transforms.duo.position.windows import days_out_of_reach
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
-from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.clock import SYSTEM_CLOCK, Clock, utc
 from transforms.process.log_once import LogOnce
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD
 from transforms.records import Stream
+from transforms.settings import Reading
 from transforms.state.cursor import Cursor, Gap
 
 # The feed's own: the name of a logger is part of each line of JSON, and users select by it.
@@ -35,7 +35,6 @@ _UNAVAILABLE_RETRY_SECS = 900.0
 REFUSAL_WAITS_SECS = (15.0, 45.0)
 _CLOCK_LEEWAY_MS = 600_000
 _EDGE_DAYS = 0.01
-_YEAR_10000_MS = 253_402_300_800_000
 
 
 class FailureClassifier:
@@ -151,16 +150,17 @@ class FailureClassifier:
 
     # --- what a position or an answer shows --------------------------------------------------------------------------
 
-    def begins_at(self, cursor: Cursor, now_ms: int) -> None:
+    def begins_at(self, cursor: Cursor, now_ms: int, reading: Reading) -> None:
         """Reading begins at a position: whether it lies in the future, or before what Duo still serves."""
         self.waits_at(cursor, now_ms)
-        days = days_out_of_reach(cursor, now_ms)
+        days = days_out_of_reach(cursor, now_ms, reading)
         # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
         if days > _EDGE_DAYS:
             self._counts["days_out_of_reach"] += round(days)
+            what = "was to begin, and has read nothing yet," if cursor.is_beginning else "was last read"
             _LOGGER.error(
-                "%s was last read %.1f days before the oldest event that Duo still serves. Those days are out of reach.",
-                self._stream, days,
+                "%s %s %s before the oldest event that Duo still serves. What happened in that time is out of reach.",
+                self._stream, what, _span(days),
             )  # fmt: skip
 
     def waits_at(self, cursor: Cursor, now_ms: int) -> None:
@@ -180,7 +180,7 @@ class FailureClassifier:
         """The clock was set back before anything was read, and the look-back begins earlier by that."""
         _LOGGER.warning(
             "%s: the clock was set back before anything was read; its look-back begins at %s.",
-            self._stream, _utc(cursor.position_ms),
+            self._stream, utc(cursor.position_ms),
         )  # fmt: skip
 
     def shown_by(self, step: Step) -> None:
@@ -196,7 +196,7 @@ class FailureClassifier:
             self._counts["unreachable"] += 1
             _LOGGER.error(
                 "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing.",
-                self._stream, _utc(step.unreachable_ms),
+                self._stream, utc(step.unreachable_ms),
             )  # fmt: skip
         if step.odd_rows:
             self._counts["odd_rows"] += step.odd_rows
@@ -219,7 +219,7 @@ class FailureClassifier:
                     logging.DEBUG if self._short.due() is None else logging.ERROR,
                     "%s: Duo counted %d events in the window that ended at %s, %d were read, also when asked again. Reading "
                     "goes on; the end of that window is read again later. See duologsync status.",
-                    self._stream, counted, _utc(step.cursor.position_ms), read,
+                    self._stream, counted, utc(step.cursor.position_ms), read,
                 )  # fmt: skip
 
     def _about_gaps(self, step: Step) -> None:
@@ -228,14 +228,14 @@ class FailureClassifier:
             self._counts["gaps_closed"] += 1
             _LOGGER.info(
                 "%s: the %d events that were missing from %s to %s are here.",
-                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+                self._stream, gap.missing, utc(gap.from_ms), utc(gap.to_ms),
             )  # fmt: skip
         gap = step.gap
         if gap is not None and not step.window_done and gap.due_ms is None:
             self._counts["gaps_given_up"] += 1
             _LOGGER.error(
                 "%s: Duo counted %d events more from %s to %s than it gives, now for the last time. They are given up.",
-                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+                self._stream, gap.missing, utc(gap.from_ms), utc(gap.to_ms),
             )  # fmt: skip
 
     def ends_with(self, gaps: tuple[Gap, ...]) -> None:
@@ -244,7 +244,7 @@ class FailureClassifier:
             _LOGGER.error(
                 "%s: Duo counted %d events more from %s to %s than it gives. The backfill ends without them; a backfill of "
                 "another stretch that includes this one can look again.",
-                self._stream, gap.missing, _utc(gap.from_ms), _utc(gap.to_ms),
+                self._stream, gap.missing, utc(gap.from_ms), utc(gap.to_ms),
             )  # fmt: skip
 
     def _about_memory(self, shortened_ms: int) -> None:
@@ -260,7 +260,5 @@ class FailureClassifier:
             )  # fmt: skip
 
 
-def _utc(time_ms: int) -> str:
-    if not 0 <= time_ms < _YEAR_10000_MS:  # of a clock that is far off
-        return f"{time_ms} ms"
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
+def _span(days: float) -> str:
+    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"

@@ -136,7 +136,7 @@ class PageFeed:
                 self._jumped()
                 self._due = 0.0
                 self._fatal = None
-                self._trouble.begins_at(cursor, self._now_ms())
+                self._trouble.begins_at(cursor, self._now_ms(), self._reading)
                 self._part.enter(cursor)
             self._generation += 1
             self._count_ready()

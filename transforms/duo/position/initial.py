@@ -1,7 +1,8 @@
 """Where a subscription begins at a launch: at its checkpoint, else as its route says, else where Duo Log Sync was.
 
 Place in the flow: asked once per reader that has no mark of the runner. Whatever is decided is written to the checkpoint
-store at once, so that what has delivered nothing yet begins at the same place after a restart.
+store at once, so that what has delivered nothing yet begins at the same place after a restart. A number of days that was
+changed meanwhile counts for as long as nothing was read, from the first decision on: no time is skipped that passed since.
 
 A route says ``start_days``, ``from: now``, which is no day back, or ``from: checkpoint of NAME``: the position of another
 destination with the same log. Where it says nothing, Duo Log Sync's checkpoint counts, and else the look-back.
@@ -11,13 +12,15 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from transforms.duo.position.windows import DAY_MS, first_cursor
-from transforms.process.clock import SYSTEM_CLOCK, Clock
+from transforms.process.clock import SYSTEM_CLOCK, Clock, utc
 from transforms.records import Stream, Subscription
 from transforms.settings import USUAL_START, Reading, Start, Storage
 from transforms.state.checkpoints.local import CheckpointStore, StoreUnusable
+from transforms.state.checkpoints.record import Begun
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.seen import IMPORTED_IDS, packed, row_digest
@@ -31,18 +34,53 @@ def initial_cursor(
     """The cursor to begin with, from the best source there is. A clock that is wrong now is corrected for by the feed."""
     store = store_at(storage.checkpoint_dir)
     stored = store.load(subscription)
-    if stored is not None:
+    if stored is not None and not stored.is_beginning:
         return stored
     now_ms = int(clock.wall_secs() * 1000)
+    if stored is not None:
+        return _begin_again(stored, subscription, reading, storage, start, now_ms)
     cursor = None
     if start.checkpoint_of is not None:
         cursor = _position_of(Subscription(subscription.stream, start.checkpoint_of), subscription, store)
     if cursor is None and start.days is None and storage.resume:
         # Also where the other one has no position yet: it begins there, too, and which of the two is first is chance.
         cursor = import_incumbent(subscription.stream, storage.import_dir, now_ms)
+    begun = Begun(reading.start_days, now_ms) if cursor is None and reading.from_ms is None else None
     cursor = (cursor or first_cursor(now_ms, reading)).step()
-    store.commit(subscription, cursor)
+    store.begin(subscription, cursor, begun)
     return cursor
+
+
+def changed_beginning(stored: Cursor, begun: Begun | None, days: float) -> Cursor | None:
+    """Where to begin after the number of days was changed; None where it was not, or something was read since."""
+    if begun is None or begun.days == days or not stored.is_beginning:
+        return None
+    return stored.step(mintime_ms=first_cursor(begun.at_ms, Reading(start_days=days)).mintime_ms)
+
+
+def _begin_again(
+    stored: Cursor, subscription: Subscription, reading: Reading, storage: Storage, start: Start, now_ms: int
+) -> Cursor:
+    """A beginning of which nothing was read, as the configuration says now."""
+    store = store_at(storage.checkpoint_dir)
+    begun = store.begun(subscription)
+    if begun is None or start.checkpoint_of is not None:
+        return stored
+    if start.days is None and storage.resume:
+        imported = import_incumbent(subscription.stream, storage.import_dir, now_ms)
+        if imported is not None:
+            cursor = replace(imported, seq=stored.seq + 1)
+            store.begin(subscription, cursor)
+            return cursor
+    changed = changed_beginning(stored, begun, reading.start_days)
+    if changed is None:
+        return stored
+    _LOGGER.info(
+        "%s: nothing was read yet, and start_days was changed from %g to %g: it begins at %s.",
+        subscription, begun.days, reading.start_days, utc(changed.position_ms),
+    )  # fmt: skip
+    store.begin(subscription, changed, Begun(reading.start_days, begun.at_ms))
+    return changed
 
 
 def _position_of(other: Subscription, subscription: Subscription, store: CheckpointStore) -> Cursor | None:

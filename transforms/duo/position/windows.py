@@ -126,8 +126,13 @@ def beginning(cursor: Cursor, now_ms: int, reading: Reading) -> Cursor:
     return cursor.step(mintime_ms=first.mintime_ms)
 
 
-def days_out_of_reach(cursor: Cursor, now_ms: int) -> float:
-    """How many days after the cursor Duo no longer serves; 0 where all of them can be read."""
+def days_out_of_reach(cursor: Cursor, now_ms: int, reading: Reading) -> float:
+    """How many days after the cursor Duo no longer serves; 0 where all of them can be read.
+
+    A look-back over all that Duo serves has missed nothing for as long as nothing was read: it begins later, that is all.
+    """
+    if cursor.is_beginning and first_cursor(now_ms, reading).mintime_ms <= now_ms - RETENTION_MS:
+        return 0.0
     return max(0, now_ms - RETENTION_MS - cursor.position_ms) / DAY_MS
 
 

@@ -34,11 +34,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from transforms.errors import FatalError
+from transforms.notices import state
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
-from transforms.state.checkpoints.record import Positions, Record, encode_record, read_positions, readable_record, record_of
+from transforms.state.checkpoints.record import (
+    Begun,
+    Positions,
+    Record,
+    encode_record,
+    read_positions,
+    readable_record,
+    record_of,
+)
 from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.ledger.tally import Days, Tally, read_tally
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
@@ -49,9 +59,13 @@ _LONGEST_NAME = 180  # of 255 bytes: records that are moved aside get longer nam
 class StoreInUse(FatalError):
     """Another running copy holds the checkpoint directory."""
 
+    notice = state.IN_USE
+
 
 class StoreUnusable(FatalError):
     """The checkpoint directory cannot be made, read or written."""
+
+    notice = state.DIRECTORY_UNUSABLE
 
 
 class CheckpointStore:
@@ -115,12 +129,38 @@ class CheckpointStore:
                     self._last[self.file_name(subscription)] = known = _begin_anew(subscription, known)
             return known.cursor if known else None
 
-    def commit(self, subscription: Subscription, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
+    def begin(self, subscription: Subscription, cursor: Cursor, begun: Begun | None = None) -> None:
+        """Records where it begins, and how that was chosen; in place of an earlier beginning, which nothing was read of.
+
+        Raises OSError where it cannot be written.
+        """
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            if known is None or (known.cursor.is_beginning and known.cursor.seq <= cursor.seq):
+                self._record(subscription, Positions(cursor, 0, cursor, begun))
+
+    def begun(self, subscription: Subscription) -> Begun | None:
+        """How the beginning was chosen; None where something was read since, or it was not chosen by days."""
+        with self._lock_of(subscription):
+            known = self._known(subscription)
+            return known.begun if known is not None and known.cursor.is_beginning else None
+
+    def commit(
+        self,
+        subscription: Subscription,
+        cursor: Cursor,
+        delivered: int = 0,
+        *,
+        safe: Cursor | None = None,
+        days: Days | None = None,
+        since_ms: int | None = None,
+    ) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
 
         Args:
           delivered: events, since the last commit.
           safe: what of it is safe; None for all. It is never moved back.
+          days: what became of those events, by day; since_ms: the position before them, from which on days are counted.
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
@@ -128,10 +168,15 @@ class CheckpointStore:
             known = self._known(subscription)
             safe = cursor if safe is None else safe
             if known is None:
-                fresh = Positions(cursor, delivered, _earlier(safe, cursor))
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=_counted(None, days, since_ms))
             else:
                 last = _later(known.cursor, cursor)
-                fresh = Positions(last, known.delivered + delivered, _later(known.safe, _earlier(safe, last)))
+                fresh = known._replace(
+                    cursor=last,
+                    delivered=known.delivered + delivered,
+                    safe=_later(known.safe, _earlier(safe, last)),
+                    tally=_counted(known.tally, days, since_ms),
+                )
                 if fresh[::2] == known[::2] and self.file_name(subscription) not in self._unwritten:
                     return False
             self._record(subscription, fresh)
@@ -297,7 +342,26 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
             "that is read and sent again.",
             subscription, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
         )  # fmt: skip
+        if (tally := _tally_of(known.tally)) is not None:
+            again = tally.begun_anew(known.safe.position_ms, known.cursor.position_ms)
+            known = known._replace(tally=again.to_json())
     return known._replace(cursor=known.safe)
+
+
+def _counted(tally: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
+    """The tally with what a bundle delivered."""
+    if not days:
+        return tally
+    known = _tally_of(tally)
+    if known is None:
+        if since_ms is None:
+            return tally
+        known = Tally(since_ms)
+    return known.with_bundle(days).to_json()
+
+
+def _tally_of(encoded: bytes | None) -> Tally | None:
+    return None if encoded is None else read_tally(encoded)
 
 
 def _file_safe(name: str) -> str:

@@ -15,9 +15,22 @@ import msgspec
 
 from transforms.records import Stream, Subscription
 from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.ledger.tally import Tally, read_tally
 
 _VERSION = 1
 _NULL = msgspec.Raw(b"null")
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """How the beginning of a position was chosen of which nothing was read yet: so many days before a moment.
+
+    Attributes:
+      days: as the configuration said then.
+      at_ms: when it was chosen, milliseconds since the epoch.
+    """
+
+    days: float
+    at_ms: int
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -30,6 +43,8 @@ class Record(msgspec.Struct, frozen=True):
       committed_ms: when, milliseconds since the epoch.
       delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
+      begun: how it was chosen where to begin, for as long as nothing was read.
+      tally: how many events of each day are delivered, as ``Tally.to_json`` wrote it.
     """
 
     v: int
@@ -39,19 +54,31 @@ class Record(msgspec.Struct, frozen=True):
     committed_ms: int
     delivered: int = 0
     safe: msgspec.Raw = _NULL
+    begun: Begun | msgspec.UnsetType = msgspec.UNSET
+    tally: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def subscription(self) -> Subscription:
         """Whose record it is."""
         return Subscription(self.stream, self.destination)
 
+    @property
+    def tallied(self) -> Tally | None:
+        """How many events of each day are delivered; None where that is not known."""
+        return None if isinstance(self.tally, msgspec.UnsetType) else read_tally(bytes(self.tally))
+
 
 class Positions(NamedTuple):
-    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe."""
+    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe; how its
+    beginning was chosen, where that is all there is; and how many of which day were delivered: a ``Tally``, encoded, because
+    thousands of them are held and few are ever looked at.
+    """
 
     cursor: Cursor
     delivered: int
     safe: Cursor
+    begun: Begun | None = None
+    tally: bytes | None = None
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
@@ -64,7 +91,11 @@ def record_of(subscription: Subscription, positions: Positions, committed_ms: in
     cursor = msgspec.Raw(positions.cursor.to_json())
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
-    return Record(_VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe)
+    begun = positions.begun if positions.begun is not None and positions.cursor.is_beginning else msgspec.UNSET
+    tally = msgspec.UNSET if positions.tally is None else msgspec.Raw(positions.tally)
+    return Record(
+        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, begun, tally
+    )
 
 
 def encode_record(record: Record) -> bytes:
@@ -114,4 +145,6 @@ def read_positions(content: bytes, subscription: Subscription) -> Positions:
 def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe))
+    begun = None if isinstance(record.begun, msgspec.UnsetType) else record.begun
+    tally = None if isinstance(record.tally, msgspec.UnsetType) else bytes(record.tally)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), begun, tally)
