@@ -4,7 +4,7 @@ from apache_beam.metrics.execution import MetricsEnvironment
 
 from pipelines.demo.receiver import SiemReceiver
 from tests.metrics import graph
-from transforms.metrics.beam import tell, tell_age
+from transforms.metrics.beam import tell_age, tell_beam
 from transforms.metrics.catalog import CATALOG, EVENTS_READ
 from transforms.metrics.registry import METRICS, of_stream
 from transforms.records import Stream, Subscription
@@ -25,7 +25,7 @@ def test_they_say_what_happened_under_the_names_of_the_catalog(authority, skey, 
 def test_outside_of_a_bundle_nothing_is_lost():
     METRICS.add(EVENTS_READ, of_stream(AUTH), 3)
     assert MetricsEnvironment.current_container() is None
-    tell("read", [AUTH])
+    tell_beam("read", [AUTH])
     assert METRICS.take_untold("read", AUTH) == ({"events_read": 3}, {})
 
 

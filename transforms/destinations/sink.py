@@ -36,7 +36,7 @@ from transforms.destinations.pool import Lease
 from transforms.destinations.probe import connect_once
 from transforms.destinations.sender import Rejection
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
-from transforms.metrics.beam import tell
+from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import BUNDLES_FAILED, EVENTS_DELIVERED, EVENTS_REJECTED, RECONNECTS, SENT_BYTES
 from transforms.metrics.latency import Sample, delivered, sample
 from transforms.metrics.registry import METRICS, of_stream
@@ -131,7 +131,7 @@ class SendToDestination(beam.DoFn):
             pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
             Lineage.sinks().add("siem", self._destination.name, subtype=self._destination.kind)
-        tell("send", self._subscriptions)
+        tell_beam("send", self._subscriptions)
         self._clear()
         return iter(rejected)
 

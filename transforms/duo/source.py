@@ -41,8 +41,10 @@ from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import DuoLogSyncError, FatalError
-from transforms.metrics.beam import tell, tell_age
+from transforms.metrics.beam import tell_age, tell_beam
 from transforms.metrics.latency import duo_takes
+from transforms.notices import duo, state
+from transforms.notices.notice import Notice, tell
 from transforms.process.lifetime import per_process
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.pass_slots import SLOTS
@@ -106,7 +108,11 @@ class DuoCheckpointMark(CheckpointMark):
         except (OSError, DuoLogSyncError) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
-            _say_once(subscription, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
+            _say_once(
+                subscription,
+                state.CHECKPOINT_NOT_WRITTEN,
+                f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).",
+            )
         source.feed().delivered(self.cursor)
 
     def _tallied(self) -> dict[str, Counts]:
@@ -278,7 +284,7 @@ class DuoReader(UnboundedReader):
             return self._feed.take(_ENDLESS_WAIT_SECS, self._generation)
         except FatalError as error:
             # Raising would start this step again and again, on some runners end the job. The feed itself tries rarely.
-            _say_once(self._subscription, str(error))
+            _say_once(self._subscription, error.notice, str(error))
             return None
 
     def _waits_for_all(self) -> bool:
@@ -288,7 +294,8 @@ class DuoReader(UnboundedReader):
         over = self._undelivered or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
         if not over and (refused := self._feed.refused) is not None:
             # Tried again in a quarter of an hour; a run that ends would not.
-            _say_once(self._subscription, f"Duo does not serve it, and this run ends without it: {refused}")
+            text = f"Duo does not serve it, and this run ends without it: {refused}"
+            _say_once(self._subscription, duo.BACKFILL_REFUSED, text)
             return False
         return not over
 
@@ -305,7 +312,7 @@ class DuoReader(UnboundedReader):
         return MAX_TIMESTAMP if self._ended else _timestamp(self._cursor)
 
     def get_checkpoint_mark(self) -> DuoCheckpointMark:
-        tell("read", [self._subscription])
+        tell_beam("read", [self._subscription])
         if self._feed is not None:
             tell_age(self._subscription, self._feed.age_secs(self._cursor))
         days, self._undelivered = self._undelivered, Counter()
@@ -321,7 +328,7 @@ class GoneReader(UnboundedReader):
         self._cursor = cursor
 
     def start(self) -> bool:
-        _say_once(self._source.subscription, "it is not in the configuration any more, and not read.")
+        _say_once(self._source.subscription, duo.NOT_CONFIGURED, "it is not in the configuration any more, and not read.")
         return False
 
     def advance(self) -> bool:
@@ -369,6 +376,6 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
 _TROUBLES: LogOncePerKey[Subscription] = per_process("troubles of sources", LogOncePerKey)
 
 
-def _say_once(subscription: Subscription, text: str) -> None:
+def _say_once(subscription: Subscription, notice: Notice, text: str) -> None:
     if _TROUBLES.due(subscription, text) is not None:
-        _LOGGER.error("%s: %s", subscription, text)
+        tell(_LOGGER, notice, "%s: %s", subscription, text, **subscription.about)

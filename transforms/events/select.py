@@ -27,7 +27,7 @@ from transforms.events import filters
 from transforms.events.functions import wrong_function_name
 from transforms.events.redact_settings import Redaction
 from transforms.events.selection import FILTER_FAILED, FILTERED, Failed, Selection
-from transforms.metrics.beam import tell
+from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import EVENTS_FILTERED, EVENTS_REJECTED, FILTER_FAILURES
 from transforms.metrics.registry import METRICS, of_stream
 from transforms.parameters import made
@@ -159,7 +159,7 @@ class SelectBatches(beam.DoFn):
             yield EventBatch(tuple(pages))
 
     def finish_bundle(self) -> None:
-        tell("send", self._subscriptions)
+        tell_beam("send", self._subscriptions)
 
     def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return EventBatch

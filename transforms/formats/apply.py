@@ -22,7 +22,7 @@ from apache_beam.transforms.display import DisplayDataItem
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, events_of
 from transforms.errors import Undeliverable
 from transforms.formats.registry import FORMATS, Formatter, format_failed, make_formatter
-from transforms.metrics.beam import tell
+from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import EVENTS_REJECTED
 from transforms.metrics.registry import METRICS, of_stream
 from transforms.parameters import made
@@ -140,7 +140,7 @@ class FormatBatches(beam.DoFn):
             yield MessageBatch(tuple(pages))
 
     def finish_bundle(self) -> None:
-        tell("send", self._subscriptions)
+        tell_beam("send", self._subscriptions)
 
     def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return EventBatch

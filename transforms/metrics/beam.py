@@ -3,7 +3,7 @@
 Place in the flow: called on the thread of a bundle, where Beam lets metrics be told: by the source when it gives its mark, by
 the steps when their bundle finishes. What other threads have counted since, such as the one that fetches, goes with it.
 
-Contract: ``tell`` hands over what has come since the last time and loses nothing: where no bundle is at work, it stays for the
+Contract: ``tell_beam`` hands over what has come since the last time and loses nothing: where no bundle is at work, it stays for the
 next time.
 """
 
@@ -24,7 +24,7 @@ _THROTTLED = "cumulativeThrottlingSeconds"
 _MOST_ACCOUNTS = 100
 
 
-def tell(step: Step, subscriptions: Iterable[Subscription]) -> None:
+def tell_beam(step: Step, subscriptions: Iterable[Subscription]) -> None:
     """Adds to Beam's metrics what was counted of these streams, or of what they share, and that this step tells."""
     if execution.MetricsEnvironment.current_container() is None:
         return

@@ -26,7 +26,7 @@ import apache_beam as beam
 
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DuoLogSyncError, Stopping
-from transforms.metrics.beam import tell
+from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import BUNDLES_FAILED, DEAD_LETTER_WRITE_FAILURES, DEAD_LETTERS
 from transforms.metrics.registry import METRICS, of_stream
 from transforms.process.files import why_not_writable
@@ -143,7 +143,7 @@ class WriteDeadLetters(beam.DoFn):
         for subscription in self._subscriptions.values():
             CIRCUIT_BREAKERS.delivered(subscription, self._title)
         report(self._reasons, self._directory)
-        tell("send", {subscription for subscription, _ in self._reasons})
+        tell_beam("send", {subscription for subscription, _ in self._reasons})
         self._clear()
 
     @property
