@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from pipelines.printable import printable, printable_lines
 from transforms.notices import CATALOG
-from transforms.notices.notice import about, code_of, without_code
+from transforms.notices.notice import about_of, code_of, without_code
 
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter
@@ -66,7 +66,7 @@ class _Lines(logging.Formatter):
             "logger": record.name,
             "code": code,
             "message": without_code(event["event"], code),
-            **about(record),
+            **about_of(record),
         }
         if notice := CATALOG.get(code):
             known |= {"fix": notice.fix, "runbook": f"{self._runbook}#{notice.anchor}"}

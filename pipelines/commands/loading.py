@@ -15,10 +15,10 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", type=Path, help="the configuration file (ours, or Duo Log Sync's as it is)")
 
 
-def load_or_explain(path: Path, *, runs_here: bool = True) -> Loaded | None:
+def load_or_explain(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> Loaded | None:
     """The configuration; None after every problem was printed, each with its place and its fix. Arguments as for ``load``."""
     try:
-        return load(path, runs_here=runs_here)
+        return load(path, look_at_files=look_at_files, runs_here=runs_here)
     except ConfigProblems as error:
         for problem in error.problems:
             say(problem, to=sys.stderr)

@@ -28,8 +28,8 @@ from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.graph import build, subscriptions_of
 from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
-from pipelines.runners.dataflow import wrong_on_dataflow
 from pipelines.monitoring.systemd import Notifier
+from pipelines.runners.dataflow import wrong_on_dataflow
 from transforms.destinations.ending import close_destinations
 from transforms.duo.fetch.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater

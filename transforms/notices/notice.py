@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
+
+from typing_extensions import Unpack
 
 PREFIX = "DLS-"
 
@@ -44,6 +46,14 @@ class Notice:
         return self.code.lower()
 
 
+class About(TypedDict, total=False):
+    """What a line is about, for who selects lines by it. A stream is written ``ACCOUNT/LOG_TYPE``."""
+
+    account: str
+    stream: object
+    destination: str
+
+
 def warning(code: str, summary: str, *, meaning: str, check: str, fix: str) -> Notice:
     """Something that passes, or that the program copes with."""
     return Notice(PREFIX + code, logging.WARNING, summary, meaning, check, fix)
@@ -55,7 +65,12 @@ def error(code: str, summary: str, *, meaning: str, check: str, fix: str) -> Not
 
 
 def tell(
-    logger: logging.Logger, notice: Notice, message: str, *args: object, exc_info: BaseException | bool = False, **about: object
+    logger: logging.Logger,
+    notice: Notice,
+    message: str,
+    *args: object,
+    exc_info: BaseException | bool = False,
+    **about: Unpack[About],
 ) -> None:
     """Writes one line.
 
@@ -65,7 +80,7 @@ def tell(
       message: the text with ``%`` for the arguments, a sentence or more.
       args: for the text.
       exc_info: for a bug: the error whose traceback is shown, or True for the one that is being handled.
-      about: what it is about, for who selects lines by it: ``stream=``, ``destination=``, ``account=``.
+      about: what it is about.
     """
     extra = {"code": notice.code, "about": {key: str(value) for key, value in about.items()}}
     text = f"{message} [{notice.code}]"
@@ -77,7 +92,7 @@ def code_of(record: logging.LogRecord) -> str:
     return str(vars(record).get("code", ""))
 
 
-def about(record: logging.LogRecord) -> dict[str, str]:
+def about_of(record: logging.LogRecord) -> dict[str, str]:
     """What a record says it is about."""
     told: Any = vars(record).get("about")
     return dict(told) if code_of(record) else {}

@@ -113,6 +113,8 @@ class CheckpointStore:
         """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
         self._last.clear()
         if self._lock_fd is not None:
+            with suppress(OSError):  # that it ended in good order is for who looks at the directory
+                os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = None
 
