@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints one line per stream and destination, and one per stretch of it in which events are missing."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, needs_secrets=False, then="")
     if loaded is None:
         return exit_codes.CONFIG
     logs.set_up()
