@@ -50,6 +50,15 @@ def writing() -> Iterator[None]:
         raise OutputLost(error.errno, error.strerror) from error
 
 
+def say_json(value: object, *, to: TextIO | None = None) -> None:
+    """Prints a value as one line of JSON, at once; in ASCII, so that no character of it commands a terminal."""
+    import json  # here, because ``--help`` and errors need neither
+
+    import msgspec
+
+    print(json.dumps(msgspec.to_builtins(value)), file=to if to is not None else sys.stdout, flush=True)
+
+
 def write_whatever_comes() -> None:
     """Lets stdout and stderr escape what their encoding does not have, instead of raising."""
     for stream in (sys.stdout, sys.stderr):

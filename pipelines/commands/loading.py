@@ -18,12 +18,18 @@ def add_config_argument(parser: argparse.ArgumentParser, more: str = "") -> None
 
 
 def load_or_explain(
-    path: Path, *, runs_here: bool = True, needs_secrets: bool = True, stdin: bool = False, then: str = "Nothing was started."
+    path: Path,
+    *,
+    look_at_files: bool = True,
+    runs_here: bool = True,
+    needs_secrets: bool = True,
+    stdin: bool = False,
+    then: str = "Nothing was started.",
 ) -> Loaded | None:
     """The configuration; None after every problem was printed, each with its place and its fix.
 
     Args:
-      runs_here, needs_secrets: as for ``load``.
+      look_at_files, runs_here, needs_secrets: as for ``load``.
       stdin: whether ``-`` stands for standard input. What runs reads the file again where it needs a secret in it.
       then: what the problems mean for the command.
     """
@@ -31,7 +37,7 @@ def load_or_explain(
         say("Only validate reads a configuration from standard input. Name a file.", to=sys.stderr)
         return None
     try:
-        return load(path, runs_here=runs_here, needs_secrets=needs_secrets)
+        return load(path, look_at_files=look_at_files, runs_here=runs_here, needs_secrets=needs_secrets)
     except ConfigProblems as error:
         for problem in error.problems:
             say(problem, to=sys.stderr)

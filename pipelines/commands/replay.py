@@ -24,8 +24,8 @@ from pipelines.replays.archives import ArchiveReplay
 from pipelines.replays.choice import Choice
 from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
 from pipelines.replays.sending import UNDELIVERABLE, Sending
+from transforms.days import UNDATED
 from transforms.destinations.archive.reader import Window
-from transforms.destinations.archive.records import UNDATED
 from transforms.destinations.archive.settings import AvroSettings
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError

@@ -103,7 +103,8 @@ def _how_it_is(facts: StreamFacts) -> Said:
 
 def _how_far_it_is(facts: StreamFacts) -> Said:
     if facts.runs is False:
-        return Said(State.STOPPED, _where_it_stopped(facts), "Start duologsync; it goes on from there.")
+        onward = "" if facts.position_ms is None else "; it goes on from there"
+        return Said(State.STOPPED, _where_it_stopped(facts), f"Start duologsync{onward}.")
     if facts.finished:
         return Said(State.FINISHED, "finished")
     if facts.position_ms is None:
@@ -221,6 +222,8 @@ def _of_those(state: State, those: list[StreamReport], read: list[StreamReport])
 
 
 def _of_the_stopped(those: list[StreamReport]) -> Said:
+    if all(stream.position_ms is None for stream in those):
+        return Said(State.STOPPED, "stopped, and nothing was ever read", those[0].todo)
     lags = [stream.lag_secs for stream in those if stream.lag_secs]
     furthest = "the furthest " if len(those) > 1 else ""
     behind = f", {furthest}{span(max(lags))} behind" if lags else ""

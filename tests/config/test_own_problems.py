@@ -259,7 +259,7 @@ INDENTED = {
     ),
     "a key between two levels": (
         "checkpoint_dir: state", "checkpoint_dir: state\n log_file: x #!",
-        "this line is indented by 1 space, and the block that begins in line 17 by 2", "Give it 2 spaces, or those of the block that it belongs to.",
+        "this line is indented by 1 space, and the block that begins in line 1 by 0", "Give it 0 spaces, or those of the block that it belongs to.",
     ),
     "a key that is too far right": (
         "    port: 6514", "     port: 6514 #!",

@@ -40,6 +40,7 @@ from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
 from transforms.state.dead_letters.letter import DEAD, dead_letter
+from transforms.state.ledger.pending import PENDING
 from transforms.state.receipts import RECEIPTS
 
 NAMESPACE = "duologsync"
@@ -160,6 +161,7 @@ class SendToDestination(beam.DoFn):
         return FormattedPage(page.stream, [page.rows[i] for i in kept], [page.messages[i] for i in kept])
 
     def _dead(self, event: DuoEvent, reason: str, detail: str, timestamp: Timestamp) -> TaggedOutput:
+        PENDING.dead(Subscription(event.stream, self._destination.name), event.raw)
         letter = dead_letter(event, self._destination.name, self._destination.format.name, reason, detail)
         return TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),)))
 

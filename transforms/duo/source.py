@@ -22,7 +22,8 @@ from a savepoint takes its settings from the step that reads it now (``transform
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -38,8 +39,11 @@ from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS, Probe
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import feed_of
 from transforms.duo.fetch.page_buffer import FetchedPage
+from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import DuoLogSyncError, FatalError
+from transforms.notices import duo, state
+from transforms.notices.notice import Notice, tell
 from transforms.process.lifetime import per_process
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.pass_slots import SLOTS
@@ -48,6 +52,8 @@ from transforms.records import Subscription
 from transforms.settings import USUAL_START, Account, Reading, Start, Storage
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
+from transforms.state.ledger.pending import PENDING, rows_by_day
+from transforms.state.ledger.tally import NOTHING, Counts
 from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.duo")
@@ -80,10 +86,17 @@ class DuoCheckpointMark(CheckpointMark):
     """A cursor on its way through the runner; finalizing it commits the cursor, whose events are delivered by then, and what of
     them is safe."""
 
-    def __init__(self, cursor: Cursor, source: DuoLogSource, rows: int = 0) -> None:
+    def __init__(
+        self,
+        cursor: Cursor,
+        source: DuoLogSource,
+        days: Mapping[str, int] | None = None,
+        since_ms: int | None = None,
+    ) -> None:
         self.cursor = cursor
         self._source = source
-        self._rows = rows
+        self._days = days or {}  # rows of each; nothing where the mark has travelled
+        self._since_ms = since_ms
 
     def finalize_checkpoint(self) -> None:
         """Idempotent and indifferent to order: the store keeps the later of two cursors."""
@@ -91,12 +104,25 @@ class DuoCheckpointMark(CheckpointMark):
         try:
             store = store_at(source.storage.checkpoint_dir)
             safe = RECEIPTS.delivered(subscription, self.cursor, partial(store.make_safe, subscription))
-            store.commit(subscription, self.cursor, self._rows, safe=safe)
+            rows = sum(self._days.values())
+            store.commit(subscription, self.cursor, rows, safe=safe, days=self._tallied(), since_ms=self._since_ms)
         except (OSError, DuoLogSyncError) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
-            _say_once(subscription, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
+            _say_once(
+                subscription,
+                state.CHECKPOINT_NOT_WRITTEN,
+                f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).",
+            )
         source.feed().delivered(self.cursor)
+
+    def _tallied(self) -> dict[str, Counts]:
+        """What became of the bundle's events, by day."""
+        counts = PENDING.take(self._source.subscription)
+        if not self._days:
+            return {}
+        read = {day: Counts(rows) for day, rows in self._days.items()}
+        return {day: read.get(day, NOTHING) + counts.get(day, NOTHING) for day in {*read, *counts}}
 
 
 class DuoCheckpointMarkCoder(coders.Coder):
@@ -201,7 +227,8 @@ class DuoReader(UnboundedReader):
         self._feed: PageFeed | None = None
         self._generation: int | None = None
         self._current: FetchedPage | None = None
-        self._undelivered_rows = 0
+        self._undelivered: Counter[str] = Counter()  # rows by day
+        self._bundle_from_ms = cursor.position_ms
         self._pages_left = source.passes.pages_per_pass if source.passes else None
         self._ended = False
 
@@ -209,6 +236,7 @@ class DuoReader(UnboundedReader):
         if STOP.requested and self._source.passes is None:
             return False  # the feeds are closed by now, or about to be
         RECEIPTS.begin(self._subscription, self._cursor)
+        PENDING.begin(self._subscription)
         self._feed = self._source.feed()
         self._generation = self._feed.seek(self._cursor)
         return self.advance()
@@ -221,16 +249,16 @@ class DuoReader(UnboundedReader):
             return False
         if STOP.requested:
             # Begins nothing new: a pass of many pages could take longer than the grace period. See below for "ended".
-            self._ended = self._source.passes is not None and not self._undelivered_rows
+            self._ended = self._source.passes is not None and not self._undelivered
             return False
         fetched = self._take()
         if fetched is None:
             # Only once all is delivered: a False before that ends the bundle, which delivers and commits.
-            self._ended = self._source.passes is not None and not self._undelivered_rows
+            self._ended = self._source.passes is not None and not self._undelivered
             return False
         self._current = fetched
         self._cursor = fetched.after
-        self._undelivered_rows += len(fetched.page.rows)
+        self._undelivered.update(rows_by_day(LOG_TYPES[self._source.log_type], fetched.page.rows))
         if self._pages_left is not None:
             self._pages_left -= 1
         return True
@@ -246,7 +274,7 @@ class DuoReader(UnboundedReader):
         assert self._feed is not None
         if self._source.passes is not None:
             # Whom waiting would hold up: pages of this bundle that could be delivered meanwhile, and others without a slot.
-            fetched = self._feed.take(0.0 if self._undelivered_rows or SLOTS.wanted else _PASS_WAIT_SECS, self._generation)
+            fetched = self._feed.take(0.0 if self._undelivered or SLOTS.wanted else _PASS_WAIT_SECS, self._generation)
             while fetched is None and self._waits_for_all():
                 fetched = self._feed.take(_PASS_WAIT_SECS, self._generation)
             return fetched
@@ -256,17 +284,18 @@ class DuoReader(UnboundedReader):
             return self._feed.take(_ENDLESS_WAIT_SECS, self._generation)
         except FatalError as error:
             # Raising would start this step again and again, on some runners end the job. The feed itself tries rarely.
-            _say_once(self._subscription, str(error))
+            _say_once(self._subscription, error.notice, str(error))
             return None
 
     def _waits_for_all(self) -> bool:
         """Something may come that belongs to this pass, and nothing waits for the end of the bundle."""
         assert self._source.passes is not None
         assert self._feed is not None
-        over = self._undelivered_rows or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
+        over = self._undelivered or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
         if not over and (refused := self._feed.refused) is not None:
             # Tried again in a quarter of an hour; a run that ends would not.
-            _say_once(self._subscription, f"Duo does not serve it, and this run ends without it: {refused}")
+            text = f"Duo does not serve it, and this run ends without it: {refused}"
+            _say_once(self._subscription, duo.BACKFILL_REFUSED, text)
             return False
         return not over
 
@@ -285,8 +314,9 @@ class DuoReader(UnboundedReader):
     def get_checkpoint_mark(self) -> DuoCheckpointMark:
         if self._feed is not None and (secs := self._feed.throttled_secs()):
             Metrics.counter("duologsync", _THROTTLED).inc(secs)
-        rows, self._undelivered_rows = self._undelivered_rows, 0
-        return DuoCheckpointMark(self._cursor, self._source, rows)
+        days, self._undelivered = self._undelivered, Counter()
+        since_ms, self._bundle_from_ms = self._bundle_from_ms, self._cursor.position_ms
+        return DuoCheckpointMark(self._cursor, self._source, days, since_ms)
 
 
 class GoneReader(UnboundedReader):
@@ -297,7 +327,7 @@ class GoneReader(UnboundedReader):
         self._cursor = cursor
 
     def start(self) -> bool:
-        _say_once(self._source.subscription, "it is not in the configuration any more, and not read.")
+        _say_once(self._source.subscription, duo.NOT_CONFIGURED, "it is not in the configuration any more, and not read.")
         return False
 
     def advance(self) -> bool:
@@ -345,6 +375,6 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
 _TROUBLES: LogOncePerKey[Subscription] = per_process("troubles of sources", LogOncePerKey)
 
 
-def _say_once(subscription: Subscription, text: str) -> None:
+def _say_once(subscription: Subscription, notice: Notice, text: str) -> None:
     if _TROUBLES.due(subscription, text) is not None:
-        _LOGGER.error("%s: %s", subscription, text)
+        tell(_LOGGER, notice, "%s: %s", subscription, text, **subscription.about)

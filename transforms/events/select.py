@@ -36,6 +36,7 @@ from transforms.records import DuoPage, Stream, Subscription
 from transforms.settings import Route
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
 from transforms.state.dead_letters.write import WriteDeadLetters
+from transforms.state.ledger.pending import PENDING
 
 _LOGGER = logging.getLogger("duologsync.events")
 _PLACES_TOLD = 20
@@ -171,13 +172,20 @@ class SelectBatches(beam.DoFn):
 
     def _selected(self, page: DuoPage, letters: DeadLetterBatch) -> DuoPage:
         selection = self._selection(page.stream)
+        subscription = Subscription(page.stream, self._destination)
         rows: list[bytes] = []
+        left_out: list[bytes] = []
         for row in page.rows:
             made_of_it = selection.rows_of(row)
             if isinstance(made_of_it, Failed):
                 letters.append(self._dead(page.stream, made_of_it))
-            else:
+                PENDING.dead(subscription, row)
+            elif made_of_it:
                 rows += made_of_it
+            else:
+                left_out.append(row)
+        if left_out:
+            PENDING.filtered(subscription, left_out)
         self._count(page.stream, selection)
         return DuoPage(page.stream, rows)
 

@@ -26,10 +26,11 @@ from transforms.errors import Undeliverable
 from transforms.formats.registry import FORMATS, Formatter, format_failed, make_formatter
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
-from transforms.records import FormattedPage
+from transforms.records import FormattedPage, Subscription
 from transforms.settings import Format, SyslogHeader
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
 from transforms.state.dead_letters.write import WriteDeadLetters
+from transforms.state.ledger.pending import PENDING
 
 _LOGGER = logging.getLogger("duologsync.formats")
 _PLACES_TOLD = 20
@@ -168,6 +169,7 @@ class FormatBatches(beam.DoFn):
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
         self._dropped[error.reason] += 1
+        PENDING.dead(Subscription(event.stream, self._destination), event.raw)
         return dead_letter(event, self._destination, self._format.name, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.destinations.archive.records import SCHEMA, UNDATED, Archived, day_of, directory_of, file_of, read_file
+from transforms.days import UNDATED, day_of
+from transforms.destinations.archive.records import SCHEMA, Archived, directory_of, file_of, read_file
 from transforms.records import Stream
 
 STREAM = Stream("acme/DA1", "auth", "api-1.duosecurity.com", "DA1")

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms.destinations.archive.records import UNDATED, Archived, day_of, read_file
+from transforms.days import UNDATED, day_of
+from transforms.destinations.archive.records import Archived, read_file
 from transforms.destinations.archive.store import is_remote
 from transforms.errors import RetryLater
 from transforms.process.files import open_to_read

@@ -9,7 +9,6 @@ events make the same file under the same name, byte for byte: what is sent again
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import fastavro
 import fastavro.write
 
+from transforms.days import DAY_MS, UNDATED, day_of
 from transforms.process.files import file_safe
 from transforms.records import Stream
 
@@ -44,11 +44,6 @@ SCHEMA: dict[str, Any] = {
         {"name": "message", "type": "bytes", "default": "", "doc": "the formatted message, where the event itself is gone"},
     ],
 }
-UNDATED = "undated"
-"""In the place of a day, for events that do not say when they happened."""
-
-_DAY_MS = 86_400_000
-_LAST_MS = 253_402_300_799_999  # the end of the year 9999: a reader could not turn more into a date
 
 
 class Archived(NamedTuple):
@@ -59,13 +54,6 @@ class Archived(NamedTuple):
     id: str | None
     raw: bytes
     message: bytes = b""
-
-
-def day_of(time_ms: int | None) -> str:
-    """The day (UTC) that an event is kept under: ``2026-11-27``."""
-    if time_ms is None or not 0 <= time_ms <= _LAST_MS:
-        return UNDATED
-    return dt.datetime.fromtimestamp(time_ms // 1000, dt.timezone.utc).strftime("%Y-%m-%d")
 
 
 def directory_of(stream: Stream, day: str) -> str:
@@ -140,5 +128,5 @@ def _writable(text: str) -> str:
 
 def _clock(time_ms: int) -> str:
     """Within its day: HHMMSS and milliseconds."""
-    secs, millis = divmod(time_ms % _DAY_MS, 1000)
+    secs, millis = divmod(time_ms % DAY_MS, 1000)
     return f"{secs // 3600:02d}{secs // 60 % 60:02d}{secs % 60:02d}{millis:03d}"

@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from transforms.days import day_of
 from transforms.destinations.archive import store
-from transforms.destinations.archive.records import Archived, day_of, directory_of, file_of
+from transforms.destinations.archive.records import Archived, directory_of, file_of
 from transforms.destinations.archive.settings import AvroSettings
 from transforms.destinations.health import health_of
 from transforms.destinations.sender import Confirmation, KeepsNothing, Rejection, oversize

@@ -34,6 +34,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from transforms.errors import FatalError
+from transforms.notices import state
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
@@ -47,6 +48,7 @@ from transforms.state.checkpoints.record import (
     record_of,
 )
 from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.ledger.tally import Days, Tally, read_tally
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
@@ -57,9 +59,13 @@ _LONGEST_NAME = 180  # of 255 bytes: records that are moved aside get longer nam
 class StoreInUse(FatalError):
     """Another running copy holds the checkpoint directory."""
 
+    notice = state.IN_USE
+
 
 class StoreUnusable(FatalError):
     """The checkpoint directory cannot be made, read or written."""
+
+    notice = state.DIRECTORY_UNUSABLE
 
 
 class CheckpointStore:
@@ -106,6 +112,8 @@ class CheckpointStore:
         """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
         self._last.clear()
         if self._lock_fd is not None:
+            with suppress(OSError):  # that it ended in good order is for who looks at the directory
+                os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = None
 
@@ -137,12 +145,22 @@ class CheckpointStore:
             known = self._known(subscription)
             return known.begun if known is not None and known.cursor.is_beginning else None
 
-    def commit(self, subscription: Subscription, cursor: Cursor, delivered: int = 0, *, safe: Cursor | None = None) -> bool:
+    def commit(
+        self,
+        subscription: Subscription,
+        cursor: Cursor,
+        delivered: int = 0,
+        *,
+        safe: Cursor | None = None,
+        days: Days | None = None,
+        since_ms: int | None = None,
+    ) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
 
         Args:
           delivered: events, since the last commit.
           safe: what of it is safe; None for all. It is never moved back.
+          days: what became of those events, by day; since_ms: the position before them, from which on days are counted.
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
@@ -150,11 +168,14 @@ class CheckpointStore:
             known = self._known(subscription)
             safe = cursor if safe is None else safe
             if known is None:
-                fresh = Positions(cursor, delivered, _earlier(safe, cursor))
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=_counted(None, days, since_ms))
             else:
                 last = _later(known.cursor, cursor)
                 fresh = known._replace(
-                    cursor=last, delivered=known.delivered + delivered, safe=_later(known.safe, _earlier(safe, last))
+                    cursor=last,
+                    delivered=known.delivered + delivered,
+                    safe=_later(known.safe, _earlier(safe, last)),
+                    tally=_counted(known.tally, days, since_ms),
                 )
                 if fresh[::2] == known[::2] and self.file_name(subscription) not in self._unwritten:
                     return False
@@ -321,7 +342,26 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
             "that is read and sent again.",
             subscription, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
         )  # fmt: skip
+        if (tally := _tally_of(known.tally)) is not None:
+            again = tally.begun_anew(known.safe.position_ms, known.cursor.position_ms)
+            known = known._replace(tally=again.to_json())
     return known._replace(cursor=known.safe)
+
+
+def _counted(tally: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
+    """The tally with what a bundle delivered."""
+    if not days:
+        return tally
+    known = _tally_of(tally)
+    if known is None:
+        if since_ms is None:
+            return tally
+        known = Tally(since_ms)
+    return known.with_bundle(days).to_json()
+
+
+def _tally_of(encoded: bytes | None) -> Tally | None:
+    return None if encoded is None else read_tally(encoded)
 
 
 def _file_safe(name: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from transforms.records import Stream, Subscription
 from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.ledger.tally import Tally, read_tally
 
 _VERSION = 1
 _NULL = msgspec.Raw(b"null")
@@ -43,6 +44,7 @@ class Record(msgspec.Struct, frozen=True):
       delivered: events delivered since the first checkpoint.
       safe: the position that is safe, likewise; ``null`` where that is the delivered one.
       begun: how it was chosen where to begin, for as long as nothing was read.
+      tally: how many events of each day are delivered, as ``Tally.to_json`` wrote it.
     """
 
     v: int
@@ -53,22 +55,30 @@ class Record(msgspec.Struct, frozen=True):
     delivered: int = 0
     safe: msgspec.Raw = _NULL
     begun: Begun | msgspec.UnsetType = msgspec.UNSET
+    tally: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def subscription(self) -> Subscription:
         """Whose record it is."""
         return Subscription(self.stream, self.destination)
 
+    @property
+    def tallied(self) -> Tally | None:
+        """How many events of each day are delivered; None where that is not known."""
+        return None if isinstance(self.tally, msgspec.UnsetType) else read_tally(bytes(self.tally))
+
 
 class Positions(NamedTuple):
-    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe; and how its
-    beginning was chosen, where that is all there is.
+    """What the store knows of a subscription: what is delivered, how many events that were, and what of it is safe; how its
+    beginning was chosen, where that is all there is; and how many of which day were delivered: a ``Tally``, encoded, because
+    thousands of them are held and few are ever looked at.
     """
 
     cursor: Cursor
     delivered: int
     safe: Cursor
     begun: Begun | None = None
+    tally: bytes | None = None
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
@@ -82,8 +92,9 @@ def record_of(subscription: Subscription, positions: Positions, committed_ms: in
     all_safe = positions.safe.seq >= positions.cursor.seq
     safe = _NULL if all_safe else msgspec.Raw(positions.safe.to_json())
     begun = positions.begun if positions.begun is not None and positions.cursor.is_beginning else msgspec.UNSET
+    tally = msgspec.UNSET if positions.tally is None else msgspec.Raw(positions.tally)
     return Record(
-        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, begun
+        _VERSION, subscription.stream, subscription.destination, cursor, committed_ms, positions.delivered, safe, begun, tally
     )
 
 
@@ -135,4 +146,5 @@ def _positions(record: Record) -> Positions:
     cursor = Cursor.from_json(bytes(record.cursor))
     safe = bytes(record.safe)
     begun = None if isinstance(record.begun, msgspec.UnsetType) else record.begun
-    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), begun)
+    tally = None if isinstance(record.tally, msgspec.UnsetType) else bytes(record.tally)
+    return Positions(cursor, record.delivered, cursor if safe == b"null" else Cursor.from_json(safe), begun, tally)
