@@ -200,6 +200,11 @@ class KindSettings(Declared):
         return None
 
     @property
+    def local_places(self) -> tuple[tuple[str, str], ...]:
+        """Files and directories that it writes to, each with its key: no other destination should have the same."""
+        return ()
+
+    @property
     def takes_bare_rows(self) -> bool:
         """The receiver knows Duo's rows: they get no envelope unless the file says so."""
         return False

@@ -125,6 +125,8 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
     _notice_too_old(job, findings)
+    _notice_same_place(job, findings)
+    _notice_not_as_the_content_reads(job, findings)
     notice_routes(job, findings)
     return job
 
@@ -188,6 +190,25 @@ def _notice_too_old(job: Job, findings: Findings) -> None:
                 f"{max(back):g} days back, and what is older becomes dead letters"
             )
             findings.notice(("destinations", index), what, "Give its route from: now, or the destination too_old: send.")
+
+
+def _notice_same_place(job: Job, findings: Findings) -> None:
+    """Adds a notice where two destinations write to one file: their lines would be mixed, and each rotates it by itself."""
+    first: dict[str, str] = {}
+    for index, destination in enumerate(job.destinations):
+        for key, place in destination.settings.local_places:
+            other = first.setdefault(place, destination.name)
+            if other != destination.name:
+                what = f"destination {other} writes to {place}, too"
+                findings.notice(("destinations", index, key), what, "Give each a place of its own, or use one destination.")
+
+
+def _notice_not_as_the_content_reads(job: Job, findings: Findings) -> None:
+    """Adds a notice where a receiver's own content for Duo will not find what it reads."""
+    for index, destination in enumerate(job.destinations):
+        if destination.settings.takes_bare_rows and destination.format.name != "json":
+            what = f"this receiver's own content for Duo reads Duo's rows, and gets {destination.format.name}"
+            findings.notice(("destinations", index, "format"), what, "Write format: json, unless you have content of your own.")
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:

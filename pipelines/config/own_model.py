@@ -76,7 +76,8 @@ class AccountSection(Section):
     )
     ikey: Ikey = Field(description="Integration key of that application: 20 characters.", examples=["DIXXXXXXXXXXXXXXXXXX"])
     skey: Skey = Field(
-        description="Its secret key: env:NAME, file:PATH or gcp:NAME, see the top. One written here is used, too.",
+        description="Its secret key: env:NAME (a variable), file:PATH, or gcp:projects/P/secrets/S/versions/V. One that is "
+        "written here is used, too.",
         examples=["env:DUO_SKEY"],
     )
     msp: bool = Field(False, description="This is the parent of an MSP: its children are listed and read.")
