@@ -141,7 +141,7 @@ class Streams:
         if facts is not None and facts.caught_up and not facts.in_hand:
             self._was_caught_up.add(subscription)
             return True
-        usual_secs = self._job.reading.poll_interval_secs + _LEEWAY_SECS
+        usual_secs = self._job.reading.longest_poll_secs + _LEEWAY_SECS
         if subscription in self._was_caught_up and lag_secs is not None and lag_secs <= usual_secs:
             return True
         self._was_caught_up.discard(subscription)
