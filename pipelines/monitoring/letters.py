@@ -37,7 +37,7 @@ class LetterCounts:
 
     def _look(self, directory: Path) -> tuple[DeadLetters, ...]:
         fresh: dict[tuple[str, int, int], Counter[_Key]] = {}
-        for pattern in ("*.avro", "*.avro.replaying"):
+        for pattern in ("*.avro", "*.avro.replaying", "*.avro.dropping"):
             for path in directory.glob(pattern):
                 try:
                     found = path.stat()
