@@ -94,13 +94,13 @@ def test_one_that_answers_otherwise_than_before_is_named_once_and_not_called_awa
     now = [1000.0]
     monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
     known = health.health_of(destination(2))
-    known.wrong("Destination siem (192.0.2.1:6514) shows another certificate")
+    cause = "Destination siem (192.0.2.1:6514) shows another certificate"
+    known.wrong(cause)
     now[0] += 60
-    known.wrong("Destination siem (192.0.2.1:6514) shows another certificate")
+    known.wrong(cause)
     assert [record.getMessage() for record in caplog.records] == [
-        "Destination siem (192.0.2.1:6514) shows another certificate. It took events before; they wait until that is put right. "
-        "[DLS-S003]",
-        "Destination siem (192.0.2.1:6514) shows another certificate. So for 60 s. [DLS-S003]",
+        f"{cause}. It took events before; they wait until that is put right. [DLS-S003]",
+        f"{cause}. So for 60 s. [DLS-S003]",
     ]
 
 

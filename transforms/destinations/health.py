@@ -1,6 +1,6 @@
 """What the log says about a destination that goes away and comes back; shared by all senders of that destination.
 
-Place in the flow: told by the senders; read by nobody but the log and the rule below.
+Place in the flow: told by the senders; read by the log, the rule below, and whoever shows how a destination is.
 
 Contract: thread-safe. One WARNING when a destination goes away, one per minute while it stays away, one INFO when it is back.
 Texts name the destination, its address and the cause, never an event. ``ever_delivered`` decides whether a wrong certificate is
@@ -24,10 +24,16 @@ _ASK_AGAIN_SECS = 86_400.0
 
 
 class Health:
-    """The state of one destination in this process."""
+    """The state of one destination in this process.
+
+    Attributes:
+      cause: why it cannot be used now; empty where nothing is known against it. since_ms: since when, by the wall clock.
+    """
 
     def __init__(self, destination: Destination) -> None:
         self.ever_delivered = False
+        self.cause = ""
+        self.since_ms: int | None = None
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
         self._name = destination.name
@@ -42,6 +48,7 @@ class Health:
     def wrong(self, cause: str) -> None:
         """It answers, but not as configured, although it once did: a certificate was changed, say. The cause names it."""
         self._wrong = cause  # what a person must know of is not held back for a minute
+        self._since(cause)
         for_secs = self._trouble.due(cause)
         if for_secs is not None:
             then = "It took events before; they wait until that is put right" if for_secs < 1 else f"So for {for_secs:.0f} s"
@@ -95,17 +102,25 @@ class Health:
         )
 
     def _gone(self, notice: Notice, how: str, cause: str, then: str) -> None:
+        self._since(cause)
         for_secs = self._trouble.due(self._wrong)
         if for_secs is not None:
             first = for_secs < 1
             state = how if first else f"still {how} after {for_secs:.0f} s"
             self._tell(notice, "%s is %s: %s.%s", self._title, state, cause, then if first else "")
 
+    def _since(self, cause: str) -> None:
+        if not self.cause:
+            self.since_ms = time.time_ns() // 1_000_000
+        self.cause = cause
+
     def _tell(self, notice: Notice, text: str, *args: object) -> None:
         tell(_LOGGER, notice, text, *args, destination=self._name)
 
     def back(self, resent: int) -> None:
         """It is connected again, and so many messages are sent once more."""
+        if self.cause:
+            self.cause, self.since_ms = "", None
         gone_secs = self._trouble.over()
         if gone_secs is not None:
             _LOGGER.info("%s is back after %.1f s; sent again: %s.", self._title, gone_secs, counted(resent, "message"))

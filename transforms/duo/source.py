@@ -31,7 +31,6 @@ from typing import Any
 import msgspec
 from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
-from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 from transforms.coders import DuoPage, DuoPageCoder
@@ -42,6 +41,8 @@ from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import DuoLogSyncError, FatalError
+from transforms.metrics.beam import tell_age, tell_beam
+from transforms.metrics.latency import duo_takes
 from transforms.notices import duo, state
 from transforms.notices.notice import Notice, tell
 from transforms.process.lifetime import per_process
@@ -64,8 +65,6 @@ _ENDLESS_WAIT_SECS = 1.0
 # So many pages are sent before a pass ends because others wait. Each pass costs as much CPU as a page or two.
 _PAGES_BEFORE_OTHERS = 4
 _WIRE_VERSION = 1
-# Beam's own name for it: by this, Dataflow knows that a reader waits for a rate limit, and that more workers would not help.
-_THROTTLED = "cumulativeThrottlingSeconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +236,7 @@ class DuoReader(UnboundedReader):
             return False  # the feeds are closed by now, or about to be
         RECEIPTS.begin(self._subscription, self._cursor)
         PENDING.begin(self._subscription)
+        duo_takes(self._subscription.stream, self._source.reading.lag_secs)
         self._feed = self._source.feed()
         self._generation = self._feed.seek(self._cursor)
         return self.advance()
@@ -312,8 +312,9 @@ class DuoReader(UnboundedReader):
         return MAX_TIMESTAMP if self._ended else _timestamp(self._cursor)
 
     def get_checkpoint_mark(self) -> DuoCheckpointMark:
-        if self._feed is not None and (secs := self._feed.throttled_secs()):
-            Metrics.counter("duologsync", _THROTTLED).inc(secs)
+        tell_beam("read", [self._subscription])
+        if self._feed is not None:
+            tell_age(self._subscription, self._feed.age_secs(self._cursor))
         days, self._undelivered = self._undelivered, Counter()
         since_ms, self._bundle_from_ms = self._bundle_from_ms, self._cursor.position_ms
         return DuoCheckpointMark(self._cursor, self._source, days, since_ms)

@@ -12,13 +12,13 @@ then the feed raises it, and whoever catches it says so. Not thread-safe: the fe
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 from transforms.duo.client.client import PageRefused
 from transforms.duo.position.paging import Step
 from transforms.duo.position.windows import days_out_of_reach
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
+from transforms.metrics.reading import ReadingNotes
 from transforms.notices import duo, program
 from transforms.notices.notice import Notice, tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock, utc
@@ -42,12 +42,12 @@ _SELDOM_SECS = 3600.0
 
 
 class FailureClassifier:
-    """What goes wrong with one stream. ``counts`` are the feed's."""
+    """What goes wrong with one stream. ``notes`` are the feed's."""
 
-    def __init__(self, stream: Stream, budget: RateBudget, counts: Counter[str], clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, stream: Stream, budget: RateBudget, notes: ReadingNotes, clock: Clock = SYSTEM_CLOCK) -> None:
         self._stream = stream
         self._budget = budget
-        self._counts = counts
+        self._notes = notes
         self._clock = clock
         self._failing = LogOnce(clock=clock)  # its cause is the kind of the last error
         self._backoff = Backoff(_RETRY)
@@ -60,6 +60,8 @@ class FailureClassifier:
         self._shortened = LogOnce(clock=clock)  # the last window was followed by less overlap than it should be
         self.answered = False  # some call was, since the feed began
         self.refused: StreamUnavailable | PageRefused | None = None  # what the last call met, where Duo will not serve it
+        self.error: Exception | None = None  # what the last call met
+        self.since_ms: int | None = None  # since when calls fail, by the wall clock
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -68,8 +70,11 @@ class FailureClassifier:
         own_wait_secs = self._backoff.failed(error.wait_secs if isinstance(error, RetryLater) else None)
         self._refusals += isinstance(error, BadCredentials)
         self.refused = error if isinstance(error, (StreamUnavailable, PageRefused)) else None
+        if self.error is None:
+            self.since_ms = int(self._clock.wall_secs() * 1000)
+        self.error = error
         kind, wait_secs = self._sort(error, own_wait_secs)
-        self._counts[kind] += 1
+        self._notes.add(kind)
         self._tell(kind, error, wait_secs, told=told)
         return wait_secs
 
@@ -84,7 +89,7 @@ class FailureClassifier:
     def page_cursor_refused(self, error: PageRefused) -> float:
         """Duo does not take a page cursor any more, and reading goes on without it: after so long."""
         wait_secs = self._backoff.failed()
-        self._counts["page_refused"] += 1
+        self._notes.add("page_refused")
         self._say(duo.PAGE_REFUSED, "%s: %s. The rest of the window is read by time instead; nothing is skipped.", error)
         return wait_secs
 
@@ -100,7 +105,7 @@ class FailureClassifier:
         if self._failing.over() is not None and not told:
             _LOGGER.info("%s is readable again after %s.", self._stream, counted(self._backoff.failures, "failed call"))
         self.answered = True
-        self.refused = None
+        self.refused = self.error = self.since_ms = None
         self._backoff.succeeded()
         self._refusals = 0
 
@@ -110,7 +115,7 @@ class FailureClassifier:
             if self._threadless.over() is not None:
                 _LOGGER.info("%s is read again: its thread could be started.", self._stream)
             return
-        self._counts["threads_refused"] += 1
+        self._notes.add("threads_refused")
         if self._threadless.due() is not None:
             self._say(program.NO_THREAD, "%s is not read: %s. It is tried again whenever a page is asked for.", NO_THREAD)
 
@@ -162,7 +167,7 @@ class FailureClassifier:
         days = days_out_of_reach(cursor, now_ms, reading)
         # A full look-back begins at the edge of what Duo serves, and that moves on while the first call is prepared.
         if days > _EDGE_DAYS:
-            self._counts["days_out_of_reach"] += round(days)
+            self._notes.add("days_out_of_reach", round(days))
             what = "was to begin, and has read nothing yet," if cursor.is_beginning else "was last read"
             text = "%s %s %s before the oldest event that Duo still serves. What happened in that time is out of reach."
             self._say(duo.OUT_OF_REACH, text, what, _span(days))
@@ -171,7 +176,7 @@ class FailureClassifier:
         """There is nothing to ask for yet behind a position: whether that is for want of a right clock. Told once."""
         ahead = cursor.position_ms > now_ms + _CLOCK_LEEWAY_MS
         if ahead and self._ahead.due() is not None:
-            self._counts["ahead_of_clock"] += 1
+            self._notes.add("ahead_of_clock")
             self._say(
                 duo.AHEAD_OF_CLOCK,
                 "%s: its checkpoint is %s ahead of this machine's clock, so nothing is read until then. Correct the clock, "
@@ -190,32 +195,32 @@ class FailureClassifier:
     def shown_by(self, step: Step) -> None:
         """What an answer showed beside its rows: whether a window was complete, and what Duo cannot be made to give."""
         if step.circled:
-            self._counts["circled"] += 1
+            self._notes.add("circled")
             if self._circled.due() is not None:
                 how = "Its window was ended there; it is read again with the next overlap."
                 then = how if step.window_done else "Reading goes on by time; nothing is skipped."
                 self._say(duo.CIRCLED, "%s: Duo's page cursor did not lead on. %s%s", then, self._circled.more())
         if step.unreachable_ms is not None:
-            self._counts["unreachable"] += 1
+            self._notes.add("unreachable")
             text = "%s: Duo has more events at %s than it gives in one page, and no way to ask for the rest. Those are missing."
             self._say(duo.UNREADABLE_EVENTS, text, utc(step.unreachable_ms))
         if step.odd_rows:
-            self._counts["odd_rows"] += step.odd_rows
+            self._notes.add("odd_rows", step.odd_rows)
         if step.again_secs:
-            self._counts["asked_again"] += 1
+            self._notes.add("asked_again")
         self._about_gaps(step)
         if step.window_done:
-            self._counts["windows"] += 1
+            self._notes.add("windows")
             self._about_memory(step.shortened_ms)
         if step.counted is not None:
             by_duo, read = step.counted
-            self._counts["counted_by_duo"] += by_duo
+            self._notes.add("counted_by_duo", by_duo)
             if by_duo != read:
-                self._counts["windows_that_differ"] += 1
+                self._notes.add("windows_that_differ")
             if by_duo <= read:
                 self._short.over()
             else:
-                self._counts["missing"] += by_duo - read
+                self._notes.add("missing", by_duo - read)
                 if self._short.due() is not None:
                     self._say(
                         duo.EVENTS_MISSING,
@@ -227,14 +232,14 @@ class FailureClassifier:
     def _about_gaps(self, step: Step) -> None:
         gap = step.closed_gap
         if gap is not None:
-            self._counts["gaps_closed"] += 1
+            self._notes.add("gaps_closed")
             _LOGGER.info(
                 "%s: what was missing from %s to %s is here: %s.",
                 self._stream, utc(gap.from_ms), utc(gap.to_ms), counted(gap.missing, "event"),
             )  # fmt: skip
         gap = step.gap
         if gap is not None and not step.window_done and gap.due_ms is None:
-            self._counts["gaps_given_up"] += 1
+            self._notes.add("gaps_given_up")
             text = "%s: Duo counted %s more from %s to %s than it gives, now for the last time. That is given up."
             self._say(duo.EVENTS_GIVEN_UP, text, *_in_words(gap))
 
@@ -252,7 +257,7 @@ class FailureClassifier:
         if not shortened_ms:
             self._shortened.over()
             return
-        self._counts["overlap_shortened"] += 1
+        self._notes.add("overlap_shortened")
         if self._shortened.due() is not None:
             self._say(
                 duo.OVERLAP_SHORTENED,
