@@ -34,6 +34,8 @@ setup(
         "pyyaml>=6.0.2",
         # Shows a backfill's progress on a terminal.
         "rich>=13",
+        # Renders the program's own log: JSON lines, terminal, systemd's journal.
+        "structlog>=24.1",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],
@@ -74,6 +76,8 @@ setup(
             "datadog-api-client==2.62.0",
             "elasticsearch==9.5.1",
             "secops==0.44.1",
+            # Makes the Grafana dashboard of Grafana's own types. None for Python 3.10.
+            "grafana-foundation-sdk==1769699379!11.6.0; python_version >= '3.11'",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
             # Makes the distributions as a release does, and checks the container image's recipe.

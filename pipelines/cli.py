@@ -10,6 +10,7 @@ Contract: bad input ends with a message and an exit code of ``pipelines.exit_cod
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import logging
@@ -20,7 +21,7 @@ from typing import Any
 
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
-from pipelines.printable import say, write_whatever_comes
+from pipelines.printable import OutputLost, say, write_whatever_comes
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -29,7 +30,7 @@ _VERBS = {
     "test": "check your own expectations of a configuration: events, and the messages that are made of them",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
-    "status": "show how far every stream has been delivered",
+    "status": "show whether it runs, how far every stream has been delivered, and what to do",
     "replay": "send dead letters again",
     "schema": "print the JSON Schema or a commented sample of the configuration",
     "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
@@ -63,10 +64,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (``… | head``): nothing to say, and nobody to say it to.
         sys.stderr.close()
         return exit_codes.OK
+    except OutputLost as error:
+        return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
         logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
         return exit_codes.INTERNAL
+
+
+def _output_lost(error: OutputLost) -> int:
+    """Says where it still can why nothing more is printed. What is left of the output would fail again at the very end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.close(nowhere)
+    return exit_codes.INTERNAL
 
 
 def _split_beam_flags(words: list[str]) -> tuple[list[str], list[str]]:
@@ -92,7 +105,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
         epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
-        "7 an expectation of test.",
+        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

@@ -1,9 +1,11 @@
-"""Logging of the program's own life (never of events): readable lines on a terminal, one JSON object per line elsewhere.
+"""Logging of the program's own life (never of events): readable lines on a terminal and in systemd's journal, one JSON object
+per line elsewhere.
 
 Contract: ``set_up`` configures the root logger once, at the start of a command. A log file is rotated (10 MB, 5 old ones,
 mode 600), and nothing that somebody else put in its place is written to (``transforms.process.files``). Whatever a message
 holds, it makes one line, commands no terminal, and is written in any encoding. A log that cannot be written stops nothing
-and ends in no traceback: the log file's trouble is told on stderr once a minute.
+and ends in no traceback: the log file's trouble is told on stderr once a minute. Who moves the log file on by himself
+(logrotate) says so by ``open_log_file_again``.
 
 Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Errors that we raise on
 purpose are warnings in words where Beam logs them (``pipelines.beam_internals.log_records``).
@@ -11,11 +13,9 @@ purpose are warnings in words where Beam logs them (``pipelines.beam_internals.l
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.handlers
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -24,51 +24,15 @@ from typing import Any
 from typing_extensions import override
 
 from pipelines.beam_internals.log_records import in_words
-from pipelines.printable import printable, printable_lines
+from pipelines.log_lines import RUNBOOK, JournalLines, JsonLines, TerminalLines
+from transforms.notices import program
+from transforms.notices.notice import tell
 from transforms.process.files import open_own
 from transforms.process.log_once import REMIND_SECS, LogOnce
 
 _LOGGER = logging.getLogger("duologsync.program")
 _FILE_BYTES = 10_000_000
 _FILES = 5
-_BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per record: time (UTC), level, logger, message, and the traceback where there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        text = json.dumps(line, ensure_ascii=False)
-        return text if text.isprintable() else _BEYOND_ASCII.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    character = match.group()
-    return character if character.isprintable() else json.dumps(character)[1:-1]
-
-
-class TerminalLines(logging.Formatter):
-    """A line per record; a traceback is set in, so that no line of it looks like a record."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.getMessage())
-        record.asctime = self.formatTime(record, self.datefmt)
-        line = self.formatMessage(record)
-        if record.exc_info:
-            traceback = printable_lines(self.formatException(record.exc_info))
-            line += "".join(f"\n    {each}" for each in traceback.split("\n"))
-        return line
 
 
 class _Stderr(logging.StreamHandler[Any]):
@@ -83,11 +47,40 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
     def __init__(self, path: str) -> None:
         self._tried_at = float("-inf")
         self._trouble = LogOnce(REMIND_SECS)
+        self._writing = self._moved = False
         super().__init__(path, maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> Any:
         descriptor = open_own(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND)
         return os.fdopen(descriptor, self.mode, encoding=self.encoding, errors=self.errors)
+
+    def open_again(self) -> None:
+        """The file was moved on by somebody else: the next record begins a new one. May be called by a signal's handler."""
+        self._moved = True
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._writing:  # by a signal that came in the midst of a record: its file stays open until it is written
+            super().emit(record)
+            return
+        self._writing = True
+        try:
+            if self._moved:
+                self._moved = False
+                self._begin_anew()
+            super().emit(record)
+        finally:
+            self._writing = False
+
+    def _begin_anew(self) -> None:
+        try:
+            fresh = self._open()
+        except OSError as error:
+            self._tell(error)  # and goes on in the one that it has
+            return
+        self.stream, old = fresh, self.stream
+        if old is not None:
+            old.close()
 
     @override
     def shouldRollover(self, record: logging.LogRecord) -> int:
@@ -109,20 +102,51 @@ class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
     def _tell(self, error: BaseException | None) -> None:
         if self._trouble.due() is not None:  # what is said now comes here as well
             cause = getattr(error, "strerror", None) or error
-            _LOGGER.error("The log file %s cannot be written as it should be: %s.", self.baseFilename, cause)
+            text = "The log file %s cannot be written as it should be: %s."
+            tell(_LOGGER, program.LOG_NOT_WRITTEN, text, self.baseFilename, cause)
 
 
-def set_up(*, verbose: bool = False, log_file: str | None = None) -> None:
-    """Sends records to stderr, and to a file where one is wanted. Raises OSError where the file cannot be opened."""
+def set_up(*, verbose: bool = False, log_file: str | None = None, runbook: str = RUNBOOK) -> None:
+    """Sends records to stderr, and to a file where one is wanted. Raises OSError where the file cannot be opened.
+
+    Args:
+      verbose: DEBUG, too.
+      log_file: of JSON lines, beside stderr.
+      runbook: where the lines' links lead, without the anchor.
+    """
     handlers: list[logging.Handler] = [_Stderr(sys.stderr)]
-    handlers[0].setFormatter(TerminalLines() if sys.stderr.isatty() else JsonLines())
+    handlers[0].setFormatter(_for_stderr(runbook))
     if log_file is not None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file_handler = _OwnerOnlyFile(log_file)
-        file_handler.setFormatter(JsonLines())
+        file_handler.setFormatter(JsonLines(runbook))
         handlers.append(file_handler)
     for handler in handlers:
         handler.addFilter(in_words)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers, force=True)
     for name in ("apache_beam", "root_beam", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def open_log_file_again() -> bool:
+    """Begins a new log file at the next record, because the present one was moved on; whether there is a log file."""
+    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, _OwnerOnlyFile)]
+    for file in files:
+        file.open_again()
+    return bool(files)
+
+
+def _for_stderr(runbook: str) -> logging.Formatter:
+    if sys.stderr.isatty():
+        return TerminalLines(runbook)
+    return JournalLines(runbook) if _is_journal() else JsonLines(runbook)
+
+
+def _is_journal() -> bool:
+    """Whether stderr goes to systemd's journal, which says so by the device and inode of its socket."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or replaced by what has no descriptor
+        return False
+    return (device, inode) == (str(found.st_dev), str(found.st_ino))

@@ -43,6 +43,8 @@ build_servers() {
     tests/receivers/get_otel.sh
     tests/receivers/get_syslog_ng.sh
     tests/destinations/http/get_victorialogs.sh
+    tests/alerts/get_prometheus.sh
+    tests/alerts/get_dashboard_check.sh
     tests/receivers/get_readers.sh
 }
 

@@ -9,17 +9,24 @@
     ├── Undeliverable        this event only cannot be written: to the dead letters with its reason, and go on
     ├── FatalError             stop: only a person can mend it, and going on would not help
     │   ├── BadCredentials   Duo refused the keys
-    │   └── BadDestination   a destination that can never be reached as configured (wrong CA, wrong name, plain text)
+    │   ├── BadDestination   a destination that can never be reached as configured (wrong CA, wrong name, plain text)
+    │   └── BadRoute         a filter, redaction or function that cannot be used here
     └── Stopping             not an error: the program was asked to end and its grace period is over
 
-Texts are for the log and the terminal: they name the thing, the cause and the fix, and never hold a secret or an event.
+Texts are for the log and the terminal: they name the thing, the cause and the fix, and never hold a secret or an event. As
+whose notice the log shows such a text is said by the class (``notice``), unless who logs it knows better.
 """
 
 from __future__ import annotations
 
+from transforms.notices import destinations, duo, events, program
+from transforms.notices.notice import Notice
+
 
 class DuoLogSyncError(Exception):
     """The base of all errors that this product raises on purpose."""
+
+    notice: Notice = program.FAILED
 
 
 class RetryLater(DuoLogSyncError):
@@ -30,6 +37,8 @@ class RetryLater(DuoLogSyncError):
       wait_secs: how long the other side asked to wait; None where it said nothing.
     """
 
+    notice = program.HICCUP
+
     def __init__(self, message: str, *, kind: str, wait_secs: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
@@ -38,6 +47,8 @@ class RetryLater(DuoLogSyncError):
 
 class DeliveryTimeout(RetryLater):
     """A destination did not take a bundle within its delivery timeout."""
+
+    notice = destinations.DELIVERY_TIMED_OUT
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind="delivery_timeout")
@@ -52,6 +63,8 @@ class BundleReplaced(RetryLater):
 
 class StreamUnavailable(DuoLogSyncError):
     """Duo will not serve this stream as things are; the others are not touched."""
+
+    notice = duo.NOT_SERVED
 
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
@@ -77,9 +90,19 @@ class FatalError(DuoLogSyncError):
 class BadCredentials(FatalError):
     """Duo refused the integration key, the secret key or the signature."""
 
+    notice = duo.KEYS_REFUSED
+
 
 class BadDestination(FatalError):
     """The destination answers, but never as configured: wrong CA, wrong name, expired, not TLS, client certificate refused."""
+
+    notice = destinations.MISCONFIGURED
+
+
+class BadRoute(FatalError):
+    """A filter, a redaction or a function of a route cannot be used on this machine."""
+
+    notice = events.BAD_ROUTE
 
 
 class Stopping(DuoLogSyncError):

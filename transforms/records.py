@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from transforms.notices.notice import About
+
 
 class Stream(msgspec.Struct, frozen=True):
     """One log type of one account: the unit that is read in order.
@@ -64,6 +66,11 @@ class Subscription(msgspec.Struct, frozen=True):
     def identity(self) -> tuple[str, str, str, str]:
         """What tells it from others."""
         return *self.stream.identity, self.destination
+
+    @property
+    def about(self) -> About:
+        """What a line of the log about it is about (``transforms.notices``)."""
+        return {"stream": self.stream, "destination": self.destination}
 
 
 class DuoEvent(msgspec.Struct, frozen=True, gc=False):

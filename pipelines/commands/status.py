@@ -1,94 +1,147 @@
-"""``duologsync status CONFIG``: how far every log has been delivered to each destination. Touches nothing.
+"""``duologsync status CONFIG``: does it run, and how far has every log been delivered to each destination? Touches nothing.
 
-Read from the checkpoint store: a line for each stream and destination. Below it stand the stretches in which Duo counted more
-events than it gave (``transforms.duo.position.gaps``).
+Asks the running program where one says that it listens, and else reads the checkpoint directory; needs no secret. What it says
+is ``pipelines.monitoring.report``, as a table, as plain lines in a pipe, or as JSON. The exit code is for scripts that watch.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
-from collections.abc import Iterator
-from datetime import datetime, timezone
+from dataclasses import replace
 
-from pipelines import exit_codes, logs
+from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from pipelines.printable import say
+from pipelines.monitoring import words
+from pipelines.monitoring.report import Report, State, StreamReport
+from pipelines.monitoring.running import endpoint_in
+from pipelines.monitoring.stored import stored_report
+from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
+from pipelines.printable import say, say_json
 from transforms.errors import RetryLater
 from transforms.settings import Job
-from transforms.state.checkpoints.record import Record
-from transforms.state.checkpoints.stores import store_at
-from transforms.state.cursor import Cursor, Gap
 
-_LEEWAY_SECS = 60.0
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_OF_DIRECTORY = frozenset({State.NOT_READ, State.DAMAGED})  # what a running program does not tell of itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
     add_config_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON; docs/status.md describes it")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=span_of,
+        const=2.0,
+        metavar="SECS",
+        help="show it again every so many seconds (2), until Ctrl-C",
+    )
+    parser.add_argument(
+        "--max-lag", type=span_of, metavar="SPAN", help="end with exit code 8 where a stream is further behind than, say, 15m"
+    )
+
+
+def span_of(text: str) -> float:
+    """A span as users write it, in seconds: ``90``, ``90s``, ``15m``, ``2h``, ``1d``."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd]?)", text.strip())
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write 90s, 15m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one line per stream and destination, and one per stretch of it in which events are missing."""
-    loaded = load_or_explain(arguments.config)
+    """Shows the report; the exit code says whether somebody should look."""
+    loaded = load_or_explain(arguments.config, look_at_files=False, then="")
     if loaded is None:
         return exit_codes.CONFIG
-    logs.set_up()
-    directory = loaded.job.storage.checkpoint_dir
-    store = store_at(directory)
     try:
-        lines = list(_lines(store.records(), loaded.job, time.time()))
+        if arguments.watch is None:
+            report = present_report(loaded.job)
+            _show(report, as_json=arguments.json)
+            return exit_code(report, arguments.max_lag)
+        _watch(loaded.job, arguments.watch, as_json=arguments.json)
     except RetryLater as error:  # of a directory on another file system
         say(error, to=sys.stderr)
         return exit_codes.STATE
-    say(f"{'stream':<40} {'delivered up to (UTC)':<22} {'behind':>10} {'events':>12}  {'state':<10}  last commit")
-    for line in lines:
-        say(line)
-    if not lines:
-        say(f"No stream has a checkpoint in {directory} yet.")
+    except OSError as error:
+        say(f"The state of duologsync cannot be read: {error.filename}: {error.strerror}. {_AS_ITS_USER}", to=sys.stderr)
+        return exit_codes.STATE
     return exit_codes.OK
 
 
-def _lines(records: Iterator[Record], job: Job, now_secs: float) -> Iterator[str]:
-    for record in records:
-        cursor = Cursor.from_json(bytes(record.cursor))
-        position_ms = cursor.position_ms
-        moment = _moment(position_ms)
-        behind_secs = now_secs - position_ms / 1000
-        behind, state = _span(behind_secs), _state(record, job, behind_secs)
-        ago = _span(now_secs - record.committed_ms / 1000)
-        yield f"{record.subscription!s:<40} {moment:<22} {behind:>10} {record.delivered:>12,}  {state:<10}  {ago} ago"
-        for gap in cursor.gaps:
-            stretch = f"from {_moment(gap.from_ms)} to {_moment(gap.to_ms)}"
-            yield f"  missing: {gap.missing:,} events {stretch}, {_outlook(gap, now_secs)}"
+_AS_ITS_USER = "Run this as the user that duologsync runs as."
 
 
-def _state(record: Record, job: Job, behind_secs: float) -> str:
-    """Whether it keeps up; of what the configuration does not have any more, that nobody reads it."""
-    account = record.stream.account
-    if not any(account in (known.name, f"{known.name}/{record.stream.account_id}") for known in job.accounts):
-        return "not read"
-    if record.destination not in {d.name for d in job.destinations_of(account, record.stream.log_type)}:
-        return "not read"
-    usual_secs = job.reading.lag_secs + 2 * job.reading.poll_interval_secs + _LEEWAY_SECS
-    return "keeps up" if behind_secs <= usual_secs else "behind"
+def present_report(job: Job) -> Report:
+    """What the running program says of itself, with what only the directory tells; without one, what the directory tells.
+
+    Raises RetryLater and OSError as ``stored_report`` does.
+    """
+    stored = stored_report(job, time.time_ns() // 1_000_000)
+    endpoint = endpoint_in(job.storage.checkpoint_dir)
+    running = endpoint.report() if endpoint is not None else None
+    return stored if running is None else _together(running, stored)
 
 
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+def _together(running: Report, stored: Report) -> Report:
+    known = {words.title(stream): stream for stream in stored.streams}
+    told = set(map(words.title, running.streams))
+    streams = [_with_letters(stream, known.get(words.title(stream))) for stream in running.streams]
+    streams += [each for name, each in known.items() if name not in told and each.state in _OF_DIRECTORY]
+    said = words.of_run(streams)
+    whole = replace(running, streams=tuple(streams), dead_letters=stored.dead_letters)
+    if words.severity(said.state) <= words.severity(running.state):
+        return whole  # what concerns all of it is known to the program alone
+    return replace(whole, state=said.state, words=said.words, todo=said.todo)
 
 
-def _outlook(gap: Gap, now_secs: float) -> str:
-    if gap.due_ms is None:
-        return f"given up after {gap.tries} more readings" if gap.tries else "not read again"
-    return f"read again in {_span(gap.due_ms / 1000 - now_secs)}"
+def _with_letters(stream: StreamReport, stored: StreamReport | None) -> StreamReport:
+    if stored is None:
+        return stream
+    return replace(stream, dead_letters=stored.dead_letters, delivered=max(0, stream.delivered - stored.dead_letters))
 
 
-def _span(secs: float) -> str:
-    secs = max(0.0, secs)
-    if secs < 120:
-        return f"{secs:.0f} s"
-    if secs < 7200:
-        return f"{secs / 60:.0f} min"
-    return f"{secs / 3600:.1f} h" if secs < 172_800 else f"{secs / 86_400:.1f} days"
+def exit_code(report: Report, max_lag_secs: float | None) -> int:
+    """What a script that watches should know, the gravest first."""
+    streams = [stream for stream in report.streams if stream.state is not State.NOT_READ]
+    if report.state in words.NEED_A_PERSON or any(stream.state in words.NEED_A_PERSON for stream in streams):
+        return exit_codes.SUSPENDED
+    if report.state is State.STOPPED:
+        return exit_codes.STOPPED
+    if max_lag_secs is not None:
+        return exit_codes.BEHIND if any((stream.lag_secs or 0) > max_lag_secs for stream in streams) else exit_codes.OK
+    return exit_codes.BEHIND if report.state in (State.WAITING, State.BEHIND) else exit_codes.OK
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        say_json(report)
+    elif not sys.stdout.isatty():
+        for line in lines_of(report):
+            say(line)
+    else:
+        from rich.console import Console  # a pipe needs none of it
+
+        Console(width=columns_of_terminal()).print(shown(report, columns_of_terminal()))
+
+
+def _watch(job: Job, every_secs: float, *, as_json: bool) -> None:
+    """Shows it again and again; Ctrl-C is how it ends."""
+    try:
+        if as_json or not sys.stdout.isatty():
+            while True:
+                _show(present_report(job), as_json=as_json)
+                time.sleep(every_secs)
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(), auto_refresh=False, screen=True, vertical_overflow="ellipsis") as live:
+            while True:
+                live.console.width = columns_of_terminal()
+                live.update(shown(present_report(job), columns_of_terminal()), refresh=True)
+                time.sleep(every_secs)
+    except KeyboardInterrupt:
+        return

@@ -30,7 +30,7 @@ class State(str, Enum):
     NOT_READ = "not_read"  # a checkpoint is there, and the configuration does not read it any more
     STOPPED = "stopped"  # nothing runs
     BEHIND = "behind"  # delivers nothing, or less than comes
-    WAITING = "waiting"  # the destination, or the directory of dead letters, cannot be used now
+    WAITING = "waiting"  # the destination, Duo, or the directory of dead letters cannot be used now
     REFUSED = "refused"  # Duo does not serve this log now: the edition, a permission
     SUSPENDED = "suspended"  # a person must mend something
     DAMAGED = "damaged"  # its checkpoint cannot be read
@@ -58,10 +58,12 @@ class StreamReport:
       lag_secs: how old the position is, less what Duo itself takes to show an event; 0 where it is caught up.
       backlog_events: how many events of the present window are not delivered, as Duo counts them; None where it does not say.
       eta_secs: in how long it is caught up, at the rate of the last minutes.
-      delivered: events since the stream's first start; rejected and filtered: since this start of the program.
+      delivered: events since the stream's first start, filtered ones among them; rejected and filtered: since this start of the
+        program. dead_letters: of it, that are kept now.
       rates: events per second that were delivered in each of the last minutes, the newest last; at most 60.
       oldest_undelivered_ms: time of the oldest event that is read and not delivered.
-      committed_ms: when the checkpoint was last written.
+      committed_ms: when the checkpoint was last written; of a running program: by it.
+      title: of an MSP's child, its name as people gave it.
     """
 
     account: str
@@ -82,6 +84,8 @@ class StreamReport:
     oldest_undelivered_ms: int | None = None
     committed_ms: int | None = None
     missing: tuple[Missing, ...] = ()
+    dead_letters: int = 0
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,12 +125,13 @@ class BudgetReport:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """Dead letters that are kept, of one destination, log and reason."""
+    """Dead letters that are kept, of one destination, log and reason, and account where that is known."""
 
     destination: str
     log_type: str
     reason: str
     count: int
+    account: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from transforms.destinations.archive import reader
 from transforms.destinations.archive.reader import ArchiveFile
 from transforms.destinations.archive.records import Archived
 from transforms.state.dead_letters.letter import DeadLetter
-from transforms.state.dead_letters.write import files_in, report
+from transforms.state.dead_letters.write import files_in, reasons_of, report
 
 _LOGGER = logging.getLogger("duologsync.commands")
 
@@ -57,7 +57,7 @@ class ArchiveReplay:
             failed = self._sending.send(bundle)
             if failed:
                 files_in(self._dead_letter_dir).write(failed)
-                report(Counter(letter.reason for letter in failed), self._dead_letter_dir)
+                report(reasons_of(failed), self._dead_letter_dir)
             self.day = self._reading_day
         if not self._sending.end_connections():
             self._sending.counts[UNREAD] += 1

@@ -20,7 +20,7 @@ def of_an_msp(config):
     return config
 
 
-def on_a_terminal(command: list[str], until: str) -> str:
+def on_a_terminal(command: list[str], until: str, number: int = signal.SIGTERM) -> str:
     """What a command shows on a terminal of its own up to some words, and until it ends after that."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
@@ -32,7 +32,7 @@ def on_a_terminal(command: list[str], until: str) -> str:
         while part := _read(ours):
             shown += part
             if until.encode() in shown and process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(number)
                 until = "\0"  # once is enough
     finally:
         process.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import logs
+from pipelines.log_lines import JsonLines, TerminalLines
 from pipelines.printable import printable, printable_lines, say
 
 ESC = "\x1b[2J\x1b]0;owned\x07"
@@ -42,24 +43,24 @@ def record(message, *args, exc_info=None):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("made", [logs.JsonLines, logs.TerminalLines])
+@pytest.mark.parametrize("made", [JsonLines, TerminalLines])
 def test_a_record_is_one_line_that_commands_nothing(made, name):
     text, _ = HOSTILE[name]
     line = made().format(record("reading %s at %s.", text, "api-1.example.com"))
     assert line.isprintable()
     line.encode("utf-8")
-    if made is logs.JsonLines:
+    if made is JsonLines:
         assert json.loads(line)["message"] == f"reading {text} at api-1.example.com."
 
 
 def test_a_name_that_people_can_read_stays_as_it_is():
-    assert "Zoë 東京" in logs.JsonLines().format(record("reading %s.", "Zoë 東京"))
-    assert "Zoë 東京" in logs.TerminalLines().format(record("reading %s.", "Zoë 東京"))
+    assert "Zoë 東京" in JsonLines().format(record("reading %s.", "Zoë 東京"))
+    assert "Zoë 東京" in TerminalLines().format(record("reading %s.", "Zoë 東京"))
 
 
 def test_no_line_of_a_traceback_looks_like_a_record():
     error = ValueError(f"first\n12:00:00 ERROR   forged{ESC}")
-    text = logs.TerminalLines().format(record("it failed", exc_info=(ValueError, error, None)))
+    text = TerminalLines().format(record("it failed", exc_info=(ValueError, error, None)))
     assert [line.startswith("    ") for line in text.splitlines()] == [False, True, True]
     assert "\x1b" not in text
 

@@ -1,7 +1,6 @@
 """What is said of an error that only a person can mend: once for one occurrence, at ERROR."""
 
 import logging
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,8 @@ from transforms.duo.fetch.failure_classifier import FailureClassifier
 from transforms.duo.position.paging import Step
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import BadCredentials, RetryLater
+from transforms.metrics.reading import ReadingNotes
+from transforms.records import Subscription
 from transforms.state.cursor import Cursor, Gap
 
 WRONG_KEY = BadCredentials("Check ikey, skey and api_host.")
@@ -18,7 +19,7 @@ WRONG_KEY = BadCredentials("Check ikey, skey and api_host.")
 
 @pytest.fixture
 def trouble():
-    return FailureClassifier(Stream("main", "auth"), RateBudget(), Counter())
+    return FailureClassifier(Stream("main", "auth"), RateBudget(), ReadingNotes(Subscription(Stream("main", "auth"), "siem")))
 
 
 def levels(caplog):
@@ -66,7 +67,7 @@ def test_an_overlap_that_is_shortened_is_counted_each_time_and_told_once_while_i
     for shortened_ms in (5_000, 9_000, 0, 7_000):
         trouble.shown_by(window(shortened_ms=shortened_ms))
 
-    assert trouble._counts["overlap_shortened"] == 3
+    assert trouble._notes.counts["overlap_shortened"] == 3
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert "overlap_max_rows" in caplog.text
 
@@ -75,7 +76,7 @@ def test_missing_events_are_counted_each_time_and_told_once_while_windows_differ
     for counted in ((9, 3), (9, 4), (3, 3), (2, 3), (9, 3)):
         trouble.shown_by(window(counted=counted))
 
-    assert (trouble._counts["missing"], trouble._counts["windows_that_differ"]) == (17, 4)
+    assert (trouble._notes.counts["missing"], trouble._notes.counts["windows_that_differ"]) == (17, 4)
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
 

@@ -288,7 +288,7 @@ def test_what_stays_missing_is_told_once_counted_and_holds_nothing_up(
     assert rows == backlog[:1_000]
     assert len(live) >= 5
     assert pages[-1].after.gaps[0].missing == 2_500
-    assert caplog.text.count("Duo counted 3500 events") == 1
+    assert caplog.text.count("Duo counted 3,500 events") == 1
 
 
 def test_odd_rows_are_counted(feed, simulator, eventually):

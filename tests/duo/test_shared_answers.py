@@ -1,5 +1,6 @@
 """Several feeds of one stream, one for each destination: a page is fetched once for all that keep up, nobody waits for long."""
 
+import itertools
 import json
 import logging
 import random
@@ -25,6 +26,7 @@ from transforms.errors import BadCredentials, RetryLater, StreamUnavailable
 from transforms.settings import Reading
 from transforms.state.cursor import Cursor
 
+_NUMBERS = itertools.count()  # what one destination counts is not for another one of the same name
 READING = Reading(start_days=1, poll_interval_secs=120, lag_secs=120)
 
 
@@ -34,7 +36,7 @@ class Destination:
     def __init__(self, world: "World", cursor: Cursor) -> None:
         self.feed = PageFeed(
             ACCOUNT, "activity", world.reading, clock=world.clock, make_client=lambda: world.duo, budget=world.budget,
-            answers=world.answers, own_thread=False,
+            answers=world.answers, own_thread=False, destination=f"siem {next(_NUMBERS)}",
         )  # fmt: skip
         self.feed._log_type = world.duo.log_type
         self.handed: Counter[str] = Counter()

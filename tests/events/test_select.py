@@ -65,7 +65,7 @@ def test_what_is_taken_goes_on_in_its_order_and_what_is_not_is_counted(tmp_path)
 
     assert [json.loads(event.raw)["timestamp"] for event in SEEN] == list(range(4, 15))
     assert {event.stream for event in SEEN} == {AUTH}
-    assert counters["filtered"] == 9
+    assert counters["events_filtered"] == 9
     assert letters(tmp_path) == []
 
 
@@ -86,14 +86,14 @@ def test_a_dead_letter_of_a_format_holds_the_redacted_row(tmp_path):
     counters = run([DuoPage(AUTH, [b'{"user":"bob","odd":"\xff"}'])], tmp_path, "json", redact={"drop": ["user"]})
     [letter] = letters(tmp_path)
     assert (letter.reason, letter.raw) == ("not_utf8", b'{"odd":"\xff"}')
-    assert counters["dropped_not_utf8"] == 1
+    assert counters["events_rejected_not_utf8"] == 1
 
 
 def test_what_cannot_be_redacted_is_told_and_not_kept(tmp_path, caplog):
     counters = run([DuoPage(AUTH, [b'"bob"', *rows(1)])], tmp_path, redact={"drop": ["user"]})
     [letter] = letters(tmp_path)
     assert (letter.reason, letter.raw, letter.message) == ("not_redactable", b"", b"")
-    assert counters["dropped_not_redactable"] == counters["dead_letters_not_redactable"] == 1
+    assert counters["events_rejected_not_redactable"] == counters["dead_letters_not_redactable"] == 1
     assert len(SEEN) == 1
     assert "bob" not in caplog.text + letter.detail
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_redacted_is_told_and_not_kept(tmp_path, caplog):
 def test_a_function_that_fails_is_told_once_with_its_place_and_without_the_event(tmp_path, caplog):
     counters = run([DuoPage(AUTH, rows(3))], tmp_path, function="tests.events.own:broken")
     assert [letter.reason for letter in letters(tmp_path)] == ["function_failed"] * 3
-    assert counters["dropped_function_failed"] == 3
+    assert counters["events_rejected_function_failed"] == 3
     told = [
         record.getMessage() for record in caplog.records if record.levelno == logging.ERROR and "own.py" in record.getMessage()
     ]
@@ -116,7 +116,7 @@ def test_the_rows_that_a_function_makes_of_one_event_follow_each_other(tmp_path)
 
 def test_what_a_filter_cannot_be_applied_to_goes_on_and_is_told_once(tmp_path, caplog):
     counters = run([DuoPage(AUTH, [b'{"timestamp":"odd"}'] * 5)], tmp_path, where="event.timestamp > 5")
-    assert len(SEEN) == counters["filter_failed"] == 5
+    assert len(SEEN) == counters["filter_failures"] == 5
     assert caplog.text.count("a filter cannot be applied to some events") == 1
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.metrics.catalog import CATALOG
+from transforms.metrics import catalog
+from transforms.metrics.catalog import CATALOG, Metric
 from transforms.metrics.document import document
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -36,3 +37,7 @@ def test_only_histograms_have_buckets_and_they_grow():
     for metric in CATALOG.values():
         assert bool(metric.buckets) == (metric.kind == "histogram")
         assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+def test_every_metric_is_in_the_table():
+    assert {each for each in vars(catalog).values() if isinstance(each, Metric)} == set(CATALOG.values())

@@ -126,11 +126,12 @@ class TestOfTheRun:
         assert of_run(streams[1:]).words == "reading: the stream is behind 2 h, about 10 min left"
 
     def test_where_nothing_runs_that_is_what_counts(self):
-        streams = [stream(State.STOPPED, lag_secs=7200.0, todo="Start duologsync."), stream(State.STOPPED)]
+        streams = [stream(State.STOPPED, lag_secs=7200.0, position_ms=1, todo="Start duologsync."), stream(State.STOPPED)]
         assert of_run(streams, runs=False) == Said(
             State.STOPPED, "stopped: nothing reads 2 streams, the furthest 2 h behind", "Start duologsync."
         )
         assert of_run(streams[:1], runs=False).words == "stopped: nothing reads 1 stream, 2 h behind"
+        assert of_run(streams[1:], runs=False).words == "stopped, and nothing was ever read"
         assert of_run([], runs=False).state is State.STOPPED
 
     def test_before_anything_is_known_it_starts(self):

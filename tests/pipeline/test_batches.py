@@ -187,7 +187,7 @@ def test_what_a_format_cannot_write_leaves_its_batch_and_the_others_go_on(peer):
         ("unformattable", "not_an_object", b"\xff"),
     ]
     assert {(stream, float(timestamp)) for *_, stream, timestamp, _window in SEEN} == {(AUTH, float(at))}
-    assert counters(result, "Format") == {"dropped_not_an_object": 2}
+    assert counters(result, "Format") == {"events_rejected_not_an_object": 2}
 
 
 def test_what_a_destination_refuses_is_a_dead_letter_with_the_time_of_its_event(peer):
@@ -199,7 +199,7 @@ def test_what_a_destination_refuses_is_a_dead_letter_with_the_time_of_its_event(
     ((name, reason, raw, stream, timestamp, window),) = SEEN
     assert (name, reason, raw, stream) == ("refused", "oversize", long.rows[1], AUTH)
     assert (float(timestamp), window) == (float(at), GlobalWindow())
-    assert counters(result, "Send") == {"sent": 2, "sent_bytes": 14, "dropped_oversize": 1}
+    assert counters(result, "Send") == {"events_delivered": 2, "sent_bytes": 14, "events_rejected_oversize": 1}
 
 
 def _see_time(event, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):

@@ -13,6 +13,7 @@ connection and no secret.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import Lineage
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
@@ -36,6 +36,10 @@ from transforms.destinations.pool import Lease
 from transforms.destinations.probe import connect_once
 from transforms.destinations.sender import Rejection
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
+from transforms.metrics.beam import tell_beam
+from transforms.metrics.catalog import BUNDLES_FAILED, EVENTS_DELIVERED, EVENTS_REJECTED, RECONNECTS, SENT_BYTES
+from transforms.metrics.latency import Sample, delivered, sample
+from transforms.metrics.registry import METRICS, of_stream
 from transforms.process.shutdown import FAILURES
 from transforms.records import FormattedPage, Subscription
 from transforms.settings import Destination
@@ -43,7 +47,6 @@ from transforms.state.dead_letters.letter import DEAD, dead_letter
 from transforms.state.ledger.pending import PENDING
 from transforms.state.receipts import RECEIPTS
 
-NAMESPACE = "duologsync"
 _LINE_BREAK = "The message holds a line break, which ends a message for a SIEM."
 
 
@@ -52,7 +55,7 @@ class _Delivery:
     """What a bundle sends of one stream.
 
     Attributes:
-      rows: the event of each message; timestamps: of those; sizes: of the messages, in bytes.
+      rows: the event of each message; timestamps: of those; sizes: of the messages, in bytes; samples: for their latency.
     """
 
     lease: Lease
@@ -60,11 +63,13 @@ class _Delivery:
     rows: list[bytes] = field(default_factory=list)
     timestamps: list[Timestamp] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("Q"))
+    samples: list[Sample] = field(default_factory=list)
 
     def send(self, page: FormattedPage, timestamp: Timestamp) -> None:
         self.rows += page.rows
         self.timestamps += [timestamp] * len(page.rows)
         self.sizes.extend(map(len, page.messages))
+        self.samples += sample(page.stream, page.rows)
         self.lease.send(page)
 
     def event(self, stream: Stream, rejection: Rejection) -> DuoEvent:
@@ -85,7 +90,7 @@ class SendToDestination(beam.DoFn):
 
     def _clear(self) -> None:
         self._deliveries: dict[Stream, _Delivery] = {}
-        self._counts: Counter[str] = Counter()
+        self._subscriptions: set[Subscription] = set()
         self._broken: list[TaggedOutput] = []  # dead letters of messages that are more than one line
 
     def setup(self) -> None:
@@ -120,15 +125,13 @@ class SendToDestination(beam.DoFn):
                 self._failed(stream, error)
                 raise
             rejected += [self._dead(delivery.event(stream, r), r.reason, r.detail, delivery.at(r)) for r in confirmed.rejected]
-            self._count(delivery, confirmed.rejected)
             subscription = Subscription(stream, self._destination.name)
+            _count(subscription, delivery, confirmed.rejected)
             RECEIPTS.confirmed(subscription, confirmed.receipt)
             pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)
             Lineage.sinks().add("siem", self._destination.name, subtype=self._destination.kind)
-        for name, count in self._counts.items():
-            if count:
-                Metrics.counter(NAMESPACE, name).inc(count)
+        tell_beam("send", self._subscriptions)
         self._clear()
         return iter(rejected)
 
@@ -138,6 +141,7 @@ class SendToDestination(beam.DoFn):
     def _begin(self, stream: Stream) -> _Delivery:
         lease = pool.begin(self._destination, stream)
         delivery = self._deliveries[stream] = _Delivery(lease, lease.sender.reconnects)
+        self._subscriptions.add(Subscription(stream, self._destination.name))
         return delivery
 
     def _failed(self, stream: Stream, error: DuoLogSyncError) -> None:
@@ -146,6 +150,7 @@ class SendToDestination(beam.DoFn):
         subscription = Subscription(stream, self._destination.name)
         FAILURES.record(subscription, error)
         if not isinstance(error, Stopping):
+            METRICS.add(BUNDLES_FAILED, of_stream(subscription))
             CIRCUIT_BREAKERS.hold(subscription, self._destination.name, partial(connect_once, self._destination))
 
     def _without_line_breaks(self, page: FormattedPage, timestamp: Timestamp) -> FormattedPage:
@@ -156,7 +161,9 @@ class SendToDestination(beam.DoFn):
         if not broken:
             return page
         self._broken += [self._dead(page.event(i), "line_break", _LINE_BREAK, timestamp) for i in sorted(broken)]
-        self._counts["dropped_line_break"] += len(broken)
+        subscription = Subscription(page.stream, self._destination.name)
+        self._subscriptions.add(subscription)
+        METRICS.add(EVENTS_REJECTED, (*of_stream(subscription), "line_break"), len(broken))
         kept = [index for index in range(len(page.messages)) if index not in broken]
         return FormattedPage(page.stream, [page.rows[i] for i in kept], [page.messages[i] for i in kept])
 
@@ -165,9 +172,12 @@ class SendToDestination(beam.DoFn):
         letter = dead_letter(event, self._destination.name, self._destination.format.name, reason, detail)
         return TaggedOutput(DEAD, WindowedValue(letter, timestamp, (GlobalWindow(),)))
 
-    def _count(self, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:
-        self._counts["sent"] += len(delivery.sizes) - len(rejected)
-        self._counts["sent_bytes"] += sum(delivery.sizes) - sum(delivery.sizes[each.index] for each in rejected)
-        self._counts["reconnects"] += delivery.lease.sender.reconnects - delivery.reconnects_before
-        for each in rejected:
-            self._counts[f"dropped_{each.reason}"] += 1
+
+def _count(subscription: Subscription, delivery: _Delivery, rejected: tuple[Rejection, ...]) -> None:
+    """A bundle of a stream was confirmed."""
+    stream, destination = of_stream(subscription), (subscription.destination,)
+    METRICS.add(EVENTS_DELIVERED, stream, len(delivery.sizes) - len(rejected))
+    METRICS.add(SENT_BYTES, destination, sum(delivery.sizes) - sum(delivery.sizes[each.index] for each in rejected))
+    METRICS.add(RECONNECTS, destination, delivery.lease.sender.reconnects - delivery.reconnects_before)
+    METRICS.add_each(EVENTS_REJECTED, stream, Counter(each.reason for each in rejected))
+    delivered(subscription, delivery.samples, time.time_ns() // 1_000_000)

@@ -4,8 +4,8 @@ Place in the flow: the last of the three public transforms, behind ``ReadFromDuo
 your own that makes a ``FormattedEvent`` of each event.
 
 Contract: everything is delivered in the destination's sense, or becomes a dead letter, before its bundle ends; at least once.
-See ``transforms.destinations`` for what *delivered* means of each kind. Metrics: ``sent``, ``sent_bytes``, ``reconnects``,
-``dropped_REASON``, ``dead_letters_REASON``, ``lineage:sinks_v2``.
+See ``transforms.destinations`` for what *delivered* means of each kind. Metrics: those of docs/metrics.md, and
+``lineage:sinks_v2``.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from typing import Any
 import msgspec
 from apache_beam import coders
 from apache_beam.io.unbounded_source import CheckpointMark, UnboundedReader, UnboundedSource
-from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 
 from transforms.coders import DuoPage, DuoPageCoder
@@ -42,6 +41,10 @@ from transforms.duo.fetch.page_buffer import FetchedPage
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.initial import hinted_cursor, initial_cursor
 from transforms.errors import DuoLogSyncError, FatalError
+from transforms.metrics.beam import tell_age, tell_beam
+from transforms.metrics.latency import duo_takes
+from transforms.notices import duo, state
+from transforms.notices.notice import Notice, tell
 from transforms.process.lifetime import per_process
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.pass_slots import SLOTS
@@ -62,8 +65,6 @@ _ENDLESS_WAIT_SECS = 1.0
 # So many pages are sent before a pass ends because others wait. Each pass costs as much CPU as a page or two.
 _PAGES_BEFORE_OTHERS = 4
 _WIRE_VERSION = 1
-# Beam's own name for it: by this, Dataflow knows that a reader waits for a rate limit, and that more workers would not help.
-_THROTTLED = "cumulativeThrottlingSeconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,11 @@ class DuoCheckpointMark(CheckpointMark):
         except (OSError, DuoLogSyncError) as error:
             # What is delivered stays delivered in this process, and on other runners their checkpoint is the truth. Only a
             # launch that has nothing but the store would repeat it.
-            _say_once(subscription, f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).")
+            _say_once(
+                subscription,
+                state.CHECKPOINT_NOT_WRITTEN,
+                f"its checkpoint cannot be kept in {source.storage.checkpoint_dir} ({error}).",
+            )
         source.feed().delivered(self.cursor)
 
     def _tallied(self) -> dict[str, Counts]:
@@ -231,6 +236,7 @@ class DuoReader(UnboundedReader):
             return False  # the feeds are closed by now, or about to be
         RECEIPTS.begin(self._subscription, self._cursor)
         PENDING.begin(self._subscription)
+        duo_takes(self._subscription.stream, self._source.reading.lag_secs)
         self._feed = self._source.feed()
         self._generation = self._feed.seek(self._cursor)
         return self.advance()
@@ -278,7 +284,7 @@ class DuoReader(UnboundedReader):
             return self._feed.take(_ENDLESS_WAIT_SECS, self._generation)
         except FatalError as error:
             # Raising would start this step again and again, on some runners end the job. The feed itself tries rarely.
-            _say_once(self._subscription, str(error))
+            _say_once(self._subscription, error.notice, str(error))
             return None
 
     def _waits_for_all(self) -> bool:
@@ -288,7 +294,8 @@ class DuoReader(UnboundedReader):
         over = self._undelivered or self._feed.caught_up or STOP.requested or not self._source.passes.caught_up
         if not over and (refused := self._feed.refused) is not None:
             # Tried again in a quarter of an hour; a run that ends would not.
-            _say_once(self._subscription, f"Duo does not serve it, and this run ends without it: {refused}")
+            text = f"Duo does not serve it, and this run ends without it: {refused}"
+            _say_once(self._subscription, duo.BACKFILL_REFUSED, text)
             return False
         return not over
 
@@ -305,8 +312,9 @@ class DuoReader(UnboundedReader):
         return MAX_TIMESTAMP if self._ended else _timestamp(self._cursor)
 
     def get_checkpoint_mark(self) -> DuoCheckpointMark:
-        if self._feed is not None and (secs := self._feed.throttled_secs()):
-            Metrics.counter("duologsync", _THROTTLED).inc(secs)
+        tell_beam("read", [self._subscription])
+        if self._feed is not None:
+            tell_age(self._subscription, self._feed.age_secs(self._cursor))
         days, self._undelivered = self._undelivered, Counter()
         since_ms, self._bundle_from_ms = self._bundle_from_ms, self._cursor.position_ms
         return DuoCheckpointMark(self._cursor, self._source, days, since_ms)
@@ -320,7 +328,7 @@ class GoneReader(UnboundedReader):
         self._cursor = cursor
 
     def start(self) -> bool:
-        _say_once(self._source.subscription, "it is not in the configuration any more, and not read.")
+        _say_once(self._source.subscription, duo.NOT_CONFIGURED, "it is not in the configuration any more, and not read.")
         return False
 
     def advance(self) -> bool:
@@ -368,6 +376,6 @@ def unpickle_source(encoded: bytes) -> DuoLogSource:
 _TROUBLES: LogOncePerKey[Subscription] = per_process("troubles of sources", LogOncePerKey)
 
 
-def _say_once(subscription: Subscription, text: str) -> None:
+def _say_once(subscription: Subscription, notice: Notice, text: str) -> None:
     if _TROUBLES.due(subscription, text) is not None:
-        _LOGGER.error("%s: %s", subscription, text)
+        tell(_LOGGER, notice, "%s: %s", subscription, text, **subscription.about)

@@ -31,7 +31,7 @@ import msgspec
 
 from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.log_types.row_fields import FieldType
-from transforms.errors import FatalError, Undeliverable
+from transforms.errors import BadRoute, Undeliverable
 from transforms.events.expressions import ROOT, Use, Uses, read
 from transforms.events.mistakes import VARIABLES, Mistake, explained, in_words, unknown_field
 from transforms.events.rows import ODD, Fields, read_loosely
@@ -163,13 +163,11 @@ class Filter:
 
     def __init__(self, expression: str, stream: Stream, log_types: Iterable[str]) -> None:
         if not is_installed():
-            raise FatalError(
-                "The library for filters is not installed here. Install the extra [filters]; it needs Python 3.11."
-            )
+            raise BadRoute("The library for filters is not installed here. Install the extra [filters]; it needs Python 3.11.")
         found = mistakes(expression, [log for log in log_types if log in LOG_TYPES])
         compiled = found or _compiled(expression, {})
         if isinstance(compiled, tuple):
-            raise FatalError(f"The filter {expression!r} cannot be used: {compiled[0]}.")
+            raise BadRoute(f"The filter {expression!r} cannot be used: {compiled[0]}.")
         self._expression = compiled
         uses = read(compiled.serialize())
         self._constants = {"log": stream.log_type, "account": stream.account}

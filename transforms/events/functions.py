@@ -30,7 +30,7 @@ import msgspec
 
 from transforms.config_keys import Wrong
 from transforms.duo.log_types import LOG_TYPES
-from transforms.errors import FatalError, Undeliverable
+from transforms.errors import BadRoute, Undeliverable
 from transforms.events.rows import ODD, read_loosely, write_loosely
 from transforms.records import Stream
 
@@ -73,7 +73,7 @@ class OwnFunction:
     def __init__(self, name: str, stream: Stream) -> None:
         wrong = wrong_function(name)
         if wrong is not None:
-            raise FatalError(f"The function {name} cannot be used here: {wrong.what}. {wrong.fix}")
+            raise BadRoute(f"The function {name} cannot be used here: {wrong.what}. {wrong.fix}")
         module, _, function = name.partition(":")
         self._function: RowFunction = vars(importlib.import_module(module))[function]
         self._name = name

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from transforms.errors import FatalError, Undeliverable
+from transforms.errors import BadRoute, Undeliverable
 from transforms.events.redact_settings import Redaction
 from transforms.events.rows import ODD, Fields, read_fields, read_loosely, write_loosely
 from transforms.process.lifetime import per_process
@@ -65,7 +65,7 @@ _KEYS_READ: dict[SecretRef, bytes] = per_process("redaction keys", dict)
 
 
 def key_of(reference: SecretRef) -> bytes:
-    """The key of the tokens, read once in a process. Raises SecretUnavailable, RetryLater, and FatalError for one too short."""
+    """The key of the tokens, read once in a process. Raises SecretUnavailable, RetryLater, and BadRoute for one too short."""
     # Without a lock: two threads may both ask for it, and both get the same.
     key = _KEYS_READ.get(reference)
     return key if key is not None else _KEYS_READ.setdefault(reference, _checked(reference))
@@ -74,7 +74,7 @@ def key_of(reference: SecretRef) -> bytes:
 def _checked(reference: SecretRef) -> bytes:
     key = reference.resolve()
     if len(key) < LEAST_KEY_CHARS:
-        raise FatalError(
+        raise BadRoute(
             f"The redaction key in {reference} has {len(key)} characters. With so short a key, names and phone numbers can be "
             f"guessed from their tokens: use at least {LEAST_KEY_CHARS}."
         )
@@ -91,7 +91,7 @@ class Redactor:
             for path in paths:
                 parts = parse(path)
                 if parts is None:
-                    raise FatalError(f"There is no field {path!r} that could be redacted.")
+                    raise BadRoute(f"There is no field {path!r} that could be redacted.")
                 root.add(parts, way)  # type: ignore[arg-type]  # mypy takes the words for any text
         self._root = root
 

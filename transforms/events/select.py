@@ -5,20 +5,18 @@ Place in the flow: a public transform between ``ReadFromDuo`` and ``FormatEvents
 Contract: see ``transforms.events.selection``. The order stays, and rows that were made of one event follow each other. What is
 left out is counted and not sent, and the stream's position goes on as with everything that is delivered. No event fails its
 bundle here; what cannot be done with one makes it a dead letter. A key that cannot be read fails the bundle: nothing is sent
-unredacted. Metrics: ``filtered``, ``filter_failed``, ``dropped_REASON``, ``dead_letters_REASON``.
+unredacted. Metrics: ``events_filtered``, ``filter_failures``, ``events_rejected_REASON``, ``dead_letters_REASON``.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.display import DisplayDataItem
 
 from transforms.coders import DuoEvent, EventBatch, events_of
@@ -28,7 +26,10 @@ from transforms.errors import DuoLogSyncError, Undeliverable
 from transforms.events import filters
 from transforms.events.functions import wrong_function_name
 from transforms.events.redact_settings import Redaction
-from transforms.events.selection import FILTER_FAILED, Failed, Selection
+from transforms.events.selection import FILTER_FAILED, FILTERED, Failed, Selection
+from transforms.metrics.beam import tell_beam
+from transforms.metrics.catalog import EVENTS_FILTERED, EVENTS_REJECTED, FILTER_FAILURES
+from transforms.metrics.registry import METRICS, of_stream
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
 from transforms.process.shutdown import FAILURES
@@ -135,14 +136,14 @@ class SelectBatches(beam.DoFn):
         self._destination = destination
         self._selections: dict[Stream, Selection] = {}
         self._told: LogOncePerKey[str] | None = None
-        self._counts: Counter[str] = Counter()
+        self._subscriptions: set[Subscription] = set()  # of which this bundle has counted something
 
     def setup(self) -> None:
         self._selections = {}
         self._told = LogOncePerKey(most=_PLACES_TOLD)
 
     def start_bundle(self) -> None:
-        self._counts.clear()
+        self._subscriptions.clear()
 
     @beam.DoFn.yields_batches
     def process(self, event: DuoEvent) -> Iterator[Any]:
@@ -158,8 +159,7 @@ class SelectBatches(beam.DoFn):
             yield EventBatch(tuple(pages))
 
     def finish_bundle(self) -> None:
-        for name, count in self._counts.items():
-            Metrics.counter("duologsync", name).inc(count)
+        tell_beam("send", self._subscriptions)
 
     def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return EventBatch
@@ -207,15 +207,22 @@ class SelectBatches(beam.DoFn):
             if selection.counts[FILTER_FAILED] and self._once(f"{stream} filter"):
                 _LOGGER.warning(
                     "%s to %s: a filter cannot be applied to some events, which are sent all the same, with everything "
-                    "redacted that any route redacts. The metric filter_failed counts them.",
+                    "redacted that any route redacts. The metric filter_failures counts them.",
                     stream, self._destination,
                 )  # fmt: skip
-            self._counts.update(selection.counts)
+            subscription = self._counted(stream)
+            METRICS.add(EVENTS_FILTERED, of_stream(subscription), selection.counts[FILTERED])
+            METRICS.add(FILTER_FAILURES, of_stream(subscription), selection.counts[FILTER_FAILED])
             selection.counts.clear()
+
+    def _counted(self, stream: Stream) -> Subscription:
+        subscription = Subscription(stream, self._destination)
+        self._subscriptions.add(subscription)
+        return subscription
 
     def _dead(self, stream: Stream, failed: Failed) -> DeadLetter:
         error = failed.error
-        self._counts[f"dropped_{error.reason}"] += 1
+        METRICS.add(EVENTS_REJECTED, (*of_stream(self._counted(stream)), error.reason))
         if error.__cause__ is not None:
             self._tell(stream, error)
         return dead_letter(DuoEvent(stream, failed.row), self._destination, "", error.reason, str(error))

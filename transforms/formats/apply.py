@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.display import DisplayDataItem
 
 from transforms.coders import DuoEvent, DuoPage, EventBatch, FormattedEvent, MessageBatch, events_of
 from transforms.errors import Undeliverable
 from transforms.formats.registry import FORMATS, Formatter, format_failed, make_formatter
+from transforms.metrics.beam import tell_beam
+from transforms.metrics.catalog import EVENTS_REJECTED
+from transforms.metrics.registry import METRICS, of_stream
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
 from transforms.records import FormattedPage, Subscription
@@ -116,14 +117,14 @@ class FormatBatches(beam.DoFn):
         self._destination = destination
         self._formatter: Formatter | None = None
         self._bugs: LogOncePerKey[str] | None = None  # by place
-        self._dropped: Counter[str] = Counter()
+        self._subscriptions: set[Subscription] = set()  # whose events became dead letters in this bundle
 
     def setup(self) -> None:
         self._formatter = make_formatter(self._format)
         self._bugs = LogOncePerKey(most=_PLACES_TOLD)
 
     def start_bundle(self) -> None:
-        self._dropped.clear()
+        self._subscriptions.clear()
 
     @beam.DoFn.yields_batches
     def process(self, event: DuoEvent) -> Iterator[Any]:
@@ -139,8 +140,7 @@ class FormatBatches(beam.DoFn):
             yield MessageBatch(tuple(pages))
 
     def finish_bundle(self) -> None:
-        for reason, count in self._dropped.items():
-            Metrics.counter("duologsync", f"dropped_{reason}").inc(count)
+        tell_beam("send", self._subscriptions)
 
     def get_input_batch_type(self, input_element_type: Any) -> type:  # noqa: ARG002 - Beam's signature
         return EventBatch
@@ -168,8 +168,10 @@ class FormatBatches(beam.DoFn):
         return FormattedPage(stream, rows, messages)
 
     def _dead(self, event: DuoEvent, error: Undeliverable) -> DeadLetter:
-        self._dropped[error.reason] += 1
-        PENDING.dead(Subscription(event.stream, self._destination), event.raw)
+        subscription = Subscription(event.stream, self._destination)
+        self._subscriptions.add(subscription)
+        METRICS.add(EVENTS_REJECTED, (*of_stream(subscription), error.reason))
+        PENDING.dead(subscription, event.raw)
         return dead_letter(event, self._destination, self._format.name, error.reason, str(error))
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:

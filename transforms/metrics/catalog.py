@@ -56,20 +56,12 @@ class Metric:
         return self.name.removeprefix(PREFIX).removesuffix("_total")
 
 
-CATALOG: dict[str, Metric] = {}
-
-
 def _counter(name: str, labels: tuple[str, ...], says: str, use: str, *, unit: str = "", beam: Step | None = None) -> Metric:
-    return _listed(Metric(f"{PREFIX}{name}_total", "counter", unit, labels, says, use, beam))
+    return Metric(f"{PREFIX}{name}_total", "counter", unit, labels, says, use, beam)
 
 
 def _gauge(name: str, labels: tuple[str, ...], says: str, use: str, *, unit: str = "", beam: Step | None = None) -> Metric:
-    return _listed(Metric(f"{PREFIX}{name}", "gauge", unit, labels, says, use, beam))
-
-
-def _listed(metric: Metric) -> Metric:
-    CATALOG[metric.name] = metric
-    return metric
+    return Metric(f"{PREFIX}{name}", "gauge", unit, labels, says, use, beam)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------------
@@ -100,13 +92,14 @@ FILTER_FAILURES = _counter(
 )  # fmt: skip
 EVENTS_REJECTED = _counter(
     "events_rejected", (*STREAM, "reason"),
-    "Events that the destination, or the rule of one line per event, has refused for good. Each is a dead letter.",
+    "Events that cannot be delivered as they are: the destination refuses them, the format cannot write them, or a route "
+    "cannot change them. Each becomes a dead letter.",
     "See the reason; then duologsync replay.",
     beam="send",
 )  # fmt: skip
 DEAD_LETTERS = _counter(
     "dead_letters", (*STREAM, "reason"),
-    "Events that are kept as dead letters: refused by the destination, impossible to write in the format, or perhaps unread.",
+    "Events that are kept as dead letters: those that were rejected, and those that the destination has perhaps not read.",
     "Look at the reason, mend its cause, and duologsync replay sends them.",
     beam="send",
 )  # fmt: skip
@@ -121,14 +114,12 @@ BUNDLES_FAILED = _counter(
     "Bundles that were not delivered and are read and sent again; some of their events may arrive twice.",
     "Now and then is what a SIEM's restart looks like. A steady rate: see the log for the cause.",
 )  # fmt: skip
-DELIVERY_LATENCY = _listed(
-    Metric(
-        f"{PREFIX}delivery_latency_seconds", "histogram", "seconds", STREAM,
-        "From when Duo can show an event (its own time and the configured lag) until the destination has confirmed it. Three "
-        "events of each page are looked at, its first, middle and last, and stand for a quarter, a half and a quarter of it.",
-        "Its 95th percentile is how fresh the SIEM is. During a backfill it is as long as the past that is read.",
-        "send", LATENCY_BUCKETS_SECS,
-    )
+DELIVERY_LATENCY = Metric(
+    f"{PREFIX}delivery_latency_seconds", "histogram", "seconds", STREAM,
+    "From when Duo can show an event (its own time and the configured lag) until the destination has confirmed it. Three "
+    "events of each page are looked at, its first, middle and last, and stand for a quarter, a half and a quarter of it.",
+    "Its 95th percentile is how fresh the SIEM is. During a backfill it is as long as the past that is read.",
+    "send", LATENCY_BUCKETS_SECS,
 )  # fmt: skip
 
 # --- Duo -------------------------------------------------------------------------------------------------------------------
@@ -141,7 +132,7 @@ DUO_CALLS = _counter(
 )  # fmt: skip
 DUO_THROTTLED_SECONDS = _counter(
     "duo_throttled_seconds", LOG,
-    "For how long reading was held back by Duo's rate limit while there was more to read.",
+    "For how long Duo's rate limit held reading back while there was more to read; summed over destinations.",
     "It grows in a backfill. While it grows in live reading, the account has more events than its limit lets be read.",
     unit="seconds", beam="read",
 )  # fmt: skip
@@ -287,21 +278,60 @@ BUILD_INFO = _gauge(
     "1; the labels say which program it is.",
     "Join it to see what an update changed.",
 )  # fmt: skip
-PROCESS_MEMORY = _listed(
-    Metric(
-        "process_resident_memory_bytes", "gauge", "bytes", (), "Memory of the process.",
-        "It is about the same after an hour and after a month.",
-    )
+PROCESS_MEMORY = Metric(
+    "process_resident_memory_bytes", "gauge", "bytes", (), "Memory of the process.",
+    "It is about the same after an hour and after a month.",
 )  # fmt: skip
-PROCESS_CPU = _listed(
-    Metric(
-        "process_cpu_seconds_total", "counter", "seconds", (), "Processor time that the process has used.",
-        "Its rate is the share of one processor; at rest it is below 0.01.",
-    )
+PROCESS_CPU = Metric(
+    "process_cpu_seconds_total", "counter", "seconds", (), "Processor time that the process has used.",
+    "Its rate is the share of one processor; at rest it is below 0.01.",
 )  # fmt: skip
-PROCESS_THREADS = _listed(
-    Metric(
-        "process_threads", "gauge", "", (), "Threads of the process.",
-        "A few, and one or two for each stream.",
-    )
+PROCESS_THREADS = Metric(
+    "process_threads", "gauge", "", (), "Threads of the process.",
+    "A few, and one or two for each stream.",
 )  # fmt: skip
+
+
+CATALOG: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        EVENTS_READ,
+        EVENTS_DELIVERED,
+        EVENTS_FILTERED,
+        FILTER_FAILURES,
+        EVENTS_REJECTED,
+        DEAD_LETTERS,
+        DEAD_LETTER_WRITE_FAILURES,
+        BUNDLES_FAILED,
+        DELIVERY_LATENCY,
+        DUO_CALLS,
+        DUO_THROTTLED_SECONDS,
+        RECEIVED_BYTES,
+        READING_NOTES,
+        DUO_CALL_INTERVAL,
+        DUO_LIMIT_INTERVAL,
+        POSITION_TIMESTAMP,
+        SAFE_POSITION_TIMESTAMP,
+        POSITION_AGE,
+        BACKLOG_EVENTS,
+        OLDEST_UNDELIVERED_AGE,
+        CHECKPOINT_AGE,
+        MISSING_EVENTS,
+        STREAM_STATE,
+        SENT_BYTES,
+        RECONNECTS,
+        REPLAY_BUFFER_BYTES,
+        DESTINATION_UP,
+        CONNECTIONS,
+        CERTIFICATE_EXPIRY,
+        UNKNOWN_FIELDS,
+        UNKNOWN_VALUES,
+        LOG_MESSAGES,
+        START_TIME,
+        BUILD_INFO,
+        PROCESS_MEMORY,
+        PROCESS_CPU,
+        PROCESS_THREADS,
+    )
+}
+"""All of them, in the order in which docs/metrics.md tells them."""

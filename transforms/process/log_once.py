@@ -7,6 +7,7 @@ Contract: thread-safe, and nothing is written here.
   * ``due`` says when a line is due: when it begins; when the cause is another one; and, with ``remind_secs``, again after that
     time while it lasts. With ``remind_secs`` the same cause is never due twice within that time, not even where it was over in
     between: what comes and goes does not fill the log either.
+  * ``more`` says how often a line was not due since the one before, for the line that is due now: what was left out is counted.
   * ``over`` says that it is no more, and whether that is worth a line: only where its beginning was.
 """
 
@@ -39,6 +40,8 @@ class LogOnce:
         self._said_at_secs = float("-inf")
         self._said = False
         self._cause: str | None = None
+        self._left_out = 0  # since the last line
+        self._more = 0  # as the last line found it
 
     def due(self, cause: str = "") -> float | None:
         """It is so. For how many seconds, where a line is due; else None."""
@@ -47,9 +50,15 @@ class LogOnce:
             if self._since_secs is None:
                 self._since_secs = now
             if cause == self._cause and not self._to_remind(now):
+                self._left_out += 1
                 return None
             self._said_at_secs, self._said, self._cause = now, True, cause
+            self._more, self._left_out = self._left_out, 0
             return now - self._since_secs
+
+    def more(self) -> str:
+        """For the end of a line that is due: how many were left out before it; empty where none was."""
+        return f" ({self._more} more since the last such line)" if self._more else ""
 
     def over(self) -> float | None:
         """It is no more so. For how many seconds it was, where that was said; else None."""
@@ -88,6 +97,11 @@ class LogOncePerKey(Generic[_Key]):
                 return None
             one = self._of.setdefault(key, LogOnce(self._remind_secs, self._clock))
         return one.due(cause)
+
+    def more(self, key: _Key) -> str:
+        """As ``LogOnce.more``."""
+        one = self._of.get(key)
+        return one.more() if one is not None else ""
 
     def over(self, key: _Key) -> float | None:
         """As ``LogOnce.over``."""

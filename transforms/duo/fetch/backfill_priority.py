@@ -8,15 +8,14 @@ Contract: each time that the backfill begins to wait is logged once, and so is e
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from pathlib import Path
 
 from transforms.errors import DuoLogSyncError
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.records import Stream
 from transforms.settings import Reading
+from transforms.state.checkpoints.inspection import is_in_use
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.cursor import Cursor
 
@@ -43,7 +42,7 @@ class LiveStream:
         """Whether a running copy has still to catch up; looked up every few seconds."""
         if self._clock.monotonic_secs() - self._looked_at >= _LOOK_EVERY_SECS:
             self._looked_at = self._clock.monotonic_secs()
-            behind = self._runs() and self._has_to_catch_up(self._clock.wall_secs())
+            behind = is_in_use(self._directory) and self._has_to_catch_up(self._clock.wall_secs())
             if behind != self._behind:
                 self._behind = behind
                 self._tell()
@@ -54,20 +53,6 @@ class LiveStream:
             _LOGGER.info("%s: the backfill waits, because live reading of it is behind and comes first.", self._stream)
         else:
             _LOGGER.info("%s: the backfill goes on: live reading has caught up, stands still, or has ended.", self._stream)
-
-    def _runs(self) -> bool:
-        """A running copy holds the directory's lock. Trying for a shared one does not disturb it."""
-        try:
-            descriptor = os.open(self._directory / ".lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     def _has_to_catch_up(self, now_secs: float) -> bool:
         """Whether the live stream is behind on its way to all destinations, and gets on; it is not where nothing tells.

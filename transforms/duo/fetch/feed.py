@@ -44,9 +44,10 @@ from transforms.duo.position.paging import Answer, Step, after_answer, after_ref
 from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.duo.rate_limit.budgets import budget_of
-from transforms.errors import BadCredentials, FatalError, RetryLater, StreamUnavailable
+from transforms.errors import BadCredentials, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
+from transforms.metrics.reading import ReadingNotes
 from transforms.process.clock import SYSTEM_CLOCK, Clock
-from transforms.records import DuoPage, Stream
+from transforms.records import DuoPage, Stream, Subscription
 from transforms.settings import Account, Reading
 from transforms.state.cursor import Cursor
 
@@ -76,6 +77,27 @@ class _Fetch:
     answer: Answer | None
 
 
+@dataclass(frozen=True, slots=True)
+class FeedFacts:
+    """What people want to know of a feed.
+
+    Attributes:
+      fetched: the position behind the last page that is fetched; None before anybody has said where to begin.
+      caught_up, finished: as the feed's. in_hand: pages that are fetched and not delivered.
+      oldest_ms: time of the oldest event in them. error, since_ms: what the last call met, and since when calls fail.
+      final: only a person can mend that.
+    """
+
+    fetched: Cursor | None
+    caught_up: bool
+    finished: bool
+    in_hand: int
+    oldest_ms: int | None
+    error: Exception | None
+    since_ms: int | None
+    final: bool
+
+
 class PageFeed:
     """Reads one position of a stream ahead. Thread-safe; the registry makes and closes it."""
 
@@ -90,10 +112,10 @@ class PageFeed:
         budget: RateBudget | None = None,
         answers: SharedAnswers | None = None,
         own_thread: bool = True,
+        destination: str = "",
     ) -> None:
         self.stream = stream_of(account, log_type)
-        self.counts: Counter[str] = Counter()
-        self._throttled_secs = 0.0
+        self._notes = ReadingNotes(Subscription(self.stream, destination))
         self._reading = reading
         self._log_type = LOG_TYPES[log_type]
         self._clock = clock
@@ -101,8 +123,8 @@ class PageFeed:
         of_duo = partial(DuoClient, account, user_agent=USER_AGENT, timeout_secs=timeout_secs, clock=clock)
         self._make_client: Callable[[], PageClient] = make_client or of_duo
         self._client: PageClient | None = None
-        self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
-        self._trouble = FailureClassifier(self.stream, self._budget, self.counts, clock)
+        self.budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._trouble = FailureClassifier(self.stream, self.budget, self._notes, clock)
         live_dir = reading.live_checkpoint_dir
         self._live = LiveStream(live_dir, self.stream, reading, clock) if live_dir else None
         self._answers = answers or SharedAnswers(clock)
@@ -190,12 +212,10 @@ class PageFeed:
         with self._changed:
             self._pages.delivered(cursor)
 
-    def throttled_secs(self) -> int:
-        """For how many whole seconds the rate budget has held reading back, while there was more, since this was last asked."""
-        with self._changed:
-            whole = int(self._throttled_secs)
-            self._throttled_secs -= whole
-            return whole
+    @property
+    def counts(self) -> Counter[str]:
+        """What was read and met since the process began; see ``ReadingNotes``."""
+        return self._notes.counts
 
     @property
     def ready(self) -> bool:
@@ -227,11 +247,32 @@ class PageFeed:
         """A backfill has been read to its end, and all of it is delivered."""
         return self._finished and not self._pages
 
+    def age_secs(self, cursor: Cursor) -> float:
+        """How far a position is behind what Duo shows by now; 0 for one behind which there is nothing more for now."""
+        with self._changed:
+            if self._caught_up and not self._pages.ready:
+                return 0.0
+        return max(0.0, self._now_ms() / 1000 - self._reading.lag_secs - cursor.position_ms / 1000)
+
     @property
     def settled_cursor(self) -> Cursor | None:
         """Where the stream stands when nothing is in flight: everything before it is delivered. None while pages are here."""
         with self._changed:
             return self._pages.fetch_at if not self._pages else None
+
+    def facts(self) -> FeedFacts:
+        """How it stands now. Asked by whoever shows it; it is no reason to go on reading."""
+        with self._changed:
+            oldest, trouble, finished = self._pages.oldest, self._trouble, self._finished and not self._pages
+            fetched, caught_up, in_hand = self._pages.fetch_at, self._caught_up, len(self._pages)
+            error, since_ms = trouble.error, trouble.since_ms
+            final = error is not None and trouble.final(error)
+        # Without the lock: to decode a row takes its time.
+        oldest_ms = self._oldest_ms(oldest.rows) if oldest is not None and oldest.rows else None
+        return FeedFacts(fetched, caught_up, finished, in_hand, oldest_ms, error, since_ms, final)
+
+    def _oldest_ms(self, rows: list[bytes]) -> int | None:
+        return self._log_type.row_key(rows[0 if self._log_type.ascending else -1]).time_ms
 
     def settle(self, cursor: Cursor) -> None:
         """Tells that a settled cursor was recorded, so that the next page follows it."""
@@ -358,13 +399,17 @@ class PageFeed:
         client.skew_secs = None
         try:
             answer = client.fetch_page(self._log_type, call)
-        except RetryLater as error:
-            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+        except DuoLogSyncError as error:
+            kind = error.kind if isinstance(error, RetryLater) else "refused"
+            self._notes.call("throttled" if kind == "rate_limited" else "refused" if kind == "refused" else "failed")
+            if isinstance(error, RetryLater):
+                self._duo_clock.note(client.skew_secs, refused=kind == "clock_skew")
             raise
+        self._notes.call("ok", sum(map(len, answer.rows)))
         self._duo_clock.note(client.skew_secs)
         if call.opens_window and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
             return None  # this answer told that the window's end is not past yet, for Duo: the window is opened again
-        self._budget.succeeded()
+        self.budget.succeeded()
         self._part.answered(call, answer)
         return answer
 
@@ -417,10 +462,10 @@ class PageFeed:
         if not self._share.reserve(self._expected_bytes):
             self._waits_for_room = True
             return _Pause(_LOOK_FOR_ROOM_SECS)
-        if found is None and (pause := self._budget.reserve(behind=self._part.is_behind(call))) > 0:
+        if found is None and (pause := self.budget.reserve(behind=self._part.is_behind(call))) > 0:
             self._share.holds(self._share.ready_bytes, answered=True)
             if not self._caught_up:
-                self._throttled_secs += pause
+                self._notes.throttled(pause)
             return self._rest(pause, caught_up=self._caught_up)
         self._caught_up = False
         if found is None:
@@ -460,9 +505,7 @@ class PageFeed:
 
     def _add(self, work: _Fetch, step: Step) -> None:
         with self._changed:
-            self.counts.update(pages=1, rows=len(step.rows), rows_left_out=step.skipped)
-            if work.answer is not None:
-                self.counts["pages_shared"] += 1
+            self._notes.page(rows=len(step.rows), left_out=step.skipped, shared=work.answer is not None)
             self._trouble.over(told=work.answer is not None)
             self._fatal = None
             if work.epoch != self._epoch:
@@ -488,7 +531,7 @@ class PageFeed:
             wait_secs = self._trouble.failed(error)
             self._raise_if_final(error)
             if getattr(error, "kind", "") == "rate_limited":
-                self._throttled_secs += wait_secs
+                self._notes.throttled(wait_secs)
             self._rest(wait_secs, caught_up=False)
             # How long a 429 is waited out is the budget's word, and all feeds ask that.
             if not isinstance(error, PageRefused) and getattr(error, "kind", "") != "rate_limited":

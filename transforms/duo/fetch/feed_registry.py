@@ -24,7 +24,15 @@ def feed_of(account: Account, log_type: str, reading: Reading, destination: str)
     """The process's one feed of a stream for a destination, by its name. Destinations do not wait for each other."""
     # Destinations of one log may begin at different days, and go on side by side from there.
     answers = _ANSWERS.of((account, log_type, replace(reading, start_days=0.0)), SharedAnswers)
-    return _FEEDS.of((account, log_type, reading, destination), lambda: PageFeed(account, log_type, reading, answers=answers))
+    return _FEEDS.of(
+        (account, log_type, reading, destination),
+        lambda: PageFeed(account, log_type, reading, answers=answers, destination=destination),
+    )
+
+
+def present_feed(account: Account, log_type: str, reading: Reading, destination: str) -> PageFeed | None:
+    """The feed of a stream for a destination where there is one; none is made."""
+    return _FEEDS.get((account, log_type, reading, destination))
 
 
 def close_feed(account: Account, log_type: str, reading: Reading, destination: str) -> None:

@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from transforms.duo.position.windows import DAY_MS, first_cursor
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock, utc
 from transforms.records import Stream, Subscription
 from transforms.settings import USUAL_START, Reading, Start, Storage
@@ -87,7 +89,14 @@ def _position_of(other: Subscription, subscription: Subscription, store: Checkpo
     """Where another one stands, for this one to begin there; None where it has no checkpoint, which is told."""
     cursor = store.load(other)
     if cursor is None:
-        _LOGGER.warning("%s has no checkpoint; %s starts at its look-back and may repeat events.", other, subscription)
+        tell(
+            _LOGGER,
+            state.NO_CHECKPOINT_THERE,
+            "%s has no checkpoint; %s starts at its look-back and may repeat events.",
+            other,
+            subscription,
+            **subscription.about,
+        )
     else:
         _LOGGER.info("%s begins at the checkpoint of %s.", subscription, other)
     return cursor
@@ -105,9 +114,10 @@ def hinted_cursor(
         try:
             return initial_cursor(subscription, reading, storage, start, clock)
         except (OSError, StoreUnusable) as error:
-            _LOGGER.warning(
+            tell(
+                _LOGGER, state.HINT_UNUSABLE,
                 "%s: the checkpoint directory %s cannot be used here (%s). A launch without the runner's own checkpoint begins "
-                "at the look-back.", subscription, storage.checkpoint_dir, error,
+                "at the look-back.", subscription, storage.checkpoint_dir, error, **subscription.about,
             )  # fmt: skip
     return first_cursor(int(clock.wall_secs() * 1000), reading).step()
 
@@ -128,15 +138,22 @@ def import_incumbent(stream: Stream, directory: str | None, now_ms: int) -> Curs
     except FileNotFoundError:
         return None
     except OSError as error:
-        _LOGGER.error(
-            "Duo Log Sync's checkpoint %s cannot be read (%s); %s starts at its look-back.", path, error.strerror, stream
+        tell(
+            _LOGGER,
+            state.INCUMBENT_UNREADABLE,
+            "Duo Log Sync's checkpoint %s cannot be read (%s); %s starts at its look-back.",
+            path,
+            error.strerror,
+            stream,
+            stream=stream,
         )
         return None
     cursor = _read_incumbent(content, stream.log_type, now_ms)
     if cursor is None:
-        _LOGGER.error(
+        tell(
+            _LOGGER, state.INCUMBENT_UNREADABLE,
             "Duo Log Sync's checkpoint %s holds no usable position; %s starts at its look-back and may repeat events.",
-            path, stream,
+            path, stream, stream=stream,
         )  # fmt: skip
     else:
         _LOGGER.info("%s continues where Duo Log Sync's %s ended.", stream, path)

@@ -20,6 +20,8 @@ from pathlib import Path
 import msgspec
 
 from transforms.duo.rate_limit.budget import Pace, RateBudget
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.files import open_new, read_own
 from transforms.process.lifetime import per_process
@@ -98,7 +100,13 @@ class Budgets:
                 _write(self._path, msgspec.json.encode(_File(_VERSION, self._kept)))
             except OSError as error:
                 if self._not_kept.due(str(self._path)) is not None:
-                    _LOGGER.warning("The rate budgets cannot be kept in %s: %s.", self._path, error.strerror)
+                    tell(
+                        _LOGGER,
+                        state.BUDGETS_NOT_KEPT,
+                        "The rate budgets cannot be kept in %s: %s.",
+                        self._path,
+                        error.strerror,
+                    )
                 return
             self._saved_versions = versions
 
@@ -141,10 +149,23 @@ def _read(path: Path) -> dict[str, _Entry]:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
-        _LOGGER.warning("%s is not readable and not used: %s. How fast Duo may be called is learnt anew.", path, cause)
+        tell(
+            _LOGGER,
+            state.BUDGETS_NOT_USED,
+            "%s is not readable and not used: %s. How fast Duo may be called is learnt anew.",
+            path,
+            cause,
+        )
         return {}
     if file.v != _VERSION:
-        _LOGGER.warning("%s has version %d and is not used: this release reads version %d.", path, file.v, _VERSION)
+        tell(
+            _LOGGER,
+            state.BUDGETS_NOT_USED,
+            "%s has version %d and is not used: this release reads version %d.",
+            path,
+            file.v,
+            _VERSION,
+        )
         return {}
     return file.budgets
 

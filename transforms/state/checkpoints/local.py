@@ -34,6 +34,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from transforms.errors import FatalError
+from transforms.notices import state
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
@@ -58,9 +59,13 @@ _LONGEST_NAME = 180  # of 255 bytes: records that are moved aside get longer nam
 class StoreInUse(FatalError):
     """Another running copy holds the checkpoint directory."""
 
+    notice = state.IN_USE
+
 
 class StoreUnusable(FatalError):
     """The checkpoint directory cannot be made, read or written."""
+
+    notice = state.DIRECTORY_UNUSABLE
 
 
 class CheckpointStore:
@@ -72,6 +77,7 @@ class CheckpointStore:
         self._locks: dict[str, threading.Lock] = {}
         self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
         self._unwritten: set[str] = set()
+        self._written_ms: dict[str, int] = {}  # when each record was last written by this process
         self._lock_fd: int | None = None
 
     def open(self) -> None:
@@ -107,6 +113,8 @@ class CheckpointStore:
         """Gives the directory free again; ending the process does it too. Who takes it next begins at what is safe."""
         self._last.clear()
         if self._lock_fd is not None:
+            with suppress(OSError):  # that it ended in good order is for who looks at the directory
+                os.ftruncate(self._lock_fd, 0)
             os.close(self._lock_fd)
             self._lock_fd = None
 
@@ -195,6 +203,14 @@ class CheckpointStore:
                     with suppress(OSError):  # one too many does no harm
                         old.unlink()
 
+    def present(self, subscription: Subscription) -> tuple[Positions, int | None] | None:
+        """What this process knows of one that it delivers, and when it last wrote it; None where it has not begun. Cheap: reads
+        no file and waits for nobody.
+        """
+        name = self.file_name(subscription)
+        known = self._last.get(name)
+        return (known, self._written_ms.get(name)) if known is not None else None
+
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
@@ -217,7 +233,9 @@ class CheckpointStore:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
         self._last[self.file_name(subscription)] = known
         self._unwritten.add(self.file_name(subscription))
-        self._keep(subscription, encode_record(record_of(subscription, known, int(time.time() * 1000))))
+        now_ms = int(time.time() * 1000)
+        self._keep(subscription, encode_record(record_of(subscription, known, now_ms)))
+        self._written_ms[self.file_name(subscription)] = now_ms
         self._unwritten.discard(self.file_name(subscription))
 
     def _lock_of(self, subscription: Subscription) -> threading.Lock:

@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Protocol
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DuoLogSyncError, Stopping
+from transforms.metrics.beam import tell_beam
+from transforms.metrics.catalog import BUNDLES_FAILED, DEAD_LETTER_WRITE_FAILURES, DEAD_LETTERS
+from transforms.metrics.registry import METRICS, of_stream
 from transforms.process.files import why_not_writable
 from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.process.shutdown import FAILURES
@@ -39,6 +41,8 @@ from transforms.state.dead_letters.remote import RemoteDeadLetterFiles
 _LOGGER = logging.getLogger("duologsync.dead_letters")
 
 MAYBE_UNREAD = "maybe_unread"
+
+_Reason = tuple[Subscription, str]
 
 _HELD_LETTERS = 1000  # more are not held until the end of their bundle
 
@@ -94,7 +98,7 @@ def keep_unread(directory: str, unread: Iterable[Unread]) -> None:
     ]
     if letters:
         files_in(directory).write(letters)
-        report(Counter({MAYBE_UNREAD: len(letters)}), directory)
+        report(reasons_of(letters), directory)
 
 
 class WriteDeadLetters(beam.DoFn):
@@ -113,15 +117,16 @@ class WriteDeadLetters(beam.DoFn):
     def _clear(self) -> None:
         self._held: list[DeadLetter] = []
         self._subscriptions: dict[StreamName, Subscription] = {}
-        self._reasons: Counter[str] = Counter()
+        self._reasons: Counter[_Reason] = Counter()
 
     def start_bundle(self) -> None:
         self._clear()
 
     def process(self, letter: DeadLetter) -> None:
         self._held.append(letter)
-        self._subscriptions.setdefault((letter.account, letter.log_type), Subscription(letter.stream, letter.destination))
-        self._reasons[letter.reason] += 1
+        subscription = Subscription(letter.stream, letter.destination)
+        self._subscriptions.setdefault((letter.account, letter.log_type), subscription)
+        self._reasons[subscription, letter.reason] += 1
         files = files_in(self._directory)
         if files.at_once or len(self._held) >= _HELD_LETTERS:
             self._insist(lambda: files.write(self._held, sync=False))
@@ -138,6 +143,7 @@ class WriteDeadLetters(beam.DoFn):
         for subscription in self._subscriptions.values():
             CIRCUIT_BREAKERS.delivered(subscription, self._title)
         report(self._reasons, self._directory)
+        tell_beam("send", {subscription for subscription, _ in self._reasons})
         self._clear()
 
     @property
@@ -153,16 +159,25 @@ class WriteDeadLetters(beam.DoFn):
             for subscription in self._subscriptions.values():
                 FAILURES.record(subscription, error)
                 if not isinstance(error, Stopping):
+                    METRICS.add(BUNDLES_FAILED, of_stream(subscription))
                     CIRCUIT_BREAKERS.hold(subscription, self._title, files.try_out)
             raise
         finally:
-            if failed := files.insistence.failed - before:
-                Metrics.counter("duologsync", "dead_letter_writes_failed").inc(failed)
+            failed = files.insistence.failed - before
+            for subscription in self._subscriptions.values():
+                METRICS.add(DEAD_LETTER_WRITE_FAILURES, of_stream(subscription), failed)
 
 
-def report(reasons: Counter[str], directory: str) -> None:
+def reasons_of(letters: Iterable[DeadLetter]) -> Counter[_Reason]:
+    """How many letters there are of each stream, destination and reason."""
+    return Counter((Subscription(letter.stream, letter.destination), letter.reason) for letter in letters)
+
+
+def report(reasons: Counter[_Reason], directory: str) -> None:
     """One ERROR line and the metrics."""
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    _LOGGER.error("%d events could not be delivered and are kept in %s: %s.", reasons.total(), directory, counts)
-    for reason, count in reasons.items():
-        Metrics.counter("duologsync", f"dead_letters_{reason}").inc(count)
+    of_all: Counter[str] = Counter()
+    for (subscription, reason), count in reasons.items():
+        of_all[reason] += count
+        METRICS.add(DEAD_LETTERS, (*of_stream(subscription), reason), count)
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(of_all.items()))
+    _LOGGER.error("%d events could not be delivered and are kept in %s: %s.", of_all.total(), directory, counts)

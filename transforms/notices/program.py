@@ -1,0 +1,77 @@
+"""Notices about the program itself: its threads, limits, log and end. See ``transforms.notices``."""
+
+from __future__ import annotations
+
+from transforms.notices.notice import error, warning
+
+BUG = error(
+    "P001",
+    "A bug",
+    meaning="The program ended by an error that nobody expected. Nothing undelivered was marked as delivered; the next start "
+    "goes on from there.",
+    check="The traceback in the log.",
+    fix="Start it again, and report the traceback; it holds no secret and no event.",
+)
+UNEXPECTED = error(
+    "P002",
+    "A bug in one part of the program",
+    meaning="An error that nobody expected in the thread that the line names. It goes on; nothing is skipped.",
+    check="The traceback in the log.",
+    fix="Report it with the traceback; it holds no secret and no event.",
+)
+NO_THREAD = error(
+    "P003",
+    "The system gives no more threads",
+    meaning="Some streams are not read until it does; it is tried again all the time. Nothing is lost.",
+    check="'ulimit -u', TasksMax= of the unit, the memory of the machine.",
+    fix="Raise the limit of threads.",
+)
+FEW_CONNECTIONS = warning(
+    "P004",
+    "The limit of file descriptors makes streams share connections",
+    meaning="There are more streams than connections that this process may have. They take turns, so events come later.",
+    check="'ulimit -n', LimitNOFILE= of the unit.",
+    fix="Raise the limit of file descriptors.",
+)
+NO_DESCRIPTOR = warning(
+    "P005",
+    "No file descriptor or connection is left",
+    meaning="A call to Duo had to wait for a free one. It is tried again; nothing is lost.",
+    check="'ls /proc/PID/fd | wc -l' against 'ulimit -n'.",
+    fix="Raise the limit of file descriptors: LimitNOFILE= in the unit.",
+)
+GRACE_OVER = warning(
+    "P006",
+    "The program ended before everything was delivered",
+    meaning="The grace period was over. What was not delivered is read again at the next start; some may repeat.",
+    check="Whether a destination was away or slow at that time.",
+    fix="Nothing; a longer --grace-secs (and TimeoutStopSec=) gives it more time.",
+)
+ENDS_AT_ONCE = warning(
+    "P007",
+    "The program was asked twice to end",
+    meaning="It ends at once. What was not delivered is read again at the next start; some may repeat.",
+    check="Who sends the second signal: a person, or a supervisor with a short time limit.",
+    fix="Nothing; give it time to end if it should not repeat events.",
+)
+LOG_NOT_WRITTEN = error(
+    "P008",
+    "The program's log file cannot be written",
+    meaning="Lines are missing there, or the file grows beyond its limit. Everything else goes on, and stderr has all lines.",
+    check="'df' and 'ls -ld' of the log's directory.",
+    fix="Make room, or let the program write there.",
+)
+FAILED = error(
+    "P009",
+    "Something that only a person can mend",
+    meaning="The line says what. What it concerns waits; all else goes on.",
+    check="The cause in the line.",
+    fix="What the cause says.",
+)
+HICCUP = warning(
+    "P010",
+    "Something passing is in the way",
+    meaning="It is tried again by itself; nothing is lost.",
+    check="The cause in the line; whether it comes again.",
+    fix="Nothing, unless it stays.",
+)
