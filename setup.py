@@ -80,8 +80,8 @@ setup(
             "grafana-foundation-sdk==1769699379!11.6.0; python_version >= '3.11'",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
-            # Makes the site of the documents; by the other reader of Markdown a test sees that it says all that they say.
-            "mkdocs-material>=9.6",
+            # Makes the site of the documents, not on Python 3.10; by the other reader of Markdown a test sees that it says all that they say.
+            "mkdocs-material>=9.8; python_version >= '3.11'",
             "markdown-it-py>=3",
             # Makes the distributions as a release does, and checks the container image's recipe.
             "build>=1.2",
