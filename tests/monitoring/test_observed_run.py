@@ -183,8 +183,7 @@ def test_a_stream_whose_thread_is_dead_is_why_it_does_not_work(job, asked, event
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     with RunningJob(job):
         eventually(lambda: asked("/healthz")[0] == 503)
-        status, reasons = asked.check("/healthz")
-        assert "the thread of main/auth to siem is dead" in " ".join(reasons).replace("→", "to")
+        assert any("the thread of main/auth" in reason for reason in asked.check("/healthz")[1])
 
 
 def test_two_runs_on_one_machine_do_not_get_into_each_others_way(job, asked, tmp_path, eventually):

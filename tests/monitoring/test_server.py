@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -121,9 +121,7 @@ class TestWhoIsAnswered:
     def test_names_of_this_machine_are_answered(self, started, host):
         assert ask(started(), Host=host)[0] == 200
 
-    @pytest.mark.parametrize(
-        "host", ["attacker.example.com", "127.0.0.1.example.com", "localhost.example.com", "", "192.0.2.1"]
-    )
+    @pytest.mark.parametrize("host", ["rebound.example.com", "127.0.0.1.example.com", "localhost.example.com", "", "192.0.2.1"])
     def test_a_name_from_elsewhere_that_leads_here_is_not(self, started, host):
         """What a page on the internet can reach by letting its own name lead to 127.0.0.1."""
         assert ask(started(), Host=host)[0] == 421
@@ -204,11 +202,11 @@ class TestHostileClients:
     def test_single_bytes_do_not_buy_time(self, started):
         sock = self.connect(started())
         began = time.monotonic()
-        with pytest.raises(OSError):  # noqa: PT011 - reset, or broken pipe
+        with sock, suppress(OSError):  # reset, or a broken pipe
             while time.monotonic() - began < 60:
                 sock.sendall(b"G")
                 time.sleep(0.05)
-        sock.close()
+        assert time.monotonic() - began < 30
 
     def test_slow_ones_take_no_more_threads_than_there_are_and_give_them_back(self, started, eventually):
         made = started()
