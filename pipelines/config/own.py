@@ -15,6 +15,7 @@ from pipelines.config.own_model import (
     AccountSection,
     DestinationSection,
     FormatSection,
+    MonitoringSection,
     OwnFile,
     ProxySection,
     RouteSection,
@@ -28,7 +29,19 @@ from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    Monitoring,
+    Proxy,
+    Reading,
+    Route,
+    Start,
+    Storage,
+    SyslogHeader,
+)
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -105,6 +118,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         storage=storage,
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
+        monitoring=_monitoring(file.monitoring, around, findings),
     )
     _refuse_import_of_several(job, findings)
     notice_unused(job, findings, "accounts", "destinations")
@@ -268,6 +282,11 @@ def _storage(section: StorageSection, around: Surroundings, findings: Findings) 
         dead_letter_dir=around.path(section.dead_letter_dir) if section.dead_letter_dir else letters,
         import_dir=around.path(section.import_dir) if section.import_dir else None,
     )
+
+
+def _monitoring(section: MonitoringSection, around: Surroundings, findings: Findings) -> Monitoring:
+    token = secret_of(section.token, ("monitoring", "token"), around, findings) if section.token else None
+    return Monitoring(section.enabled, section.host, section.port, token)
 
 
 def _items(value: Any) -> list[Any]:
