@@ -76,6 +76,8 @@ class LocalPath:
 
 def wrong_host(value: str) -> Wrong | None:
     """What keeps a text from being a host's name or address."""
+    if "$" in value:
+        return Wrong("variables of the shell are not put in here", "Write the host name itself.")
     if "://" in value or "/" in value:
         return Wrong(
             "this is an address of a page, not a host", "Write only the host name, without https:// and without a path."

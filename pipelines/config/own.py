@@ -13,6 +13,7 @@ from pipelines.config.explain import unknown_name
 from pipelines.config.fields import days_back, other_destination
 from pipelines.config.own_model import (
     AccountSection,
+    AuditSection,
     DestinationSection,
     FormatSection,
     MonitoringSection,
@@ -26,11 +27,13 @@ from pipelines.config.references import Surroundings
 from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
+from transforms.destinations.stored.registry import SEARCHES
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
 from transforms.settings import (
     Account,
+    AuditSettings,
     Destination,
     Format,
     Job,
@@ -125,6 +128,8 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
     _notice_too_old(job, findings)
+    _notice_same_place(job, findings)
+    _notice_not_as_the_content_reads(job, findings)
     notice_routes(job, findings)
     return job
 
@@ -190,6 +195,25 @@ def _notice_too_old(job: Job, findings: Findings) -> None:
             findings.notice(("destinations", index), what, "Give its route from: now, or the destination too_old: send.")
 
 
+def _notice_same_place(job: Job, findings: Findings) -> None:
+    """Adds a notice where two destinations write to one file: their lines would be mixed, and each rotates it by itself."""
+    first: dict[str, str] = {}
+    for index, destination in enumerate(job.destinations):
+        for key, place in destination.settings.local_places:
+            other = first.setdefault(place, destination.name)
+            if other != destination.name:
+                what = f"destination {other} writes to {place}, too"
+                findings.notice(("destinations", index, key), what, "Give each a place of its own, or use one destination.")
+
+
+def _notice_not_as_the_content_reads(job: Job, findings: Findings) -> None:
+    """Adds a notice where a receiver's own content for Duo will not find what it reads."""
+    for index, destination in enumerate(job.destinations):
+        if destination.settings.takes_bare_rows and destination.format.name != "json":
+            what = f"this receiver's own content for Duo reads Duo's rows, and gets {destination.format.name}"
+            findings.notice(("destinations", index, "format"), what, "Write format: json, unless you have content of your own.")
+
+
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
     return Account(
         name=section.name,
@@ -227,7 +251,12 @@ def _destination(
         format=written,
         max_message_bytes=section.max_message_bytes,
         delivery_timeout_secs=section.delivery_timeout_secs,
+        audit=_audit(section.audit, (*key, "audit"), around, findings),
     )
+
+
+def _audit(section: AuditSection | None, key: KeyPath, around: Surroundings, findings: Findings) -> AuditSettings | None:
+    return None if section is None else settings_of(SEARCHES[section.kind], section, key, around, findings)
 
 
 def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool) -> Format:

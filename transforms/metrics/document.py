@@ -49,8 +49,8 @@ Any other value is the kind of an error, as it stands in the log.
 About {per_stream} for each stream and destination, {latency} of them buckets of the latency, and about 15 for each destination.
 An MSP with 1,000 children, four logs and one destination has 4,000 streams, so {msp:,} series and an answer of some {msp_mb}
 MB, which takes a second or two of CPU. Prometheus takes that; scrape it every minute or more rarely then, and drop what you do
-not use by `metric_relabel_configs` (the latency's buckets are a third of it). Nothing else grows: reasons and outcomes come from
-lists in the code, and names of fields that this release does not know are counted, not shown.
+not use by `metric_relabel_configs` (the latency's buckets are a third of it). Nothing else grows: reasons and outcomes come
+from lists in the code, and names of fields that this release does not know are counted, not shown.
 
 ## Beam's metrics
 
