@@ -9,28 +9,17 @@ checkpoint store. An answer counts only where it is of the process that wrote th
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report
-from transforms.process.files import read_own
 
-FILE_NAME = ".monitoring"
 _LONGEST_REPORT_BYTES = 64 * 1024 * 1024
 _decode_report = msgspec.json.Decoder(Report).decode
-
-
-class _File(msgspec.Struct):
-    url: str
-    pid: int
-
-
-_decode_file = msgspec.json.Decoder(_File).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +52,5 @@ class Endpoint:
 
 def endpoint_in(directory: str, token: str = "") -> Endpoint | None:
     """Where the program listens that uses a checkpoint directory; None where none says so."""
-    if "://" in directory:
-        return None
-    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        file = _decode_file(read_own(Path(directory) / FILE_NAME))
-        return Endpoint(file.url, file.pid, token)
-    return None
+    place = place_in(directory)
+    return Endpoint(place.url, place.pid, token) if place is not None else None
