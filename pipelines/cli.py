@@ -10,6 +10,7 @@ Contract: bad input ends with a message and an exit code of ``pipelines.exit_cod
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import logging
@@ -20,7 +21,7 @@ from typing import Any
 
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
-from pipelines.printable import say, write_whatever_comes
+from pipelines.printable import OutputLost, say, write_whatever_comes
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -63,10 +64,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (``… | head``): nothing to say, and nobody to say it to.
         sys.stderr.close()
         return exit_codes.OK
+    except OutputLost as error:
+        return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
         logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
         return exit_codes.INTERNAL
+
+
+def _output_lost(error: OutputLost) -> int:
+    """Says where it still can why nothing more is printed. What is left of the output would fail again at the very end."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.close(nowhere)
+    return exit_codes.INTERNAL
 
 
 def _split_beam_flags(words: list[str]) -> tuple[list[str], list[str]]:

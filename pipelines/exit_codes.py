@@ -3,7 +3,7 @@
 from transforms.errors import DuoLogSyncError, FatalError, StreamUnavailable
 
 OK = 0
-INTERNAL = 1  # a bug of ours, or a runner refused or ended the job; the log says what is known
+INTERNAL = 1  # a bug of ours; or the output cannot be written; or a runner refused or ended the job; the log says what is known
 CONFIG = 2  # the command line or the configuration; nothing was started
 CREDENTIALS = 3  # Duo refused the keys of every account, or a log that a backfill asked for; or a secret cannot be read
 DELIVERY = 4  # a destination can never be reached as configured, or events were still undelivered when the grace period ended

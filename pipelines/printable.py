@@ -10,8 +10,10 @@ text around. What is no visible character (``str.isprintable``) is shown as Pyth
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 _MAYBE_ODD = re.compile(r"[^\x20-\x7e]")
@@ -27,9 +29,25 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
+class OutputLost(OSError):
+    """What a command prints cannot be written: a disk is full, for one."""
+
+
 def say(line: object = "", *, to: TextIO | None = None) -> None:
-    """Prints one line, at once; to stdout unless said otherwise."""
-    print(printable(str(line)), file=to if to is not None else sys.stdout, flush=True)
+    """Prints one line, at once; to stdout unless said otherwise. Raises OutputLost; BrokenPipeError where nobody reads it."""
+    with writing():
+        print(printable(str(line)), file=to if to is not None else sys.stdout, flush=True)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes to stdout or stderr: an error there is no other file's. Raises as ``say``."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from error
 
 
 def say_json(value: object, *, to: TextIO | None = None) -> None:

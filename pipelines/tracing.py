@@ -125,11 +125,11 @@ class Tracer:
 
 
 def _why_not_taken(index: int, route: Route) -> str:
-    return f"the filter of route {index + 1} does not take it: {' '.join((route.where or '').split())}"
+    return f"the filter of routes.{index} does not take it: {' '.join((route.where or '').split())}"
 
 
 def _why_all_redacted(index: int) -> str:
-    return f"the filter of route {index + 1} cannot be applied to it: it is sent, with all redacted that any route redacts"
+    return f"the filter of routes.{index} cannot be applied to it: it is sent, with all redacted that any route redacts"
 
 
 def _dead(error: Undeliverable) -> str:

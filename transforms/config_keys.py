@@ -13,6 +13,7 @@ Nothing of pydantic is here: workers read no configuration.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from annotated_types import Ge, Le, MinLen
 
 __all__ = [
     "Broken", "Check", "Declared", "Doc", "FilePath", "Ge", "Host", "Le", "LocalPath", "MinLen", "Port", "Text",
-    "Wrong", "wrong_header_text", "wrong_host", "wrong_path",
+    "Wrong", "is_loopback", "wrong_header_text", "wrong_host", "wrong_path",
 ]  # fmt: skip
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?")
@@ -75,6 +76,8 @@ class LocalPath:
 
 def wrong_host(value: str) -> Wrong | None:
     """What keeps a text from being a host's name or address."""
+    if "$" in value:
+        return Wrong("variables of the shell are not put in here", "Write the host name itself.")
     if "://" in value or "/" in value:
         return Wrong(
             "this is an address of a page, not a host", "Write only the host name, without https:// and without a path."
@@ -87,6 +90,16 @@ def wrong_host(value: str) -> Wrong | None:
     if not _HOST.fullmatch(value) or not all(0 < len(label) < 64 for label in labels):
         return Wrong("this is not a host name or an IP address", "Use letters, digits, dots and dashes.")
     return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine for itself, as far as that can be seen without asking anybody."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def wrong_path(value: str) -> Wrong | None:

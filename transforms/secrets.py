@@ -13,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from transforms.errors import FatalError, RetryLater
 from transforms.process import descriptors
@@ -21,6 +22,16 @@ SCHEMES = ("env", "file", "config", "gcp")
 GCP_SECRET_VERSION = re.compile(r"projects/[a-z0-9.:-]{1,63}/secrets/[A-Za-z0-9_-]{1,255}/versions/([0-9]+|latest)")
 """The resource name of a secret's version in Google Secret Manager (a version may have an alias, which is not taken)."""
 _GCP_TIMEOUT_SECS = 30.0
+
+
+_SYSTEMD_CREDENTIAL = re.compile(r"/run/credentials/(?P<unit>[^/]+)/(?P<name>[^/]+)")
+
+
+class SystemdCredential(NamedTuple):
+    """A secret that systemd hands to one unit (``LoadCredential=``): nobody else sees its file."""
+
+    unit: str
+    name: str
 
 
 class SecretUnavailable(FatalError):
@@ -45,6 +56,12 @@ class SecretRef:
     def __str__(self) -> str:
         return f"{self.scheme}:{self.locator}"
 
+    @property
+    def credential(self) -> SystemdCredential | None:
+        """The credential of a systemd unit that it names; None where it names something else."""
+        found = _SYSTEMD_CREDENTIAL.fullmatch(self.locator) if self.scheme == "file" else None
+        return None if found is None else SystemdCredential(found["unit"], found["name"])
+
     def resolve(self) -> str:
         """The secret. Raises SecretUnavailable where the reference leads nowhere."""
         secret = _RESOLVERS[self.scheme](self.locator)
@@ -64,12 +81,20 @@ def _from_env(name: str) -> str:
 
 def _from_file(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return _place_of(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         if descriptors.ran_out(error):
             raise descriptors.shortage(f"reading the secret file {path}") from None
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SecretUnavailable(f"The secret file {path} cannot be read: {reason}.") from None
+
+
+def _place_of(path: str) -> Path:
+    """The file itself, or this unit's credential of that name: a command that ``systemd-run`` starts is another unit."""
+    found, given = _SYSTEMD_CREDENTIAL.fullmatch(path), os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if found is not None and given and not Path(path).exists():
+        return Path(given) / found["name"]
+    return Path(path)
 
 
 def _from_config(locator: str) -> str:

@@ -200,6 +200,11 @@ class KindSettings(Declared):
         return None
 
     @property
+    def local_places(self) -> tuple[tuple[str, str], ...]:
+        """Files and directories that it writes to, each with its key: no other destination should have the same."""
+        return ()
+
+    @property
     def takes_bare_rows(self) -> bool:
         """The receiver knows Duo's rows: they get no envelope unless the file says so."""
         return False
@@ -301,6 +306,30 @@ class Storage:
     resume: bool = True
 
 
+MONITORING_PORT = 9437
+"""Where the page and the metrics are, unless the file says otherwise or another program has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Where a local run shows itself: the page, metrics, health checks.
+
+    Attributes:
+      enabled: False opens no port at all.
+      host: a name or an address of this machine; another one than loopback only with a token.
+      port: None for MONITORING_PORT, or a free one where that is taken.
+      token: what whoever asks must have; None for nothing, on loopback only.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int | None = None
+    token: SecretRef | None = None
+
+
+UNSEEN = Monitoring(enabled=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A whole configuration, checked and complete: every name that a route uses exists, every stream has a destination."""
@@ -311,6 +340,7 @@ class Job:
     storage: Storage
     reading: Reading = field(default_factory=Reading)
     log_file: str | None = None
+    monitoring: Monitoring = UNSEEN
 
     def log_types_of(self, account: str) -> tuple[str, ...]:
         """The log types that some route takes from an account, in the order in which the routes name them."""

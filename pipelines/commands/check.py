@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line per thing tried; the exit code is that of the first failure, Duo before destinations."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, then="")
     if loaded is None:
         return exit_codes.CONFIG
     # Each finding is a line of the table; what senders log about the same attempt would say it twice.

@@ -17,7 +17,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.demo.simulator import ids
 from pipelines.demo.simulator.rows import RowFactory
-from pipelines.printable import say
+from pipelines.printable import say, writing
 from pipelines.tracing import Outcome, Tracer, log_of, stream_of_row
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what becomes of each row."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, needs_secrets=False, then="")
     if loaded is None:
         return exit_codes.CONFIG
     rows = _rows(arguments, loaded.job)
@@ -104,10 +104,11 @@ def _one_line(row: bytes) -> bytes:
 
 def _show(stream: Stream, row: bytes, outcomes: Iterable[Outcome], *, only_bytes: bool) -> None:
     if only_bytes:
-        for outcome in outcomes:
-            for message in outcome.messages:
-                sys.stdout.buffer.write(message + b"\n")
-        sys.stdout.buffer.flush()
+        with writing():
+            for outcome in outcomes:
+                for message in outcome.messages:
+                    sys.stdout.buffer.write(message + b"\n")
+            sys.stdout.buffer.flush()
         return
     say(f"{stream.log_type} of {stream.account}, {len(row)} bytes")
     say(f"    {_text(row)}")
@@ -120,7 +121,7 @@ def _show_outcome(outcome: Outcome) -> None:
     destination = outcome.destination
     where = f"{destination.name} ({destination.kind} {destination.place}, {destination.format.name})"
     for message in outcome.messages:
-        say(f"  → {where}, {len(message)} bytes, by route {(outcome.route or 0) + 1}")
+        say(f"  → {where}, {len(message)} bytes, by routes.{outcome.route or 0}")
         say(f"    {_text(message)}")
     if not outcome.messages:
         say(f"  ✗ {where}: not sent")

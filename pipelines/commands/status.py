@@ -54,7 +54,7 @@ def span_of(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Shows the report; the exit code says whether somebody should look."""
-    loaded = load_or_explain(arguments.config, look_at_files=False)
+    loaded = load_or_explain(arguments.config, look_at_files=False, then="")
     if loaded is None:
         return exit_codes.CONFIG
     try:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints a line for each expectation, and how those that are not met differ."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, needs_secrets=False, then="")
     if loaded is None:
         return exit_codes.CONFIG
     try:

@@ -7,11 +7,14 @@ to a configuration begins as its route says.
 from __future__ import annotations
 
 import argparse
+import sys
 
 import msgspec
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.config.loading import Dialect
+from pipelines.config.problems import Unseen
 from pipelines.printable import say
 from transforms.duo.log_types import DEFAULT_LOG_TYPES
 from transforms.duo.position.initial import changed_beginning
@@ -21,22 +24,32 @@ from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
 from transforms.state.cursor import Cursor
 
+_LAYOUTS: dict[Dialect, str] = {"own": "version 2", "duologsync-1.0.0": "of Duo Log Sync"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
-    add_config_argument(parser)
+    add_config_argument(parser, "; - for standard input")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail, too, where a secret cannot be read here, without which run would end"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints problems or a summary of what would run."""
-    loaded = load_or_explain(arguments.config)
+    loaded = load_or_explain(arguments.config, needs_secrets=arguments.strict, stdin=True, then="")
     if loaded is None:
         return exit_codes.CONFIG
     for notice in loaded.notices:
         say(f"Note: {notice}")
+    unseen = [notice for notice in loaded.notices if isinstance(notice, Unseen)]
+    if arguments.strict and unseen:
+        count = f"{len(unseen)} secret{'s' if len(unseen) != 1 else ''}"
+        say(f"{arguments.config}: {count} cannot be read here, and --strict asks for that.", to=sys.stderr)
+        return exit_codes.CONFIG
     job = loaded.job
     known = _with_checkpoint(job.storage.checkpoint_dir) if job.storage.resume else {}
-    say(f"{arguments.config} is a valid configuration ({loaded.dialect}):")
+    say(f"{arguments.config} is a valid configuration ({_LAYOUTS[loaded.dialect]}):")
     for account in job.accounts:
         for log_type in job.log_types_of(account.name):
             destinations = job.destinations_of(account.name, log_type)

@@ -40,6 +40,7 @@ RENAMED = {
     "hostname": "host",
     "tcpssl": "tls",
     "ssl": "tls",
+    "start_days": "from",
 }
 
 
@@ -198,9 +199,19 @@ def _extra(case: _Case) -> tuple[str, str]:
         return foreign
     known = list(case.parent.by_key())
     word = str(case.path[-1])
+    below = [key for key, inner in _sections_below(case.parent) if any(word in section.by_key() for section in inner)]
+    if below:
+        return f"this key belongs to {listed(below)}", f"Write it below {below[0]}, indented, and not beside it."
     guess = nearest(word, known)
     fix = f"Did you mean {guess}?" if guess else f"Use {listed(known)}, or remove it."
     return "this key is not known here", fix
+
+
+def _sections_below(parent: type[Section]) -> Iterator[tuple[str, tuple[type[Section], ...]]]:
+    """The keys of a section under which other sections stand."""
+    for key, field in parent.by_key().items():
+        if inner := sections_in(field.annotation):
+            yield key, inner
 
 
 def _out_of_range(case: _Case) -> tuple[str, str]:
@@ -224,7 +235,8 @@ def _literal(case: _Case) -> tuple[str, str]:
 
 def _wrong_kind(wanted: str, kind: str) -> Callable[[_Case], tuple[str, str]]:
     def words(case: _Case) -> tuple[str, str]:
-        return f"must be {wanted}, but is {_kind(case.value)}", _hint(case.value, kind)
+        fix = _with_unit(str(case.path[-1]), case.value) if case.path else None
+        return f"must be {wanted}, but is {_kind(case.value)}", fix or _hint(case.value, kind)
 
     return words
 
@@ -239,6 +251,19 @@ def _kind(value: object) -> str:
         (dict, "a mapping"),
     )
     return next((name for kind, name in kinds if isinstance(value, kind)), "empty")
+
+
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(s|secs?|seconds?|m|min|minutes?|h|hours?|d|days?)", re.IGNORECASE)
+_SECS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _with_unit(key: str, value: object) -> str | None:
+    """What to write for ``30d`` or ``2m`` under a key that names its unit; None where it is nothing like that."""
+    found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit, secs = ("days", 86_400) if key.endswith("_days") else ("seconds", 1) if key.endswith("_secs") else ("", 0)
+    if found is None or not secs:
+        return None
+    return f"Write {float(found[1]) * _SECS[found[2][0].lower()] / secs:g}: it is a number of {unit}."
 
 
 def _hint(value: object, wanted: str) -> str:

@@ -25,6 +25,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CHECKPOINT_OF = re.compile(r"checkpoint of (\S+)")
 _DAYS_BACK = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) days? back")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_NO_VARIABLES = "variables of the shell are not put in here"
+LONGEST_VARIABLE = 30  # shown; a longer one may be a secret
+_SPAN = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) *(?:d|days?)(?: ago)?", re.IGNORECASE)
 IKEY_CHARS = 20
 SKEY_CHARS = 40
 
@@ -82,6 +86,10 @@ def _check_api_host(value: str) -> str:
 
 
 def _check_ikey(value: str) -> str:
+    if _VARIABLE.fullmatch(value):
+        raise problem(_NO_VARIABLES, "Write the key itself: it is no secret.")
+    if len(value) == SKEY_CHARS:
+        raise problem("this has the length of a secret key", "Write the integration key (DI…) here, and this under skey.")
     if len(value) != IKEY_CHARS:
         fix = f"An integration key has {IKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
         raise problem(f"the key has {len(value)} characters", fix)
@@ -91,7 +99,11 @@ def _check_ikey(value: str) -> str:
 
 
 def _check_reference(value: SecretStr) -> SecretStr:
-    scheme, _, locator = value.get_secret_value().strip().partition(":")
+    text = value.get_secret_value().strip()
+    if (variable := _VARIABLE.fullmatch(text)) is not None and text.startswith("${"):
+        # Of a secret that is really so written, in a file of its own, nothing is shown.
+        raise problem(_NO_VARIABLES, f"Write env:{variable[1]}." if len(variable[1]) <= LONGEST_VARIABLE else "Write env:NAME.")
+    scheme, _, locator = text.partition(":")
     if scheme == "env" and not _ENV_NAME.fullmatch(locator):
         raise problem("what follows env: is not the name of an environment variable", "Write env:NAME, such as env:DUO_SKEY.")
     if scheme == "file" and not locator.strip():
@@ -108,6 +120,10 @@ def _check_skey(value: SecretStr) -> SecretStr:
     text = value.get_secret_value().strip()
     if text.startswith(("env:", "file:", "gcp:")):
         return value
+    if len(text) == IKEY_CHARS and text.startswith("DI"):
+        raise problem("this looks like an integration key", "Write the secret key here, and the integration key under ikey.")
+    if (variable := _VARIABLE.fullmatch(text)) is not None and len(text) != SKEY_CHARS:
+        raise problem(_NO_VARIABLES, f"Write env:{variable[1]}." if len(variable[1]) <= LONGEST_VARIABLE else "Write env:NAME.")
     if ":" in text:
         # Duo's keys are letters and digits. The word before the colon is not shown: it may be part of a secret all the same.
         raise problem(
@@ -127,9 +143,18 @@ def wrong_skey(chars: int) -> tuple[str, str]:
 
 def _check_begin(value: str) -> str:
     days = days_back(value)
+    span = _SPAN.fullmatch(value.strip())
+    if span is not None and days is None:
+        raise problem("this is no place to begin at", f"Write {span[1]} days back.")
     if other_destination(value) is None and (days is None or days > DUO_KEEPS_DAYS):
         fix = f"Write now, N days back with at most {DUO_KEEPS_DAYS}, or checkpoint of NAME with the name of a destination."
         raise problem("this is no place to begin at", fix)
+    return value
+
+
+def _no_number_to_begin_at(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise problem("a number alone is no place to begin at", f"Write {value:g} days back.")
     return value
 
 
@@ -156,7 +181,9 @@ HeaderText = Annotated[str, checked(wrong_header_text)]
 FilePath = Annotated[str, Field(min_length=1), checked(wrong_path)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
 _BEGIN = f"^(now|{_DAYS_BACK.pattern}|{_CHECKPOINT_OF.pattern})$"
-Begin = Annotated[str, Field(json_schema_extra={"pattern": _BEGIN}), AfterValidator(_check_begin)]
+Begin = Annotated[
+    str, Field(json_schema_extra={"pattern": _BEGIN}), AfterValidator(_check_begin), BeforeValidator(_no_number_to_begin_at)
+]
 Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference)]
 Skey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_check_reference), AfterValidator(_check_skey)]
 OneOrMany = BeforeValidator(_one_or_many)

@@ -16,11 +16,14 @@ from types import ModuleType
 
 from pipelines.config.fields import SKEY_CHARS, wrong_skey
 from pipelines.config.problems import Findings, KeyPath
+from pipelines.config.systemd import command_inside
+from pipelines.config.yaml_file import STDIN
 from transforms.events.redaction import LEAST_KEY_CHARS
 from transforms.secrets import SecretRef, SecretUnavailable
 from transforms.settings import Job, Tls, parts_of
 
 Translate = Callable[[KeyPath], KeyPath]
+_KERNELS = ("/proc", "/sys")
 _ALLOW = "Let the user that runs duologsync write to it, or name another."
 
 
@@ -31,16 +34,22 @@ def _certificates() -> ModuleType:
     return certificates
 
 
-def inspect(job: Job, findings: Findings, translate: Translate) -> None:
-    """Adds what is wrong with the files of a Job."""
+def inspect(job: Job, findings: Findings, translate: Translate, *, needs_secrets: bool = True) -> None:
+    """Adds what is wrong with the files of a Job. ``needs_secrets``: as for ``load``."""
     look = _Look(findings, translate)
+    hidden = []
     for path, secret in job.secrets():
-        look.at_secret(path, secret)
+        if not look.at_secret(path, secret, needed=needs_secrets):
+            hidden.append((path, secret))
+    look.tell_hidden(hidden)
     for index, account in enumerate(job.accounts):
         if account.ca_file:
             look.at_words(("accounts", index, "ca_file"), _certificates().wrong_with_ca(account.ca_file))
     for path, tls in parts_of(job, Tls):
         look.at_tls(path, tls)
+    for index, destination in enumerate(job.destinations):
+        for name, place in destination.settings.local_places:
+            look.is_the_kernels(("destinations", index, name), Path(place))
     look.at_directory(("storage", "checkpoint_dir"), job.storage.checkpoint_dir)
     look.at_directory(("storage", "dead_letter_dir"), job.storage.dead_letter_dir, needed=False)
     if job.log_file:
@@ -61,25 +70,58 @@ class _Look:
     def notice(self, key: KeyPath, what: str, fix: str) -> None:
         self.findings.notice(self.translate(key), what, fix)
 
+    def unseen(self, key: KeyPath, what: str, fix: str) -> None:
+        self.findings.unseen(self.translate(key), what, fix)
+
     def at_words(self, key: KeyPath, words: tuple[str, str] | None) -> None:
         if words:
             self.problem(key, *words)
 
-    def at_secret(self, key: KeyPath, secret: SecretRef) -> None:
-        """A secret must be there; a secret key has its length. A variable may be set only where the program runs."""
-        if secret.scheme == "gcp":
-            return  # it is in another place's keeping, and no network is used here: ``check`` asks for it
+    def at_secret(self, key: KeyPath, secret: SecretRef, *, needed: bool) -> bool:
+        """A secret must be there; a secret key has its length. A variable may be set only where the program runs.
+
+        False where it is another unit's credential and needed: those are told together, by ``tell_hidden``.
+        """
+        if secret.scheme == "gcp" or secret.locator.startswith(f"{STDIN}#"):
+            return True  # in another place's keeping: ``check`` asks for it; or read from standard input, and known already
         try:
             value = secret.resolve()
         except SecretUnavailable as error:
-            what, _, fix = str(error).rstrip(".").partition(". ")
-            if secret.scheme == "env":
-                self.notice(
-                    key, f"the environment variable {secret.locator} has no value here", "Set it where duologsync runs."
-                )
-            else:
-                self.problem(key, what[:1].lower() + what[1:], f"{fix}." if fix else "Check the path and its permissions.")
-            return
+            return self.at_missing_secret(key, secret, str(error), needed=needed)
+        self.at_value(key, secret, value)
+        return True
+
+    def at_missing_secret(self, key: KeyPath, secret: SecretRef, error: str, *, needed: bool) -> bool:
+        """One that cannot be read here: whether it was told."""
+        if secret.scheme == "env":
+            what = f"the environment variable {secret.locator} has no value here"
+            self.unseen(key, what, "Set it where duologsync runs.")
+            return True
+        if secret.credential is not None:
+            if needed:
+                return False
+            unit = secret.credential.unit
+            what = f"systemd shows the credential {secret.locator} to {unit} only, so it cannot be seen from here"
+            self.unseen(key, what, f"Nothing needs to be done where {unit} has LoadCredential={secret.credential.name}:…")
+            return True
+        if not needed and not os.access(secret.locator, os.R_OK) and _exists(Path(secret.locator)):
+            self.unseen(key, f"this user may not read {secret.locator}", "Let the user that runs duologsync read it.")
+            return True
+        what, _, fix = error.rstrip(".").partition(". ")
+        self.problem(key, what[:1].lower() + what[1:], f"{fix}." if fix else "Check the path and its permissions.")
+        return True
+
+    def tell_hidden(self, hidden: list[tuple[KeyPath, SecretRef]]) -> None:
+        """Credentials of a systemd unit that a command outside of it needs: how to run it with all of them."""
+        for index, (key, secret) in enumerate(hidden):
+            assert secret.credential is not None
+            what = f"systemd shows the credential {secret.locator} to {secret.credential.unit} only"
+            all_of_them = command_inside([each.locator for _, each in hidden])
+            self.problem(
+                key, what, f"The command for the first has {secret.credential.name}, too." if index else f"Run: {all_of_them}"
+            )
+
+    def at_value(self, key: KeyPath, secret: SecretRef, value: str) -> None:
         if key[-1] == "skey" and secret.scheme != "config" and len(value) != SKEY_CHARS:
             what, fix = wrong_skey(len(value))
             self.problem(key, f"{what} in {secret}", fix)
@@ -119,11 +161,23 @@ class _Look:
         if "://" in text:
             return
         path = Path(text)
+        if self.is_the_kernels(key, path):
+            return
         if self.can_be_written(key, path, needed=needed) and _mode(path) & stat.S_IWOTH:
             fix = f"Run: chmod 700 {path}, or name another. The program refuses to run on it."
             self.notice(key, f"every user of this machine can write to {path}", fix)
 
+    def is_the_kernels(self, key: KeyPath, path: Path) -> bool:
+        """Whether nothing can be kept there, which permissions do not tell to root."""
+        top = next((each for each in _KERNELS if path.is_relative_to(each)), None)
+        if top is not None and not self.culprits.intersection((path, *path.parents)):
+            self.culprits.add(path)
+            self.problem(key, f"{path} cannot be kept: {top} is the kernel's, and holds no files", "Name another directory.")
+        return top is not None
+
     def at_log_file(self, key: KeyPath, path: Path) -> None:
+        if self.is_the_kernels(key, path):
+            return
         if _exists(path):
             if path.is_dir():
                 self.problem(key, f"{path} is a directory", "Name a file in it.")

@@ -24,6 +24,7 @@ from transforms.settings import (
     Format,
     Job,
     KindSettings,
+    Monitoring,
     Proxy,
     Reading,
     Route,
@@ -60,6 +61,7 @@ def job_of(file: DlsFile, around: Surroundings, findings: Findings) -> Job | Non
         storage=storage,
         reading=_reading(settings.api, findings),
         log_file=around.path(settings.log_filepath or DEFAULT_LOG_FILE),
+        monitoring=Monitoring(),
     )
     notice_unused(job, findings, "account", "servers")
     _notice_improvements(file, findings)

@@ -46,12 +46,14 @@ class Loaded:
     dialect: Dialect
 
 
-def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> Loaded:
+def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True, needs_secrets: bool = True) -> Loaded:
     """The configuration in a file.
 
     Args:
       look_at_files: whether certificates, key files and directories of this machine are looked at.
       runs_here: whether this machine must have the libraries that the file needs; elsewhere the workers must.
+      needs_secrets: whether what is done then needs the secrets; else one that this user or this process cannot see, and the
+        service may, is a notice (``Unseen``).
     """
     findings = Findings(path)
     data = read(path, findings)
@@ -63,7 +65,7 @@ def load(path: Path, *, look_at_files: bool = True, runs_here: bool = True) -> L
     if job is None or dialect is None:
         raise ConfigProblems(in_order(findings.problems))
     if look_at_files:
-        files.inspect(job, findings, _KEYS[dialect])
+        files.inspect(job, findings, _KEYS[dialect], needs_secrets=needs_secrets)
     findings.raise_if_any()
     return Loaded(job, in_order(findings.notices), dialect)
 

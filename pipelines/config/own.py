@@ -15,6 +15,7 @@ from pipelines.config.own_model import (
     AccountSection,
     DestinationSection,
     FormatSection,
+    MonitoringSection,
     OwnFile,
     ProxySection,
     RouteSection,
@@ -28,7 +29,19 @@ from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    Monitoring,
+    Proxy,
+    Reading,
+    Route,
+    Start,
+    Storage,
+    SyslogHeader,
+)
 
 
 def check_names(data: dict[str, Any], findings: Findings) -> None:
@@ -105,12 +118,15 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         storage=storage,
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
+        monitoring=_monitoring(file.monitoring, around, findings),
     )
     _refuse_import_of_several(job, findings)
     notice_unused(job, findings, "accounts", "destinations")
     _notice_read_twice(job, findings)
     _notice_old_logs(job, findings)
     _notice_too_old(job, findings)
+    _notice_same_place(job, findings)
+    _notice_not_as_the_content_reads(job, findings)
     notice_routes(job, findings)
     return job
 
@@ -174,6 +190,25 @@ def _notice_too_old(job: Job, findings: Findings) -> None:
                 f"{max(back):g} days back, and what is older becomes dead letters"
             )
             findings.notice(("destinations", index), what, "Give its route from: now, or the destination too_old: send.")
+
+
+def _notice_same_place(job: Job, findings: Findings) -> None:
+    """Adds a notice where two destinations write to one file: their lines would be mixed, and each rotates it by itself."""
+    first: dict[str, str] = {}
+    for index, destination in enumerate(job.destinations):
+        for key, place in destination.settings.local_places:
+            other = first.setdefault(place, destination.name)
+            if other != destination.name:
+                what = f"destination {other} writes to {place}, too"
+                findings.notice(("destinations", index, key), what, "Give each a place of its own, or use one destination.")
+
+
+def _notice_not_as_the_content_reads(job: Job, findings: Findings) -> None:
+    """Adds a notice where a receiver's own content for Duo will not find what it reads."""
+    for index, destination in enumerate(job.destinations):
+        if destination.settings.takes_bare_rows and destination.format.name != "json":
+            what = f"this receiver's own content for Duo reads Duo's rows, and gets {destination.format.name}"
+            findings.notice(("destinations", index, "format"), what, "Write format: json, unless you have content of your own.")
 
 
 def _account(section: AccountSection, key: KeyPath, around: Surroundings, findings: Findings) -> Account:
@@ -268,6 +303,11 @@ def _storage(section: StorageSection, around: Surroundings, findings: Findings) 
         dead_letter_dir=around.path(section.dead_letter_dir) if section.dead_letter_dir else letters,
         import_dir=around.path(section.import_dir) if section.import_dir else None,
     )
+
+
+def _monitoring(section: MonitoringSection, around: Surroundings, findings: Findings) -> Monitoring:
+    token = secret_of(section.token, ("monitoring", "token"), around, findings) if section.token else None
+    return Monitoring(section.enabled, section.host, section.port, token)
 
 
 def _items(value: Any) -> list[Any]:

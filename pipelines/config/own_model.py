@@ -30,11 +30,12 @@ from pipelines.config.fields import (
 )
 from pipelines.config.problems import listed
 from pipelines.config.sections import TaggedSection, section_for, tagged
-from transforms.config_keys import Broken, Port, Text
+from transforms.config_keys import Broken, Port, Text, is_loopback
 from transforms.destinations import KINDS
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
+from transforms.settings import MONITORING_PORT
 
 if TYPE_CHECKING:
     LogType = str
@@ -75,7 +76,8 @@ class AccountSection(Section):
     )
     ikey: Ikey = Field(description="Integration key of that application: 20 characters.", examples=["DIXXXXXXXXXXXXXXXXXX"])
     skey: Skey = Field(
-        description="Its secret key: env:NAME, file:PATH or gcp:NAME, see the top. One written here is used, too.",
+        description="Its secret key: env:NAME (a variable), file:PATH, or gcp:projects/P/secrets/S/versions/V. One that is "
+        "written here is used, too.",
         examples=["env:DUO_SKEY"],
     )
     msp: bool = Field(False, description="This is the parent of an MSP: its children are listed and read.")
@@ -302,6 +304,34 @@ class StorageSection(Section):
     )
 
 
+class MonitoringSection(Section):
+    """A page that shows how the program is, metrics for Prometheus, and health checks. Of runs on this machine."""
+
+    enabled: bool = Field(True, description="Without it, no port is opened: no page, no metrics, no health checks, no tap.")
+    host: Host = Field(
+        "127.0.0.1",
+        description="Address to listen at. Another one than this machine's own loopback needs a token. There is no encryption "
+        "here: put a proxy with TLS before it.",
+    )
+    port: Port | None = Field(
+        None,
+        description=f"Port to listen at. Without it, {MONITORING_PORT}, or a free one where another program has that.",
+        examples=[MONITORING_PORT],
+    )
+    token: Secret | None = Field(
+        None,
+        description="What whoever asks must know: as a bearer token, or as the password in a browser. env:NAME or file:PATH.",
+        examples=["env:DUOLOGSYNC_TOKEN"],
+    )
+
+    @classmethod
+    def broken_rules(cls, given: dict[str, Any]) -> Iterator[Broken]:
+        host = given.get("host", "127.0.0.1")
+        if isinstance(host, str) and host and not is_loopback(host) and not given.get("token"):
+            fix = "Add token: env:NAME or file:PATH, or leave host out."
+            yield Broken("host", "others can reach this address, and nothing would be asked of them", fix)
+
+
 class OwnFile(Section):
     """Configuration of Duo Log Sync on Apache Beam."""
 
@@ -318,6 +348,10 @@ class OwnFile(Section):
     )
     storage: StorageSection = Field(
         default_factory=lambda: StorageSection.model_validate({}), description="Where the program keeps its state."
+    )
+    monitoring: MonitoringSection = Field(
+        default_factory=lambda: MonitoringSection.model_validate({}),
+        description="How the program is seen while it runs: a page, metrics, health checks.",
     )
     log_file: FilePath | None = Field(
         None, description="File for the program's own messages; without it, the terminal.", examples=["/var/log/duologsync.log"]

@@ -65,6 +65,12 @@ class Notice(Finding):
     __slots__ = ()
 
 
+class Unseen(Notice):
+    """A secret that cannot be read from here, and perhaps where the program runs."""
+
+    __slots__ = ()
+
+
 F = TypeVar("F", bound=Finding)
 
 
@@ -97,6 +103,11 @@ class Findings:
         """Adds a notice at the key, or at the nearest parent that the file has."""
         line, column = self.place_of(path) or (None, None)
         self.notices.append(Notice(self.file, line, column, dotted(path), what, fix))
+
+    def unseen(self, path: KeyPath, what: str, fix: str) -> None:
+        """Adds a notice of a secret that cannot be read from here."""
+        line, column = self.place_of(path) or (None, None)
+        self.notices.append(Unseen(self.file, line, column, dotted(path), what, fix))
 
     def place_of(self, path: KeyPath) -> Place | None:
         """Where the key is, or the nearest parent that is in the file."""

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import re
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipelines.config.problems import Findings, KeyPath, Place
+
+STDIN = "-"
+"""What is named where the configuration comes from standard input."""
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -115,6 +119,8 @@ def _text(path: Path, findings: Findings) -> str | None:
 
 
 def _bytes(path: Path, findings: Findings) -> bytes | None:
+    if str(path) == STDIN:
+        return _not_too_large(sys.stdin.buffer.read(MAX_BYTES + 1), findings)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -134,6 +140,10 @@ def _bytes(path: Path, findings: Findings) -> bytes | None:
         reason = error.strerror if isinstance(error, OSError) else "the name is not a valid file name"
         findings.problem((), f"the file cannot be read: {reason}", "Check the path and its permissions.")
         return None
+    return _not_too_large(data, findings)
+
+
+def _not_too_large(data: bytes, findings: Findings) -> bytes | None:
     if len(data) > MAX_BYTES:
         findings.problem((), f"the file is larger than {MAX_BYTES // 1024} KiB", "Is this the configuration file?")
         return None
@@ -144,7 +154,7 @@ def _root(text: str, findings: Findings) -> yaml.Node | None:
     try:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
-        _say_syntax(error, findings)
+        _say_syntax(error, text, findings)
         return None
     except yaml.reader.ReaderError as error:
         place = Place(text.count("\n", 0, error.position) + 1, 1)
@@ -162,7 +172,10 @@ def _root(text: str, findings: Findings) -> yaml.Node | None:
     return node
 
 
-def _say_syntax(error: yaml.MarkedYAMLError, findings: Findings) -> None:
+def _say_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
+    if (words := _indentation(error, text.splitlines())) is not None and error.problem_mark is not None:
+        findings.problem((), *words, place=Place(error.problem_mark.line + 1, error.problem_mark.column + 1))
+        return
     said = f"{error.context} {error.problem}"
     where_it_began = any(part in said for part in ("quoted scalar", "flow", "simple key"))
     mark = (error.context_mark if where_it_began else None) or error.problem_mark or error.context_mark
@@ -172,6 +185,33 @@ def _say_syntax(error: yaml.MarkedYAMLError, findings: Findings) -> None:
             findings.problem((), what, fix, place=place)
             return
     findings.problem((), "this is not valid YAML", "Check the line and the one above it.", place=place)
+
+
+def _indentation(error: yaml.MarkedYAMLError, lines: list[str]) -> tuple[str, str] | None:
+    """What is said where a line is indented otherwise than its neighbours; None where that is not what is wrong."""
+    said, mark, begin = f"{error.context} {error.problem}", error.problem_mark, error.context_mark
+    if mark is None or mark.line >= len(lines) or "\t" in lines[mark.line]:
+        return None
+    here = _indent(lines[mark.line])
+    if "block collection" in said and begin is not None and begin.line < mark.line:
+        fix = f"Begin it with a dash to make it one, or give it the {begin.column + 2} spaces of the keys of the item above."
+        return f"this line is no item of the list that begins in line {begin.line + 1}", fix
+    if "block mapping" in said and begin is not None and begin.line < mark.line:
+        what = f"this line is indented by {_spaces(here)}, and the block that begins in line {begin.line + 1} by {begin.column}"
+        return what, f"Give it {_spaces(begin.column)}, or those of the block that it belongs to."
+    above = next((line for line in reversed(lines[: mark.line]) if line.strip() and not line.lstrip().startswith("#")), "")
+    if "mapping values are not allowed" in said and _indent(above.replace("- ", "  ", 1)) < here and ": " in above:
+        what = f"this line is indented by {_spaces(here)}, and the one above, which has its value already, by less"
+        return what, "Give keys of one block the same number of spaces."
+    return None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _spaces(count: int) -> str:
+    return f"{count} space" if count == 1 else f"{count} spaces"
 
 
 def _place(node: yaml.Node) -> Place:

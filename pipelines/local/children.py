@@ -114,10 +114,12 @@ class Children:
 
     Attributes:
       error: why the children could never be listed, where only a person can mend that; then following has ended.
+      failure: why they could not be listed the last time; empty where they could.
     """
 
     def __init__(self, parent: Account, relist_secs: float, timeout_secs: float, start: Start, forget: Forget) -> None:
         self.error: FatalError | None = None
+        self.failure = ""
         self._parent = parent
         self._relist_secs = relist_secs
         self._timeout_secs = timeout_secs
@@ -161,11 +163,12 @@ class Children:
             _LOGGER.info("%s: its children can be listed again.", self._parent.name)
         if not self._listed:
             self._tell_of(listing)
-        self._listed, self._refusals = True, 0
+        self._listed, self._refusals, self.failure = True, 0, ""
         self._wanted = {child.account.name: child for child in listing.children}
         return self._relist_secs
 
     def _not_listed(self, error: DuoLogSyncError) -> float:
+        self.failure = str(error)
         if isinstance(error, BadCredentials) and self._refusals <= len(REFUSAL_WAITS_SECS):
             wait_secs = REFUSAL_WAITS_SECS[self._refusals - 1]
             if self._refusals == 1:
@@ -191,6 +194,16 @@ class Children:
             _LOGGER.warning("%s: no child has the id or name '%s' that is on its lists.", self._parent.name, entry)
         if not listing.children:
             _LOGGER.warning("%s: it has no child that is to be read.", self._parent.name)
+
+    @property
+    def name(self) -> str:
+        """The parent's name."""
+        return self._parent.name
+
+    def title_of(self, account: str) -> str:
+        """What people call a child that is read; empty where it is none of these."""
+        child, _ = self._running.get(account, (None, ()))
+        return child.title if child is not None else ""
 
     # --- coming and going --------------------------------------------------------------------------------------------
 

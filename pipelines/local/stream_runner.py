@@ -21,7 +21,7 @@ from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
-from transforms.duo.fetch.feed_registry import close_feed
+from transforms.duo.fetch.feed_registry import close_feed, present_feed
 from transforms.duo.source import Passes
 from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
 from transforms.process import threads
@@ -52,6 +52,7 @@ class StreamRunner:
         self.done = False
         self.delivers = False  # a pass has sent what it read
         self.refused: DuoLogSyncError | None = None  # of a backfill: why Duo does not serve it now
+        self.failure = ""  # why the last bundle, or the checkpoint store, failed; empty where it did not
         self._job = one_subscription(job, account, log_type, destination)
         self._source = source_of(job, account, log_type, destination, Passes())
         self._destination = destination
@@ -74,6 +75,17 @@ class StreamRunner:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def begun(self) -> bool:
+        """Whether its thread could be started."""
+        return self._thread.ident is not None
+
+    @property
+    def feed(self) -> PageFeed | None:
+        """The feed that reads for it, where there is one; asking makes none."""
+        source = self._source
+        return present_feed(source.account, source.log_type, source.reading, source.destination)
 
     def join(self, secs: float) -> None:
         if self._thread.ident is not None:  # else it never started
@@ -166,7 +178,7 @@ class StreamRunner:
         try:
             run_plan(self._plan_of_pass())
             self._backoff.succeeded()
-            self.fatal = None
+            self.fatal, self.failure = None, ""
             # One that is asked to end meanwhile may have found nothing to read, and sent nothing.
             self.delivers = self.delivers or not STOP.requested
         except Exception as error:  # whatever failed, nothing was committed and the pass is run again
@@ -183,6 +195,7 @@ class StreamRunner:
         if isinstance(error, (FatalError, Stopping)):
             raise error
         wait_secs = self._backoff.failed()
+        self.failure = _last_line(error)
         _LOGGER.warning(
             "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
             self.subscription, wait_secs, _last_line(error),
@@ -193,7 +206,7 @@ class StreamRunner:
 
     def _idle(self, feed: PageFeed) -> None:
         """Nothing to read: look after the connections, and record how far the stream has been read without events."""
-        self.fatal = None
+        self.fatal, self.failure = None, ""
         self.refused = feed.refused if self._job.reading.until_ms is not None else None
         pool.check(self._destination, self.subscription.stream)
         pool.keep_given_up(partial(keep_unread, self._job.storage.dead_letter_dir))

@@ -19,6 +19,7 @@ from pipelines import exit_codes
 from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
+from pipelines.monitoring.endpoint import Endpoint
 from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
 from transforms.destinations.probe import connect_once
@@ -70,11 +71,15 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     BUDGETS.load(job.storage.checkpoint_dir)
     previous = on_signals(lambda: STOP.request(grace_secs))
     supervisor = _Supervisor(job)
+    endpoint = Endpoint(job, supervisor)
     try:
         supervisor.start()
-        supervisor.wait()
+        endpoint.open()
+        supervisor.wait(endpoint.tick)
     finally:
+        endpoint.ends()
         supervisor.end(grace_secs)
+        endpoint.close()
         store.unlock()
         restore_signals(previous)
     return supervisor.exit_code()
@@ -95,6 +100,7 @@ class _Supervisor:
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
         self._later: list[StreamRunner] = []  # each waits for an earlier life of its own
         self._by_itself = False  # nobody asked for the end
+        self._reached: set[str] = set()
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
 
@@ -108,9 +114,29 @@ class _Supervisor:
             else:
                 self._start_account(account)
 
-    def wait(self) -> None:
-        """Returns when the program is asked to end, or when every stream waits for a person."""
+    @property
+    def runners(self) -> list[StreamRunner]:
+        """The streams that are read, and those that will be."""
+        with self._mutex:
+            return list(self._runners)
+
+    @property
+    def parents(self) -> list[Children]:
+        """The MSPs whose children are followed."""
+        return self._parents
+
+    def wrong(self, destination: str) -> FatalError | None:
+        """Why a destination can never be used as configured."""
+        return self._bad_destinations.get(destination)
+
+    def reached(self, destination: str) -> bool:
+        """Whether a destination was connected to at the start."""
+        return destination in self._reached
+
+    def wait(self, tick: Callable[[], None]) -> None:
+        """Returns when the program is asked to end, or when every stream waits for a person. Calls ``tick`` twice a second."""
         while not STOP.wait(0.5):
+            tick()
             BUDGETS.save()
             CONNECTIONS.tidy()
             self._start_what_is_missing()
@@ -167,6 +193,7 @@ class _Supervisor:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
         try:
             connect_once(destination)
+            self._reached.add(destination.name)
         except RetryLater:
             pass  # away for now: what goes there waits for it
         except FatalError as error:

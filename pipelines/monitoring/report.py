@@ -30,7 +30,7 @@ class State(str, Enum):
     NOT_READ = "not_read"  # a checkpoint is there, and the configuration does not read it any more
     STOPPED = "stopped"  # nothing runs
     BEHIND = "behind"  # delivers nothing, or less than comes
-    WAITING = "waiting"  # the destination, or the directory of dead letters, cannot be used now
+    WAITING = "waiting"  # the destination, Duo, or the directory of dead letters cannot be used now
     REFUSED = "refused"  # Duo does not serve this log now: the edition, a permission
     SUSPENDED = "suspended"  # a person must mend something
     DAMAGED = "damaged"  # its checkpoint cannot be read
@@ -62,7 +62,8 @@ class StreamReport:
         program. dead_letters: of it, that are kept now.
       rates: events per second that were delivered in each of the last minutes, the newest last; at most 60.
       oldest_undelivered_ms: time of the oldest event that is read and not delivered.
-      committed_ms: when the checkpoint was last written.
+      committed_ms: when the checkpoint was last written; of a running program: by it.
+      title: of an MSP's child, its name as people gave it.
     """
 
     account: str
@@ -84,6 +85,7 @@ class StreamReport:
     committed_ms: int | None = None
     missing: tuple[Missing, ...] = ()
     dead_letters: int = 0
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class StreamFacts:
       suspended: why a person must mend something; refused: why Duo does not serve this log now; away: why the destination, or
         the directory of dead letters, cannot be used now, and since when; damaged: why the checkpoint cannot be read. Empty
         where it is not so.
+      duo_away: why Duo cannot be asked now; since when is ``away_since_ms``, too. failure: why the last batch failed, where
+        neither of the two is known to be away.
       missing: as in ``StreamReport``.
     """
 
@@ -72,6 +74,8 @@ class StreamFacts:
     away: str = ""
     away_since_ms: int | None = None
     damaged: str = ""
+    duo_away: str = ""
+    failure: str = ""
     missing: tuple[Missing, ...] = ()
 
 
@@ -94,10 +98,13 @@ def _how_it_is(facts: StreamFacts) -> Said:
     if facts.refused:
         leave_out = f"Grant it in Duo's Admin Panel, or leave {facts.log_type} out of the routes."
         return _with_its_fix(State.REFUSED, "not served by Duo", facts.refused, leave_out)
-    if facts.away:
+    if facts.away or facts.duo_away:
         since = f" since {moment(facts.away_since_ms, facts.now_ms)}" if facts.away_since_ms is not None else ""
-        cause, fix = _parted(facts.away)
-        return Said(State.WAITING, f"waiting for {facts.destination}: {cause}{since}", fix)
+        cause, fix = cause_and_fix(facts.away or facts.duo_away)
+        return Said(State.WAITING, f"waiting for {facts.destination if facts.away else 'Duo'}: {cause}{since}", fix)
+    if facts.failure:
+        cause, fix = cause_and_fix(facts.failure)
+        return Said(State.WAITING, f"tries again: {cause}", fix)
     return _how_far_it_is(facts)
 
 
@@ -132,11 +139,11 @@ def _how_far_behind(facts: StreamFacts) -> Iterable[str]:
 
 
 def _with_its_fix(state: State, what: str, cause: str, usual_fix: str) -> Said:
-    first, fix = _parted(cause)
+    first, fix = cause_and_fix(cause)
     return Said(state, f"{what}: {first}", fix or usual_fix)
 
 
-def _parted(cause: str) -> tuple[str, str]:
+def cause_and_fix(cause: str) -> tuple[str, str]:
     """The first sentence without its stop, and what stands behind it."""
     first, *rest = _SENTENCE_END.split(" ".join(cause.split()), maxsplit=1)
     return first.rstrip("."), "".join(rest)

@@ -28,13 +28,14 @@ from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.graph import build, subscriptions_of
 from pipelines.local.children import list_children
 from pipelines.local.supervisor import GRACE_SECS, on_signals, restore_signals, run_local
+from pipelines.monitoring.systemd import Notifier
 from pipelines.runners.dataflow import wrong_on_dataflow
 from transforms.destinations.ending import close_destinations
 from transforms.duo.fetch.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
 from transforms.process.allocator import give_memory_back
 from transforms.process.shutdown import FAILURES, STOP
-from transforms.settings import Account, Job
+from transforms.settings import UNSEEN, Account, Job
 
 _LOGGER = logging.getLogger("duologsync.runners")
 _LOCAL_RUNNERS = ("directrunner", "fnapirunner")
@@ -89,6 +90,7 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
         return exit_codes.CONFIG
     if runner in _LOCAL_RUNNERS:
         return run_local(job, grace_secs=grace_secs)
+    job = replace(job, monitoring=UNSEEN)  # the runner shows its jobs itself; workers need no token for that
     if runner == _DATAFLOW:
         wrong = wrong_on_dataflow(job, flags)
         for each in wrong:
@@ -240,8 +242,11 @@ def _follow(result: Any, job: Job, *, owns_workers: bool) -> int:
     end: list[Exception | None] = []
     waiter = threading.Thread(target=lambda: end.append(_wait(result)), name="job", daemon=True)
     waiter.start()
+    systemd = Notifier()
+    systemd.ready()
     while not STOP.wait(0.2) and waiter.is_alive():
-        pass
+        systemd.tick(lambda: "the job runs", lambda: True)
+    systemd.stopping()
     if not waiter.is_alive():
         return _job_ended(job, end[0])
     if not owns_workers:

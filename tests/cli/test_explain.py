@@ -50,7 +50,7 @@ def test_what_would_be_sent_is_shown_with_the_route_and_why_not_elsewhere(explai
     assert explained(DENIED, "--account", "main") == (
         "auth of main, 82 bytes\n"
         f"    {DENIED}\n"
-        "  → soc (tcp soc.example.com:514, json), 82 bytes, by route 1\n"
+        "  → soc (tcp soc.example.com:514, json), 82 bytes, by routes.0\n"
         f"    {DENIED.replace('bob', '***')}\n"
         "  ✗ lake (tcp lake.example.com:514, cef): not sent\n"
         "    no route takes auth to it\n"
@@ -68,12 +68,12 @@ def test_the_messages_alone_are_what_is_sent_byte_for_byte(config, capfdbinary, 
 @pytest.mark.parametrize(
     ("row", "options", "why"),
     [
-        (DENIED.replace("denied", "x"), ("--account", "main"), "filter of route 1 does not take it: event.result == 'denied'"),
-        (DENIED.replace("denied", "x"), ("--account", "main"), "the filter of route 2 does not take it: event.timestamp > 5"),
+        (DENIED.replace("denied", "x"), ("--account", "main"), "filter of routes.0 does not take it: event.result == 'denied'"),
+        (DENIED.replace("denied", "x"), ("--account", "main"), "the filter of routes.1 does not take it: event.timestamp > 5"),
         (DENIED, ("--account", "msp/DA1"), "no route of auth to it is for msp/DA1"),
         (
             DENIED.replace("denied", "x").replace('"txid"', '"timestamp":"odd","txid"'), ("--account", "main"),
-            "the filter of route 2 cannot be applied to it: it is sent, with all redacted that any route redacts",
+            "the filter of routes.1 cannot be applied to it: it is sent, with all redacted that any route redacts",
         ),
         (DENIED.replace("}}", '},"alias":"' + "x" * 500 + '"}'), (), "dead letter (oversize): The message has 5"),
         ('{"telephony_id":"T","phone":"x"}', (), "tests.events.own:nothing makes no row of it"),

@@ -275,3 +275,63 @@ def test_a_launch_that_cannot_ask_duo_for_its_children_says_that_duo_is_away(con
 def test_the_demo_delivers_what_it_produced(capsys):
     assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
     assert "lost 0" in capsys.readouterr().out
+
+
+def test_validate_fails_where_it_is_strict_and_a_secret_cannot_be_read_here(config, capsys, monkeypatch):
+    config.write_text(re.sub(r'skey: "file:[^"]*"', "skey: env:DUO_SKEY_OF_TOMORROW", config.read_text()))
+    assert run("validate", config) == exit_codes.OK
+    assert "the environment variable DUO_SKEY_OF_TOMORROW has no value here. Set it where" in capsys.readouterr().out
+
+    assert run("validate", config, "--strict") == exit_codes.CONFIG
+    assert capsys.readouterr().err == f"{config}: 1 secret cannot be read here, and --strict asks for that.\n"
+    monkeypatch.setenv("DUO_SKEY_OF_TOMORROW", "s" * 40)
+    assert run("validate", config, "--strict") == exit_codes.OK
+
+
+def test_validate_and_status_do_without_a_secret_that_only_the_unit_sees(config, capsys, monkeypatch):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    in_unit = "file:/run/credentials/duologsync.service/skey"
+    config.write_text(re.sub(r'skey: "file:[^"]*"', f"skey: {in_unit}", config.read_text()))
+
+    assert run("validate", config) == exit_codes.OK
+    assert "Note: " in capsys.readouterr().out
+    run("status", config)
+    assert "never read yet" in capsys.readouterr().out
+    for verb in ("validate --strict", "check", "replay"):
+        assert run(*verb.split(), config) == exit_codes.CONFIG
+        told = capsys.readouterr().err
+        assert "Run: sudo systemd-run " in told
+        assert "-p LoadCredential=skey:/etc/duologsync/skey" in told
+
+
+def test_validate_reads_standard_input_and_nothing_else_does(config, capsys):
+    def piped(*words):
+        command = [sys.executable, "-m", "pipelines", *words]
+        return subprocess.run(command, input=config.read_bytes(), capture_output=True, check=False, timeout=60)
+
+    done = piped("validate", "-")
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.stdout.startswith(b"- is a valid configuration (version 2):\n")
+    done = piped("check", "-")
+    assert (done.returncode, done.stderr) == (
+        exit_codes.CONFIG,
+        b"Only validate reads a configuration from standard input. Name a file.\n",
+    )
+
+
+def test_nothing_is_said_to_have_been_started_by_who_starts_nothing(config, capsys):
+    config.write_text(config.read_text().replace("kind: tcp", "kind: tpc"))
+    assert run("validate", config) == exit_codes.CONFIG
+    assert capsys.readouterr().err.endswith(f"{config}: 1 problem.\n")
+    assert run("run", config) == exit_codes.CONFIG
+    assert capsys.readouterr().err.endswith(f"{config}: 1 problem. Nothing was started.\n")
+
+
+@pytest.mark.parametrize("words", [("explain",), ("explain", "--bytes"), ("validate",)])
+def test_an_output_that_cannot_be_written_is_told_in_one_line(config, words):
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "pipelines", *words, str(config)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+
+    assert done.returncode == exit_codes.INTERNAL
+    assert done.stderr == b"The output cannot be written: No space left on device.\n"

@@ -8,7 +8,7 @@ from transforms.destinations.stream.settings import TcpSettings
 from transforms.formats.cef import CefOptions
 from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Storage, SyslogHeader, Tls
+from transforms.settings import Account, Destination, Format, Job, Monitoring, Proxy, Reading, Route, Storage, SyslogHeader, Tls
 
 # The shape of the example that comes with Duo Log Sync, with keys of the right length.
 EXAMPLE = """\
@@ -84,6 +84,7 @@ def test_template_means_what_it_meant(write, tmp_path):
         storage=Storage(f"{tmp_path}/checkpoints", f"{tmp_path}/checkpoints/dead-letters", f"{tmp_path}/checkpoints"),
         reading=Reading(),
         log_file=f"{tmp_path}/dls.log",
+        monitoring=Monitoring(),
     )
 
 

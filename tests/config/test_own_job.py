@@ -15,7 +15,20 @@ from transforms.destinations.udp.settings import UdpSettings
 from transforms.formats.cef import CefOptions
 from transforms.formats.json_lines import JsonOptions
 from transforms.secrets import SecretRef
-from transforms.settings import Account, Destination, Format, Job, Proxy, Reading, Route, Start, Storage, SyslogHeader, Tls
+from transforms.settings import (
+    Account,
+    Destination,
+    Format,
+    Job,
+    Monitoring,
+    Proxy,
+    Reading,
+    Route,
+    Start,
+    Storage,
+    SyslogHeader,
+    Tls,
+)
 
 EVERYTHING = """\
 version: 2
@@ -66,6 +79,7 @@ routes:
   - {log_types: [trustmonitor, activity], destinations: plain, from: checkpoint of tls}
 storage: {checkpoint_dir: gs://bucket/checkpoints, dead_letter_dir: letters, import_dir: old}
 log_file: program.log
+monitoring: {enabled: false, host: 192.0.2.7, port: 9000, token: "file:secrets/token"}
 """
 
 
@@ -117,6 +131,7 @@ def test_every_key_arrives(write, tmp_path):
         ),
         storage=Storage("gs://bucket/checkpoints", f"{tmp_path}/letters", f"{tmp_path}/old"),
         log_file=f"{tmp_path}/program.log",
+        monitoring=Monitoring(False, "192.0.2.7", 9000, SecretRef("file", f"{tmp_path}/secrets/token")),
     )
 
 
@@ -135,6 +150,7 @@ def test_every_secret_is_listed_with_the_key_that_gives_it(write, tmp_path):
         ("accounts.0.proxy.password", "env:PROXY_PASSWORD"),
         ("accounts.1.skey", f"file:{tmp_path}/secrets/skey"),
         ("destinations.0.tls.client_key_password", "env:KEY_PASSWORD"),
+        ("monitoring.token", f"file:{tmp_path}/secrets/token"),
     ]
 
 
@@ -150,6 +166,7 @@ destinations: [{name: siem, kind: tls, host: siem.example.com, port: 6514, forma
         destinations=(Destination("siem", TlsSettings("siem.example.com", 6514, "lf"), Format(JsonOptions(envelope=False))),),
         routes=(Route(("auth", "activity", "telephony", "trustmonitor"), ("siem",)),),
         storage=Storage(f"{tmp_path}/xdg/duologsync/checkpoints", f"{tmp_path}/xdg/duologsync/dead-letters"),
+        monitoring=Monitoring(),
     )
     assert loaded.notices == ()
     assert loaded.dialect == "own"

@@ -97,9 +97,29 @@ CASES = {
     "begin at its own": ("[splunk]", "[splunk]\n    from: checkpoint of splunk #!", "routes.0.from", "its own checkpoint", "Name another one"),
     "no routes": ("routes:\n  - log_types: [auth]\n    destinations: [splunk]", "routes: [] #!", "routes", "empty list", "at least one"),
     "start days": ("routes:", "reading: {start_days: 181} #!\nroutes:", "reading.start_days", "181 is out of range", "from 0 to 180"),
-    "lag as text": ("routes:", "reading: {lag_secs: 2m} #!\nroutes:", "reading.lag_secs", "must be a number", "decimal point"),
+    "lag as text": ("routes:", "reading: {lag_secs: 2m} #!\nroutes:", "reading.lag_secs", "must be a number", "Write 120: it is a number of seconds."),
     "infinite lag": ("routes:", "reading: {lag_secs: .inf} #!\nroutes:", "reading.lag_secs", "unusual", "digits"),
     "reading a text": ("routes:", "reading: fast #!\nroutes:", "reading", "must be a mapping", "below it"),
+    "days with a unit": ("routes:", "reading: {start_days: 30d} #!\nroutes:", "reading.start_days", "must be a number, but is a text",
+                         "Write 30: it is a number of days."),
+    "minutes where seconds are": ("routes:", "reading: {request_timeout_secs: 1.5 min} #!\nroutes:", "reading.request_timeout_secs", "is a text",
+                                  "Write 90: it is a number of seconds."),
+    "begin with a short span": ("[splunk]", "[splunk]\n    from: 30d #!", "routes.0.from", "no place to begin at", "Write 30 days back."),
+    "begin with a number": ("[splunk]", "[splunk]\n    from: 30 #!", "routes.0.from", "a number alone is no place to begin at", "Write 30 days back."),
+    "days in a route": ("[splunk]", "[splunk]\n    start_days: 30 #!", "routes.0.start_days", "not known here", "Did you mean from?"),
+    "header beside the format": ("    format: json", "    format: json\n    header: rfc5424 #!", "destinations.0.header", "this key belongs to format",
+                                 "Write it below format, indented, and not beside it."),
+    "style beside the header": ("    format: json", "    format: {name: cef, style: rfc5424} #!", "destinations.0.format.style",
+                                "this key belongs to header", "Write it below header, indented, and not beside it."),
+    "a directory on the wrong level": ("  checkpoint_dir", "checkpoint_dir", "checkpoint_dir", "this key belongs to storage", "Write it below storage"),
+    "a variable for the secret": ("env:DUO_SKEY", "${DUO_SKEY} #!", "accounts.0.skey", "variables of the shell are not put in here", "Write env:DUO_SKEY."),
+    "a variable without braces": ("env:DUO_SKEY", "$DUO_SKEY #!", "accounts.0.skey", "variables of the shell are not put in here", "Write env:DUO_SKEY."),
+    "a variable for the key": ("DIXXXXXXXXXXXXXXXXXX", "${DUO_IKEY} #!", "accounts.0.ikey", "variables of the shell", "Write the key itself"),
+    "a variable for the host": ("host: siem.example.com", "host: ${SIEM} #!", "destinations.0.host", "variables of the shell", "Write the host name itself."),
+    "the integration key as the secret": ("env:DUO_SKEY", "DIXXXXXXXXXXXXXXXXXX #!", "accounts.0.skey", "this looks like an integration key",
+                                          "Write the secret key here, and the integration key under ikey."),
+    "the secret as the integration key": ("DIXXXXXXXXXXXXXXXXXX", "s3cr3txxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx #!", "accounts.0.ikey",
+                                          "this has the length of a secret key", "Write the integration key (DI…) here, and this under skey."),
     "version of text": ("version: 2", "version: '2' #!", "version", "not a known version", "Write version: 2"),
     "version of tomorrow": ("version: 2", "version: 3 #!", "version", "not a known version", "Write version: 2"),
 }  # fmt: skip
@@ -230,3 +250,56 @@ def test_unused_things_are_notices(write):
     more = "  - {name: spare, kind: udp, host: 192.0.2.1, port: 514, format: cef}\nroutes:"
     notices = load(write(replaced(OWN, "routes:", more))).notices
     assert [(n.key, n.what) for n in notices] == [("destinations.1", "nothing is sent to this destination")]
+
+
+INDENTED = {
+    "a key that is too far left for its item": (
+        "    port: 6514", "  port: 6514 #!", "this line is no item of the list that begins in line 8",
+        "Begin it with a dash to make it one, or give it the 4 spaces of the keys of the item above.",
+    ),
+    "a key between two levels": (
+        "checkpoint_dir: state", "checkpoint_dir: state\n log_file: x #!",
+        "this line is indented by 1 space, and the block that begins in line 1 by 0", "Give it 0 spaces, or those of the block that it belongs to.",
+    ),
+    "a key that is too far right": (
+        "    port: 6514", "     port: 6514 #!",
+        "this line is indented by 5 spaces, and the one above, which has its value already, by less",
+        "Give keys of one block the same number of spaces.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INDENTED, ids=lambda name: name.replace(" ", "-"))
+def test_a_wrong_indentation_is_told_with_the_line_that_it_does_not_fit(case, problems_of):
+    old, new, what, fix = INDENTED[case]
+    text = replaced(OWN, old, new)
+    (problem,) = problems_of(text)
+    assert (problem.what, problem.fix, problem.line) == (what, fix, marked_line(text))
+
+
+def test_a_directory_of_the_kernels_keeps_nothing_whoever_asks(problems_of):
+    (problem,) = problems_of(replaced(OWN, "checkpoint_dir: state", "checkpoint_dir: /proc/duo"))
+    assert (problem.key, problem.line) == ("storage.checkpoint_dir", 17)
+    assert str(problem).endswith("/proc/duo cannot be kept: /proc is the kernel's, and holds no files. Name another directory.")
+
+
+def test_two_destinations_that_write_to_one_file_are_noticed(write):
+    one = "kind: file\n    path: out.log\n    format: json\n"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514\n    format: json\n", one)
+    path = write(replaced(text, "routes:", "  - {name: other, kind: file, path: ./out.log, format: cef} #!\nroutes:"))
+    notices = load(path).notices
+    (notice,) = [each for each in notices if "other" not in each.what and "nothing is sent" not in each.what]
+    assert notice.key == "destinations.1.path"
+    assert notice.what == f"destination splunk writes to {path.parent}/out.log, too"
+    assert notice.fix == "Give each a place of its own, or use one destination."
+
+
+def test_a_format_that_the_receivers_content_does_not_read_is_noticed(write):
+    datadog = "kind: http\n    preset: datadog\n    url: https://logs.example.com\n    token: env:DUO_SKEY\n    too_old: send\n"
+    text = replaced(OWN, "kind: tcp\n    host: siem.example.com\n    port: 6514\n", datadog)
+    assert load(write(text)).notices == ()
+
+    (notice,) = load(write(replaced(text, "format: json", "format: cef"))).notices
+    assert notice.key == "destinations.0.format"
+    assert notice.what == "this receiver's own content for Duo reads Duo's rows, and gets cef"
+    assert notice.fix == "Write format: json, unless you have content of your own."

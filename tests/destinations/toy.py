@@ -28,6 +28,8 @@ class ToySender:
 
     waited_secs = 0.0
     reconnects = 0
+    connected = True
+    held_bytes = 0
 
     def __init__(self, siem: Siem) -> None:
         self._siem = siem

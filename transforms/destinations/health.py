@@ -1,6 +1,6 @@
 """What the log says about a destination that goes away and comes back; shared by all senders of that destination.
 
-Place in the flow: told by the senders; read by nobody but the log and the rule below.
+Place in the flow: told by the senders; read by the log, the rule below, and whoever shows how a destination is.
 
 Contract: thread-safe. One WARNING when a destination goes away, one per minute while it stays away, one INFO when it is back.
 Texts name the destination, its address and the cause, never an event. ``ever_delivered`` decides whether a wrong certificate is
@@ -21,10 +21,16 @@ _ASK_AGAIN_SECS = 86_400.0
 
 
 class Health:
-    """The state of one destination in this process."""
+    """The state of one destination in this process.
+
+    Attributes:
+      cause: why it cannot be used now; empty where nothing is known against it. since_ms: since when, by the wall clock.
+    """
 
     def __init__(self, destination: Destination) -> None:
         self.ever_delivered = False
+        self.cause = ""
+        self.since_ms: int | None = None
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
         self._title = f"Destination {destination.name} ({destination.place})"
@@ -79,6 +85,9 @@ class Health:
         )  # fmt: skip
 
     def _say(self, cause: str, first: str, again: str) -> None:
+        if not self.cause:
+            self.since_ms = time.time_ns() // 1_000_000
+        self.cause = cause
         for_secs = self._trouble.due(self._wrong)
         if for_secs is None:
             return
@@ -89,6 +98,8 @@ class Health:
 
     def back(self, resent: int) -> None:
         """It is connected again, and so many messages are sent once more."""
+        if self.cause:
+            self.cause, self.since_ms = "", None
         gone_secs = self._trouble.over()
         if gone_secs is not None:
             _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)

@@ -181,6 +181,21 @@ def waiting(destination: Destination, longer_than_secs: float) -> list[Stream]:
     return [stream for stream, entry in begun if entry.sender.waited_secs > longer_than_secs]
 
 
+class Held(NamedTuple):
+    """What a destination has of this process now: connections, and bytes that are kept until they must have been read."""
+
+    connections: int
+    held_bytes: int
+
+
+def held_by(destination: Destination) -> Held:
+    """Looks at the senders of a destination without taking one."""
+    with _POOL.lock:
+        entries = [*_POOL.free.get(destination, ()), *(e for key, e in _POOL.begun.items() if key[0] == destination)]
+    senders = [entry.sender for entry in entries]
+    return Held(sum(sender.connected for sender in senders), sum(sender.held_bytes for sender in senders))
+
+
 def check(destination: Destination, stream: Stream) -> None:
     """Looks after the idle senders there that served this stream last, and after those that nobody else looks after: their
     stream is gone, or waits elsewhere.

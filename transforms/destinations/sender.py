@@ -109,6 +109,16 @@ class Sender(Protocol):
         """How often a connection that was lost was opened again."""
         ...
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection now, or what takes its place. May be asked by any thread."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """How much was confirmed and may be unread, kept to be sent again. May be asked by any thread."""
+        ...
+
 
 class KeepsNothing:
     """Base of senders to which *confirmed* is the end of it: what the contract asks of messages that may be unread."""
@@ -121,6 +131,15 @@ class KeepsNothing:
 
     def given_up_is_kept(self) -> None:
         """Nothing is ever given up."""
+
+    @property
+    def connected(self) -> bool:
+        """Of those that write to a file, always."""
+        return True
+
+    @property
+    def held_bytes(self) -> int:
+        return 0
 
 
 def oversize(index: int, size_bytes: int, name: str, most_bytes: int, unit: str = "message") -> Rejection:

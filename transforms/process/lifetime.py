@@ -103,6 +103,11 @@ class OnePerKey(Generic[_Key, _T]):
                 self._made[key] = make()
             return self._made[key]
 
+    def get(self, key: _Key) -> _T | None:
+        """The object of this key where there is one; none is made."""
+        with self._lock:
+            return self._made.get(key)
+
     def take_out(self, key: _Key) -> _T | None:
         """Forgets the object of a key, and hands it over for whatever its end needs."""
         with self._lock:

@@ -29,10 +29,12 @@ class Insistence:
 
     Attributes:
       failed: attempts that failed since the start of the process.
+      cause: why it cannot be done now; empty where nothing is known against it.
     """
 
     def __init__(self, what: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self.failed = 0
+        self.cause = ""
         self._what = what
         self._clock = clock
         self._lock = threading.Lock()
@@ -44,6 +46,7 @@ class Insistence:
             attempt()
         except RetryLater as error:
             self._hold(attempt, timeout_secs, error)
+        self.cause = ""
         lasted_secs = self._trouble.over()
         if lasted_secs is not None:
             _LOGGER.info("%s again, after %.1f s.", self._what, lasted_secs)
@@ -67,6 +70,7 @@ class Insistence:
     def _tell(self, error: RetryLater) -> None:
         with self._lock:
             self.failed += 1
+            self.cause = str(error)
         for_secs = self._trouble.due()
         if for_secs is not None:
             _LOGGER.error("%s%s", error, f" It has been so for {for_secs:.0f} s." if for_secs else "")

@@ -74,6 +74,8 @@ class SpoolSender:
 
     waited_secs = 0.0
     reconnects = 0
+    connected = True
+    held_bytes = 0
 
     def __init__(self, destination: Destination[SpoolSettings]) -> None:
         self._name = destination.name

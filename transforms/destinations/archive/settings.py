@@ -30,6 +30,10 @@ class AvroSettings(KindSettings):
     def place(self) -> str:
         return self.directory
 
+    @property
+    def local_places(self) -> tuple[tuple[str, str], ...]:
+        return (("directory", self.directory),)
+
     @classmethod
     def broken_rules(cls, given: Mapping[str, Any]) -> Iterator[Broken]:
         written = given.get("format")

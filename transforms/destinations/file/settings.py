@@ -61,3 +61,7 @@ class FileSettings(KindSettings):
     @property
     def place(self) -> str:
         return self.path
+
+    @property
+    def local_places(self) -> tuple[tuple[str, str], ...]:
+        return (("path", self.path),)

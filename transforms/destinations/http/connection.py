@@ -143,6 +143,11 @@ class HttpConnection:
             raise
         self._used_at = time.monotonic()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection now. May be asked by any thread."""
+        return self._socket is not None
+
     def tidy(self) -> None:
         """Closes a connection that is old, that its peer has closed, or on which something came that nobody asked for."""
         if self._socket is not None and (time.monotonic() - self._used_at > _IDLE_SECS or not self._socket.quiet):

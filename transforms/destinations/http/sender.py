@@ -143,6 +143,10 @@ class HttpSender(KeepsNothing):
         """How long this bundle has waited for the destination to take something."""
         return self._waits.waited_secs
 
+    @property
+    def connected(self) -> bool:
+        return self._connection.is_open
+
     def test_connection(self) -> None:
         try:
             self._connection.connect(_do_nothing)

@@ -167,6 +167,10 @@ class KafkaSender(KeepsNothing):
         """How long this bundle has waited for a broker to acknowledge something."""
         return self._waits.waited_secs
 
+    @property
+    def connected(self) -> bool:
+        return self._producer is not None
+
     def test_connection(self) -> None:
         """Asks a broker what topics there are. Raises BadDestination or RetryLater.
 

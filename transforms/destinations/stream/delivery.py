@@ -210,6 +210,14 @@ class StreamSender:
         """How long this bundle has waited for the destination to take something."""
         return self._waits.waited_secs
 
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def held_bytes(self) -> int:
+        return self._unread.held_bytes
+
     def test_connection(self) -> None:
         """Connects once, for the command that checks a configuration. Raises FatalError or RetryLater."""
         try:

@@ -11,8 +11,8 @@ Place in the flow: part of one ``StreamSender``, which writes; here is kept what
                             └──reset────────────────────────►├──► doubtful ──queued──► again ──confirmed──► replay
                                                              └──chances enough──► given up ──kept as dead letters
 
-Contract: nothing here blocks, writes or connects. Not thread-safe but for ``first``, a plain number: every block before it was
-read or kept.
+Contract: nothing here blocks, writes or connects. Not thread-safe but for two plain numbers: ``first``, because every block
+before it was read or kept, and ``held_bytes``.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Unread:
       again: confirmed once, lost, and written again on the present connection or about to be.
       given_up: whether it was read will never be known; whoever keeps it says so with ``given_up_is_kept``.
       first: the number of the first block that may be unread; of blocks that were confirmed it only grows.
+      held_bytes: the size of all of it, when ``first`` was last brought up to date.
     """
 
     def __init__(self, tuning: Tuning, health: Health) -> None:
@@ -63,6 +64,7 @@ class Unread:
         self.again: list[Block] = []
         self.given_up: list[Block] = []
         self.first = 1
+        self.held_bytes = 0
         self._doubtful: list[Block] = []
         self._confirmed = 0  # the number of the last block that was
         self._read_within_secs = tuning.read_within_secs
@@ -150,8 +152,12 @@ class Unread:
         self.count()
 
     def count(self) -> None:
-        """Brings ``first`` up to date."""
-        self.first = min((block.number for block in self.blocks()), default=self._confirmed + 1)
+        """Brings ``first`` and ``held_bytes`` up to date."""
+        self.first, held_bytes = self._confirmed + 1, 0
+        for block in self.blocks():
+            self.first = min(self.first, block.number)
+            held_bytes += len(block.frames)
+        self.held_bytes = held_bytes
 
     def _doubt(self, blocks: list[Block]) -> None:
         self._doubtful = sorted([*self._doubtful, *blocks], key=lambda block: block.number)

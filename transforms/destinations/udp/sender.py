@@ -162,6 +162,14 @@ class UdpSender:
         """How long this bundle has waited for somebody to listen."""
         return self._waits.waited_secs
 
+    @property
+    def connected(self) -> bool:
+        return self._socket is not None
+
+    @property
+    def held_bytes(self) -> int:
+        return 0  # nothing is known of what was read
+
     def test_connection(self) -> None:
         """Resolves the host; UDP has nothing more to test. Raises RetryLater."""
         try:

@@ -60,6 +60,8 @@ class FailureClassifier:
         self._shortened = LogOnce(clock=clock)  # the last window was followed by less overlap than it should be
         self.answered = False  # some call was, since the feed began
         self.refused: StreamUnavailable | PageRefused | None = None  # what the last call met, where Duo will not serve it
+        self.error: Exception | None = None  # what the last call met
+        self.since_ms: int | None = None  # since when calls fail, by the wall clock
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
@@ -68,6 +70,9 @@ class FailureClassifier:
         own_wait_secs = self._backoff.failed(error.wait_secs if isinstance(error, RetryLater) else None)
         self._refusals += isinstance(error, BadCredentials)
         self.refused = error if isinstance(error, (StreamUnavailable, PageRefused)) else None
+        if self.error is None:
+            self.since_ms = int(self._clock.wall_secs() * 1000)
+        self.error = error
         kind, wait_secs = self._sort(error, own_wait_secs)
         self._notes.add(kind)
         self._tell(kind, error, wait_secs, told=told)
@@ -100,7 +105,7 @@ class FailureClassifier:
         if self._failing.over() is not None and not told:
             _LOGGER.info("%s is readable again after %s.", self._stream, counted(self._backoff.failures, "failed call"))
         self.answered = True
-        self.refused = None
+        self.refused = self.error = self.since_ms = None
         self._backoff.succeeded()
         self._refusals = 0
 

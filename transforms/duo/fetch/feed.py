@@ -77,6 +77,27 @@ class _Fetch:
     answer: Answer | None
 
 
+@dataclass(frozen=True, slots=True)
+class FeedFacts:
+    """What people want to know of a feed.
+
+    Attributes:
+      fetched: the position behind the last page that is fetched; None before anybody has said where to begin.
+      caught_up, finished: as the feed's. in_hand: pages that are fetched and not delivered.
+      oldest_ms: time of the oldest event in them. error, since_ms: what the last call met, and since when calls fail.
+      final: only a person can mend that.
+    """
+
+    fetched: Cursor | None
+    caught_up: bool
+    finished: bool
+    in_hand: int
+    oldest_ms: int | None
+    error: Exception | None
+    since_ms: int | None
+    final: bool
+
+
 class PageFeed:
     """Reads one position of a stream ahead. Thread-safe; the registry makes and closes it."""
 
@@ -102,8 +123,8 @@ class PageFeed:
         of_duo = partial(DuoClient, account, user_agent=USER_AGENT, timeout_secs=timeout_secs, clock=clock)
         self._make_client: Callable[[], PageClient] = make_client or of_duo
         self._client: PageClient | None = None
-        self._budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
-        self._trouble = FailureClassifier(self.stream, self._budget, self._notes, clock)
+        self.budget = budget or budget_of(account.ikey, account.api_host, self._log_type.path, reading.page_pause_secs)
+        self._trouble = FailureClassifier(self.stream, self.budget, self._notes, clock)
         live_dir = reading.live_checkpoint_dir
         self._live = LiveStream(live_dir, self.stream, reading, clock) if live_dir else None
         self._answers = answers or SharedAnswers(clock)
@@ -238,6 +259,20 @@ class PageFeed:
         """Where the stream stands when nothing is in flight: everything before it is delivered. None while pages are here."""
         with self._changed:
             return self._pages.fetch_at if not self._pages else None
+
+    def facts(self) -> FeedFacts:
+        """How it stands now. Asked by whoever shows it; it is no reason to go on reading."""
+        with self._changed:
+            oldest, trouble, finished = self._pages.oldest, self._trouble, self._finished and not self._pages
+            fetched, caught_up, in_hand = self._pages.fetch_at, self._caught_up, len(self._pages)
+            error, since_ms = trouble.error, trouble.since_ms
+            final = error is not None and trouble.final(error)
+        # Without the lock: to decode a row takes its time.
+        oldest_ms = self._oldest_ms(oldest.rows) if oldest is not None and oldest.rows else None
+        return FeedFacts(fetched, caught_up, finished, in_hand, oldest_ms, error, since_ms, final)
+
+    def _oldest_ms(self, rows: list[bytes]) -> int | None:
+        return self._log_type.row_key(rows[0 if self._log_type.ascending else -1]).time_ms
 
     def settle(self, cursor: Cursor) -> None:
         """Tells that a settled cursor was recorded, so that the next page follows it."""
@@ -374,7 +409,7 @@ class PageFeed:
         self._duo_clock.note(client.skew_secs)
         if call.opens_window and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
             return None  # this answer told that the window's end is not past yet, for Duo: the window is opened again
-        self._budget.succeeded()
+        self.budget.succeeded()
         self._part.answered(call, answer)
         return answer
 
@@ -427,7 +462,7 @@ class PageFeed:
         if not self._share.reserve(self._expected_bytes):
             self._waits_for_room = True
             return _Pause(_LOOK_FOR_ROOM_SECS)
-        if found is None and (pause := self._budget.reserve(behind=self._part.is_behind(call))) > 0:
+        if found is None and (pause := self.budget.reserve(behind=self._part.is_behind(call))) > 0:
             self._share.holds(self._share.ready_bytes, answered=True)
             if not self._caught_up:
                 self._notes.throttled(pause)

@@ -30,6 +30,11 @@ def feed_of(account: Account, log_type: str, reading: Reading, destination: str)
     )
 
 
+def present_feed(account: Account, log_type: str, reading: Reading, destination: str) -> PageFeed | None:
+    """The feed of a stream for a destination where there is one; none is made."""
+    return _FEEDS.get((account, log_type, reading, destination))
+
+
 def close_feed(account: Account, log_type: str, reading: Reading, destination: str) -> None:
     """Ends the feed of one stream for a destination and forgets it. A later ``feed_of`` makes a new one."""
     feed = _FEEDS.take_out((account, log_type, reading, destination))

@@ -57,6 +57,11 @@ class PageBuffer:
         """The size of their rows."""
         return sum(self._pages[-1 - index].size for index in range(self.ready))
 
+    @property
+    def oldest(self) -> DuoPage | None:
+        """The first page that is not delivered."""
+        return self._pages[0].page if self._pages else None
+
     # --- the reader's position ---------------------------------------------------------------------------------------
 
     def go_to(self, cursor: Cursor) -> bool:

@@ -57,6 +57,22 @@ class Pace:
     wait_secs: float
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetFacts:
+    """What people want to know of a budget.
+
+    Attributes:
+      interval_secs: between two calls, limit_secs: the shortest that is believed to be allowed; 0 where nothing is limited.
+      wait_secs: before the next call. calls, refused: calls of this process, and those that Duo answered with 429.
+    """
+
+    interval_secs: float
+    limit_secs: float
+    wait_secs: float
+    calls: int
+    refused: int
+
+
 class RateBudget:
     """The time between calls of one endpoint. Thread-safe."""
 
@@ -81,6 +97,7 @@ class RateBudget:
         self._refusals = 0  # refusals in a row
         self._refused_from = 0.0  # where the waits of the row are counted from
         self._version = 0
+        self._calls = self._refused = 0
         self._expected_until = -math.inf  # a current caller wants to call by then
         self._passed_over: int | None = None  # calls of current callers since one that is behind was refused for their sake
 
@@ -93,6 +110,13 @@ class RateBudget:
     def version(self) -> int:
         """Grows with what is worth keeping."""
         return self._version
+
+    def facts(self) -> BudgetFacts:
+        """How fast it may be called now, for people."""
+        with self._lock:
+            estimator, wait_secs = self._estimator, max(0.0, self._next_at - self._now())
+            limit_secs = estimator.limit_secs if estimator.interval_secs else 0.0
+            return BudgetFacts(self.interval_secs, limit_secs, wait_secs, self._calls, self._refused)
 
     def at_least(self, pause_secs: float) -> None:
         """Sets the user's least pause; of several the longest counts."""
@@ -110,6 +134,7 @@ class RateBudget:
             if wait_secs > 0:
                 return wait_secs
             self._called_at = now
+            self._calls += 1
             self._next_at = now + self._pause()
             return 0.0
 
@@ -132,6 +157,7 @@ class RateBudget:
         """Duo said 429. Nothing may be called for the returned number of seconds."""
         with self._lock:
             now = self._now()
+            self._refused += 1
             if self._refusals and now < self._blocked_until:
                 # Another thread's call of the same moment was refused, too: that is one refusal, unless it asks for more.
                 self._blocked_until = self._next_at = max(self._blocked_until, now + (retry_after_secs or 0.0))

@@ -1,0 +1,47 @@
+"""All by which a local run is seen from outside: observer, log lines, HTTP endpoint, systemd. One object of the run.
+
+Place in the flow: ``run_local`` opens it when the streams are started, ticks it from its loop and closes it last.
+
+Contract: none of it can stop a run, or keep it from its end.
+"""
+
+from __future__ import annotations
+
+from pipelines.monitoring import server
+from pipelines.monitoring.log_tail import LogTail
+from pipelines.monitoring.observe import Observer, Running
+from pipelines.monitoring.routes import routes
+from pipelines.monitoring.systemd import Notifier
+from transforms.settings import Job
+
+
+class Endpoint:
+    """See the module."""
+
+    def __init__(self, job: Job, running: Running) -> None:
+        self._job = job
+        self._log = LogTail()
+        self._log.attach()
+        self._observer = Observer(job, running, self._log)
+        self._systemd = Notifier()
+        self._server: server.Server | None = None
+
+    def open(self) -> None:
+        """The streams are started: from now on it can be asked."""
+        self._server = server.start(self._job.monitoring, routes(self._observer), self._job.storage.checkpoint_dir)
+        self._systemd.ready()
+
+    def tick(self) -> None:
+        """The main loop has come round."""
+        self._observer.tick()
+        self._systemd.tick(lambda: self._observer.report().words, lambda: not self._observer.ailing())
+
+    def ends(self) -> None:
+        """The run is asked to end; it can be asked until it has."""
+        self._systemd.stopping()
+
+    def close(self) -> None:
+        """The end."""
+        if self._server is not None:
+            self._server.close()
+        self._log.detach()

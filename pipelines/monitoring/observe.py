@@ -1,0 +1,235 @@
+"""The report of a running local run: looks at what the program has in memory anyway, when somebody asks.
+
+Place in the flow: the supervisor makes one ``Observer`` for a run and calls ``tick`` from its loop; the endpoints and systemd's
+line of status ask it. What is seen of each stream and destination is put into words by ``words``.
+
+Contract: nothing is read from Duo, sent, written or waited for, and no feed or connection is made by looking. A report is kept
+for a second, so that many who look cost as much as one. ``tick`` is cheap: it notes that the main loop is alive and, once a
+minute, how many events every stream has delivered. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from pipelines import __version__
+from pipelines.local.children import Children
+from pipelines.local.stream_runner import StreamRunner
+from pipelines.monitoring import words
+from pipelines.monitoring.letters import LetterCounts
+from pipelines.monitoring.log_tail import LogTail
+from pipelines.monitoring.rates import MINUTE_SECS
+from pipelines.monitoring.report import (
+    VERSION,
+    BudgetReport,
+    DestinationReport,
+    ProcessReport,
+    Report,
+    State,
+    StreamReport,
+)
+from pipelines.monitoring.streams import Streams
+from transforms.destinations import pool
+from transforms.destinations.health import health_of
+from transforms.duo.rate_limit.budget import RateBudget
+from transforms.errors import FatalError
+from transforms.process.shutdown import STOP
+from transforms.settings import Destination, Job
+from transforms.state.dead_letters.write import files_in
+
+_KEPT_SECS = 1.0
+_STALLED_SECS = 60.0  # a main loop that has not come round for so long hangs
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Running(Protocol):
+    """What an observer looks at: the supervisor of a run."""
+
+    @property
+    def runners(self) -> Sequence[StreamRunner]:
+        """The streams that are read, and those that will be."""
+        ...
+
+    @property
+    def parents(self) -> Sequence[Children]:
+        """The MSPs whose children are followed."""
+        ...
+
+    def wrong(self, destination: str) -> FatalError | None:
+        """Why a destination can never be used as configured."""
+        ...
+
+    def reached(self, destination: str) -> bool:
+        """Whether a destination was connected to."""
+        ...
+
+
+class Observer:
+    """See the module."""
+
+    def __init__(self, job: Job, running: Running, log: LogTail | None = None) -> None:
+        self._job = job
+        self._running = running
+        self._log = log
+        self._streams = Streams(job, running)
+        self._letters = LetterCounts(job.storage.dead_letter_dir)
+        self._lock = threading.Lock()
+        self._started_ms = _now_ms()
+        self._report: Report | None = None
+        self._reported_at = self._ticked_at = self._sampled_at = time.monotonic()
+
+    # --- the supervisor's side ---------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """The main loop has come round."""
+        self._ticked_at = now = time.monotonic()
+        everything = now - self._sampled_at >= MINUTE_SECS
+        if everything:
+            self._sampled_at = now
+        with self._lock:
+            self._streams.sample(now, everything=everything)
+
+    # --- whoever looks -----------------------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Everything that is known now, or was a second ago."""
+        with self._lock:
+            if self._report is None or time.monotonic() - self._reported_at >= _KEPT_SECS:
+                self._report = self._made()
+                self._reported_at = time.monotonic()
+            return self._report
+
+    def ailing(self) -> tuple[str, ...]:
+        """Why the program does not work as it should, and only its end and a new start would help; empty while it does."""
+        reasons = []
+        behind_secs = time.monotonic() - self._ticked_at
+        if behind_secs > _STALLED_SECS and not STOP.requested:
+            reasons.append(f"the main loop has not come round for {words.span(behind_secs)}")
+        dead = [r for r in self._running.runners if r.begun and not (r.alive or r.done or STOP.requested)]
+        reasons += [f"the thread of {runner.subscription} is dead" for runner in dead]
+        return tuple(reasons)
+
+    # --- the report ----------------------------------------------------------------------------------------------------
+
+    def _made(self) -> Report:
+        now_ms = _now_ms()
+        destinations = tuple(self._destination(each) for each in self._job.destinations)
+        streams = self._streams.report(now_ms)
+        said = words.of_run(streams, trouble=self._trouble())
+        not_ready = tuple(self._not_ready(streams, destinations))
+        return Report(
+            v=VERSION,
+            time_ms=now_ms,
+            state=said.state,
+            words=said.words,
+            todo=said.todo,
+            process=self._process(),
+            ready=not not_ready,
+            not_ready=not_ready,
+            streams=streams,
+            destinations=destinations,
+            budgets=self._budgets(),
+            dead_letters=self._letters.count(),
+            log=self._log.lines() if self._log is not None else (),
+        )
+
+    def _trouble(self) -> words.Said | None:
+        """What concerns more than single streams: dead letters that cannot be kept, children that cannot be listed."""
+        if cause := files_in(self._job.storage.dead_letter_dir).insistence.cause:
+            return words.Said(State.WAITING, *words.cause_and_fix(cause))
+        for parent in self._running.parents:
+            if parent.error is not None or (parent.failure and not self._running.runners):
+                state = State.WAITING if parent.error is None else State.SUSPENDED
+                cause, fix = words.cause_and_fix(parent.failure or str(parent.error))
+                return words.Said(state, f"the children of {parent.name} cannot be listed: {cause}", fix)
+        return None
+
+    def _destination(self, destination: Destination) -> DestinationReport:
+        health, wrong = health_of(destination), self._running.wrong(destination.name)
+        held = pool.held_by(destination)
+        cause = str(wrong) if wrong is not None else health.cause
+        reached = self._running.reached(destination.name) or health.ever_delivered
+        return DestinationReport(
+            name=destination.name,
+            kind=destination.kind,
+            place=destination.place,
+            usable=False if cause else True if reached else None,
+            cause=cause,
+            since_ms=health.since_ms,
+            connections=held.connections,
+            held_bytes=held.held_bytes,
+        )
+
+    def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
+        if STOP.requested:
+            return ["the program is ending"]
+        reasons = [f"destination {each.name} was never reached" for each in destinations if each.usable is None]
+        reasons += [
+            f"destination {each.name} was never reached: {each.cause}"
+            for each in destinations
+            if each.usable is False and not self._ever_reached(each.name)
+        ]
+        reasons += [f"{words.title(s)} is {s.words}" for s in streams if s.state in words.NEED_A_PERSON]
+        if not streams:
+            reasons.append("no stream is read yet")
+        missing = sum(not runner.begun for runner in self._running.runners)
+        if missing:
+            reasons.append(f"{words.counted(missing, 'stream')} could not be started yet")
+        return reasons
+
+    def _ever_reached(self, name: str) -> bool:
+        destination = next(each for each in self._job.destinations if each.name == name)
+        return self._running.reached(name) or health_of(destination).ever_delivered
+
+    def _budgets(self) -> tuple[BudgetReport, ...]:
+        found: dict[int, BudgetReport] = {}
+        for runner in self._running.runners:
+            feed, stream = runner.feed, runner.subscription.stream
+            if feed is not None and id(feed.budget) not in found:
+                found[id(feed.budget)] = _budget(feed.budget, stream.account, stream.log_type)
+        return tuple(found.values())
+
+    def _process(self) -> ProcessReport:
+        return ProcessReport(
+            pid=os.getpid(),
+            version=__version__,
+            started_ms=self._started_ms,
+            memory_bytes=_memory_bytes(),
+            threads=threading.active_count(),
+            cpu_secs=round(time.process_time(), 2),
+        )
+
+
+def without_log(report: Report) -> Report:
+    """The same without the lines of the log, which name accounts and hosts."""
+    return replace(report, log=())
+
+
+def _budget(budget: RateBudget, account: str, log_type: str) -> BudgetReport:
+    facts = budget.facts()
+    return BudgetReport(
+        account=account,
+        log_type=log_type,
+        interval_secs=round(facts.interval_secs, 3) or None,
+        limit_secs=round(facts.limit_secs, 3) or None,
+        calls=facts.calls,
+        refused=facts.refused,
+        waits_secs=round(facts.wait_secs, 1),
+    )
+
+
+def _memory_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

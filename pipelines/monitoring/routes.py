@@ -1,0 +1,44 @@
+"""What can be asked of a running program, and what is answered.
+
+Place in the flow: between ``server`` and ``observe``; the supervisor puts the three together.
+
+    /             the page                                 200
+    /status.json  the report (``pipelines.monitoring.report``)    200
+    /metrics      for Prometheus                           200
+    /healthz      does the program work                    200, or 503 with the reasons: only a new start would help
+    /readyz       does everything that is configured work  200, or 503 with the reasons
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from pipelines.monitoring.exchange import Answer, Request
+from pipelines.monitoring.observe import Observer
+from pipelines.monitoring.page import page
+from pipelines.monitoring.server import Route
+
+_JSON = "application/json"
+
+
+def routes(observer: Observer) -> Mapping[str, Route]:
+    """All of them."""
+    return {
+        "/": Route(_page),
+        "/status.json": Route(lambda _: Answer(HTTPStatus.OK, _JSON, msgspec.json.encode(observer.report()))),
+        "/healthz": Route(lambda _: _checked(observer.ailing()), open_status=True),
+        "/readyz": Route(lambda _: _checked(observer.report().not_ready), open_status=True),
+    }
+
+
+def _page(_: Request) -> Answer:
+    content, policy = page()
+    return Answer(HTTPStatus.OK, "text/html; charset=utf-8", content, policy=policy)
+
+
+def _checked(reasons: tuple[str, ...]) -> Answer:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    return Answer(status, _JSON, msgspec.json.encode({"ok": not reasons, "why_not": reasons}))
