@@ -8,17 +8,16 @@ recognised, because nobody holds the directory's lock. A directory on another fi
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from transforms.process.files import open_new, open_to_read, read_own
+from transforms.process.files import open_new, read_own
+from transforms.state.checkpoints.inspection import is_in_use
 
 FILE_NAME = ".monitoring"
-_LOCK_NAME = ".lock"
 _VERSION = 1
 
 
@@ -57,20 +56,4 @@ def place_in(directory: str) -> Place | None:
         place = _decode_place(read_own(Path(directory) / FILE_NAME))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return place if place.v == _VERSION and is_in_use(directory) else None
-
-
-def is_in_use(directory: str) -> bool:
-    """Whether a program runs on a checkpoint directory of this machine: whether it holds the lock there."""
-    try:
-        descriptor = open_to_read(Path(directory) / _LOCK_NAME)
-    except OSError:
-        return False
-    try:
-        # Shared, and for an instant: a program that starts meanwhile tries for longer than that.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return place if place.v == _VERSION and is_in_use(Path(directory)) else None
