@@ -36,6 +36,8 @@ setup(
         "rich>=13",
         # Renders the program's own log: JSON lines, terminal, systemd's journal.
         "structlog>=24.1",
+        # Writes the metrics of a local run as Prometheus and OpenMetrics read them; loaded when somebody asks for them.
+        "prometheus-client>=0.22,<1",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],
