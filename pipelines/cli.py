@@ -107,7 +107,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
         epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
-        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed.",
+        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed; 11 a backfill was interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

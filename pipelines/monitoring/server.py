@@ -36,7 +36,7 @@ from transforms.process.threads import NO_THREAD, started
 from transforms.settings import MONITORING_PORT, Monitoring
 
 _LOGGER = logging.getLogger("duologsync.monitoring")
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 8  # a browser opens connections that it does not use yet
 MOST_STREAMS = 2
 _BACKLOG = 16
 _ASKS = (("WWW-Authenticate", 'Basic realm="duologsync", charset="UTF-8"'), ("WWW-Authenticate", "Bearer"))
