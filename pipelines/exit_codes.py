@@ -14,6 +14,8 @@ BEHIND = 8  # `status`: a stream stands still, or is further behind than --max-l
 STOPPED = 9  # `status`: nothing runs
 SUSPENDED = 10  # `status`: a stream waits for a person, or its checkpoint is damaged
 INTERRUPTED = 11  # `backfill`: asked to end before its end; the same command goes on
+INCOMPLETE = 12  # `audit`: events are missing, or it cannot be shown that none is
+TAMPERED = 13  # `audit --verify`: a certificate was changed, removed, reordered or inserted
 
 
 def for_refusal(error: DuoLogSyncError) -> int:

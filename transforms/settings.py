@@ -219,6 +219,27 @@ class KindSettings(Declared):
         """With what the file leaves open decided, for events that are written so."""
         return self
 
+    def name_of(self, log: str) -> str:  # noqa: ARG002 - for kinds whose receivers have names for logs
+        """What the receiver calls a log: a sourcetype, a data stream; "" where it has no name for it."""
+        return ""
+
+
+class AuditSettings(Declared):
+    """How a destination can be asked what it has stored: the base of a frozen dataclass beside what asks, whose fields are its
+    keys in the configuration file.
+
+    Attributes:
+      kind: what the way is called in the configuration file.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    @property
+    def place(self) -> str:
+        """Where it is asked, as tables show it."""
+        raise NotImplementedError
+
 
 S_co = TypeVar("S_co", bound=KindSettings, covariant=True, default=KindSettings)
 
@@ -233,6 +254,7 @@ class Destination(Generic[S_co]):
       max_message_bytes: longer messages are dead letters, never cut; None means no limit of ours.
       delivery_timeout_secs: after this long without delivery the bundle fails and is read again; None means wait for ever
         (the local default: a blocked destination holds only its own streams).
+      audit: how it is asked what it has stored; None where its kind says, or nobody can.
     """
 
     name: str
@@ -240,6 +262,7 @@ class Destination(Generic[S_co]):
     format: Format
     max_message_bytes: int | None = None
     delivery_timeout_secs: float | None = None
+    audit: AuditSettings | None = None
 
     @property
     def kind(self) -> str:

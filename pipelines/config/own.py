@@ -13,6 +13,7 @@ from pipelines.config.explain import unknown_name
 from pipelines.config.fields import days_back, other_destination
 from pipelines.config.own_model import (
     AccountSection,
+    AuditSection,
     DestinationSection,
     FormatSection,
     MonitoringSection,
@@ -26,11 +27,13 @@ from pipelines.config.references import Surroundings
 from pipelines.config.routes import check_routes, notice_routes
 from pipelines.config.sections import secret_of, settings_of
 from transforms.destinations import KINDS
+from transforms.destinations.stored.registry import SEARCHES
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
 from transforms.settings import (
     Account,
+    AuditSettings,
     Destination,
     Format,
     Job,
@@ -248,7 +251,12 @@ def _destination(
         format=written,
         max_message_bytes=section.max_message_bytes,
         delivery_timeout_secs=section.delivery_timeout_secs,
+        audit=_audit(section.audit, (*key, "audit"), around, findings),
     )
+
+
+def _audit(section: AuditSection | None, key: KeyPath, around: Surroundings, findings: Findings) -> AuditSettings | None:
+    return None if section is None else settings_of(SEARCHES[section.kind], section, key, around, findings)
 
 
 def _format(section: FormatSection, key: KeyPath, around: Surroundings, findings: Findings, *, of_msp: bool) -> Format:

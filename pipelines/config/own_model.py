@@ -32,6 +32,7 @@ from pipelines.config.problems import listed
 from pipelines.config.sections import TaggedSection, section_for, tagged
 from transforms.config_keys import Broken, Port, Text, is_loopback
 from transforms.destinations import KINDS
+from transforms.destinations.stored.registry import SEARCHES
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
@@ -202,6 +203,20 @@ def _promises() -> str:
     return f" Of {' and '.join(without)} nothing is promised: what is lost on the way is lost." if without else ""
 
 
+class AuditSection(TaggedSection):
+    """How the destination is asked what it has stored."""
+
+    tag_key: ClassVar[str] = "kind"
+    lead_keys: ClassVar[tuple[str, ...]] = ("kind",)
+    kind: str
+
+
+if TYPE_CHECKING:
+    AnyAudit = AuditSection
+else:
+    AnyAudit = tagged(AuditSection, SEARCHES, f"{listed(SEARCHES)}.", "splunk")
+
+
 class DestinationSection(TaggedSection):
     """One SIEM endpoint."""
 
@@ -225,6 +240,9 @@ class DestinationSection(TaggedSection):
         le=86_400,
         description="Give up a batch after this long and read it again later; without it, wait.",
         examples=[300],
+    )
+    audit: AnyAudit | None = Field(
+        None, description="Where duologsync audit asks what this destination has stored; file and avro need none."
     )
 
 

@@ -24,6 +24,7 @@ from pipelines.config.sections import TaggedSection, sections_in
 
 _WIDTH = 100
 _SHORTHANDS = (FormatSection, HeaderSection)  # a word stands for them; their keys are listed below the word
+_NOT_FIRST = "{[@*&!|>%`'\"#"  # of a text without quotes, in YAML
 _FIRST = "tls"  # the kind of destination that is shown with all its keys
 _HEAD = """\
 # Configuration of Duo Log Sync on Apache Beam.
@@ -73,6 +74,9 @@ def _key(key: str, field: FieldInfo, indent: str, *, optional: bool) -> Iterator
     yield f"{indent}{mark}{key}:"
     if not _is_list(field.annotation):
         yield from _section(inner[0], indent + "  ", optional=optional)
+        for other in inner[1:]:
+            if issubclass(other, TaggedSection):
+                yield from _other_section(other, inner[0], indent + "  ")
         return
     first = next((s for s in inner if issubclass(s, TaggedSection) and s.tag == _FIRST), inner[0])
     yield from _item(first, indent + "  ", optional=optional)
@@ -103,6 +107,16 @@ def _other_item(model: type[TaggedSection], first: type[Section], indent: str) -
         elif field.is_required():
             value = model.tag if key == model.lead_keys[0] else _value(field)
             yield f"{indent}{'  # ' if index else '# - '}{key}: {_flow(value)}"
+
+
+def _other_section(model: type[TaggedSection], first: type[Section], indent: str) -> Iterator[str]:
+    """What a section of another kind takes, in words: only one of them can stand there."""
+    yield from _wrapped(f"{model.tag_key}: {model.tag}. {model.__doc__}", f"{indent}## ")
+    for key, field in _fields(model):
+        if key not in first.model_fields:
+            default = _default(field)
+            shown = "" if default is None else f" Default: {_flow(default)}."
+            yield from _wrapped(f"{key}: {field.description}{shown}", f"{indent}##   ")
 
 
 def _choices(models: list[type[Section]], indent: str) -> Iterator[str]:
@@ -152,7 +166,7 @@ def _flow(value: Any) -> str:
     """A value on one line: JSON is YAML, and a plain text needs no quotes."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, str) and value and ": " not in value:
+    if isinstance(value, str) and value and ": " not in value and value[0] not in _NOT_FIRST:
         return value
     if isinstance(value, list):
         return f"[{', '.join(_flow(item) for item in value)}]"

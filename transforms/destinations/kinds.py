@@ -21,6 +21,7 @@ from transforms.destinations.http.hec_settings import HecSettings
 from transforms.destinations.kafka.settings import KafkaSettings
 from transforms.destinations.sender import Sender
 from transforms.destinations.stdout.settings import StdoutSettings
+from transforms.destinations.stored.reader import StoredReader
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.settings import Destination, KindSettings
@@ -28,14 +29,29 @@ from transforms.settings import Destination, KindSettings
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of destination: its settings, which are its section of the configuration file, and what sends to one."""
+    """One kind of destination: its settings, which are its section of the configuration file, and what sends to one.
+
+    Attributes:
+      stored: what shows an audit what one has stored, where that needs no settings of its own.
+    """
 
     settings: type[KindSettings]
     make: Callable[[Destination[Any]], Sender]
+    stored: Callable[[Destination[Any]], StoredReader] | None = None
 
     @property
     def name(self) -> str:
         return self.settings.kind
+
+
+def _shown_by(module: str) -> Callable[[Destination[Any]], StoredReader]:
+    """``make`` of a module that is loaded when the first reader is made."""
+
+    def make(destination: Destination[Any]) -> StoredReader:
+        reader: StoredReader = importlib.import_module(module).make(destination)
+        return reader
+
+    return make
 
 
 def _made_by(module: str) -> Callable[[Destination[Any]], Sender]:
@@ -57,9 +73,17 @@ KINDS: dict[str, Kind] = {
         Kind(HecSettings, _made_by("transforms.destinations.http.hec")),
         Kind(GenericSettings, _made_by("transforms.destinations.http.generic")),
         Kind(KafkaSettings, _made_by("transforms.destinations.kafka.sender")),
-        Kind(FileSettings, _made_by("transforms.destinations.file.sender")),
+        Kind(
+            FileSettings,
+            _made_by("transforms.destinations.file.sender"),
+            _shown_by("transforms.destinations.file.stored"),
+        ),
         Kind(StdoutSettings, _made_by("transforms.destinations.stdout.sender")),
-        Kind(AvroSettings, _made_by("transforms.destinations.archive.sender")),
+        Kind(
+            AvroSettings,
+            _made_by("transforms.destinations.archive.sender"),
+            _shown_by("transforms.destinations.archive.stored"),
+        ),
     )
 }
 

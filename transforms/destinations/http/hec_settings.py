@@ -87,6 +87,9 @@ class HecSettings(HttpSettings):
     def place(self) -> str:
         return str(address(self.url))
 
+    def name_of(self, log: str) -> str:
+        return self.named(log).sourcetype or ""
+
     def named(self, log: str) -> HecLog:
         """The names of one log's events; None of event_host: that of the account."""
         own = next((each for each in self.logs if each.log == log), HecLog(log=log))
