@@ -15,9 +15,39 @@ import msgspec
 
 MASK = "***"
 _KEPT_FIELDS = frozenset(
-    "access_device_type action activity_id alias_type application_type credits device_type event_type eventtype factor factor_type "
-    "from_common_netblock isotimestamp log_type phone_type platform priority priority_event priority_reasons reason result sekey "
-    "state surfaced_timestamp telephony_id timestamp triage_event_uri_type triaged_as_interesting ts txid type".split()
+    [
+        "access_device_type",
+        "action",
+        "activity_id",
+        "alias_type",
+        "application_type",
+        "credits",
+        "device_type",
+        "event_type",
+        "eventtype",
+        "factor",
+        "factor_type",
+        "from_common_netblock",
+        "isotimestamp",
+        "log_type",
+        "phone_type",
+        "platform",
+        "priority",
+        "priority_event",
+        "priority_reasons",
+        "reason",
+        "result",
+        "sekey",
+        "state",
+        "surfaced_timestamp",
+        "telephony_id",
+        "timestamp",
+        "triage_event_uri_type",
+        "triaged_as_interesting",
+        "ts",
+        "txid",
+        "type",
+    ]
 )
 _DEEPEST = 50
 

@@ -3,10 +3,10 @@
 Place in the flow: ``pipelines.replays.letters`` takes a file, reads it and sets it aside.
 
 Contract: a file is called ``….avro`` while letters may be added, ``….avro.replaying`` once a replay has taken it,
-``….avro.replayed`` when it is done, and ``….avro.dropping`` while some of its letters are dropped, by a person's word. Whoever adds
-to a file looks behind it whether it is still called so, and writes again what is not safe then; so what is read of a file after it
-was taken is all that is in it. Methods raise OSError, and ``letters`` also ValueError for a file that is damaged or holds something
-else. On this machine one command at a time takes files (``only_one``).
+``….avro.replayed`` when it is done, and ``….avro.dropping`` while some of its letters are dropped, by a person's word.
+Whoever adds to a file looks afterwards whether it is still called so, and writes again what is not safe then: what is read
+of a file after it was taken is all that counts of it. Methods raise OSError, and ``letters`` also ValueError for a file
+that is damaged or holds something else. On this machine one command at a time takes files (``only_one``).
 """
 
 from __future__ import annotations
