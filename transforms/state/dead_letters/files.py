@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from transforms.errors import FatalError
-from transforms.process.files import open_lock, sync_directory
+from transforms.process.files import sync_directory
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters, read_letters_from
 from transforms.state.remote_files import file_systems
 
@@ -36,12 +36,12 @@ class LettersInUse(FatalError):
 def only_one(directory: str) -> Iterator[None]:
     """While it lasts, no other command takes files of the directory; on another file system that is the user's to see to.
 
-    Raises LettersInUse, and OSError where the lock cannot be made.
+    Raises LettersInUse, and OSError where the directory cannot be opened.
     """
     if "://" in directory or not Path(directory).is_dir():
         yield
         return
-    descriptor = open_lock(Path(directory) / ".lock")
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)  # the directory itself: no file is left behind
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
