@@ -36,6 +36,8 @@ setup(
         "rich>=13",
         # Renders the program's own log: JSON lines, terminal, systemd's journal.
         "structlog>=24.1",
+        # Writes the metrics of a local run as Prometheus and OpenMetrics read them; loaded when somebody asks for them.
+        "prometheus-client>=0.22,<1",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],
@@ -55,6 +57,8 @@ setup(
             "hypothesis>=6.100",
             # Most tests wait: two at a time take half as long.
             "pytest-xdist>=3.6",
+            # A terminal's screen, to see what progress and tables leave on it.
+            "pyte>=0.8.2",
             # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.

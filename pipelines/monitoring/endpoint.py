@@ -12,6 +12,7 @@ from pipelines.monitoring.log_tail import LogTail
 from pipelines.monitoring.observe import Observer, Running
 from pipelines.monitoring.routes import routes
 from pipelines.monitoring.systemd import Notifier
+from transforms.metrics.log_counts import LogCounts
 from transforms.settings import Job
 
 
@@ -22,6 +23,8 @@ class Endpoint:
         self._job = job
         self._log = LogTail()
         self._log.attach()
+        self._log_counts = LogCounts()
+        self._log_counts.attach()
         self._observer = Observer(job, running, self._log)
         self._systemd = Notifier()
         self._server: server.Server | None = None
@@ -45,3 +48,4 @@ class Endpoint:
         if self._server is not None:
             self._server.close()
         self._log.detach()
+        self._log_counts.detach()

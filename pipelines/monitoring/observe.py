@@ -14,7 +14,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +33,7 @@ from pipelines.monitoring.report import (
     State,
     StreamReport,
 )
+from pipelines.monitoring.stored import kept_letters
 from pipelines.monitoring.streams import Streams
 from transforms.destinations import pool
 from transforms.destinations.health import health_of
@@ -120,7 +120,8 @@ class Observer:
     def _made(self) -> Report:
         now_ms = _now_ms()
         destinations = tuple(self._destination(each) for each in self._job.destinations)
-        streams = self._streams.report(now_ms)
+        letters = self._letters.count()
+        streams = self._streams.report(now_ms, letters)
         said = words.of_run(streams, trouble=self._trouble())
         not_ready = tuple(self._not_ready(streams, destinations))
         return Report(
@@ -135,7 +136,7 @@ class Observer:
             streams=streams,
             destinations=destinations,
             budgets=self._budgets(),
-            dead_letters=self._letters.count(),
+            dead_letters=kept_letters(letters),
             log=self._log.lines() if self._log is not None else (),
         )
 
@@ -204,11 +205,6 @@ class Observer:
             threads=threading.active_count(),
             cpu_secs=round(time.process_time(), 2),
         )
-
-
-def without_log(report: Report) -> Report:
-    """The same without the lines of the log, which name accounts and hosts."""
-    return replace(report, log=())
 
 
 def _budget(budget: RateBudget, account: str, log_type: str) -> BudgetReport:

@@ -29,6 +29,7 @@ def routes(observer: Observer) -> Mapping[str, Route]:
     return {
         "/": Route(_page),
         "/status.json": Route(lambda _: Answer(HTTPStatus.OK, _JSON, msgspec.json.encode(observer.report()))),
+        "/metrics": Route(lambda request: _metrics(observer, request.header("Accept"))),
         "/healthz": Route(lambda _: _checked(observer.ailing()), open_status=True),
         "/readyz": Route(lambda _: _checked(observer.report().not_ready), open_status=True),
     }
@@ -37,6 +38,14 @@ def routes(observer: Observer) -> Mapping[str, Route]:
 def _page(_: Request) -> Answer:
     content, policy = page()
     return Answer(HTTPStatus.OK, "text/html; charset=utf-8", content, policy=policy)
+
+
+def _metrics(observer: Observer, accept: str) -> Answer:
+    # Only who asks for them loads prometheus_client.
+    from pipelines.monitoring.prometheus import exposition
+
+    content, content_type = exposition(observer.report(), accept)
+    return Answer(HTTPStatus.OK, content_type, content)
 
 
 def _checked(reasons: tuple[str, ...]) -> Answer:

@@ -1,7 +1,6 @@
 """What a running program says of itself, asked from another process on the same machine.
 
-Place in the flow: ``status`` and ``tap`` ask here; ``pipelines.monitoring.server`` answers. Where the program listens stands in
-the file ``.monitoring`` of its checkpoint directory: JSON, readable by its owner alone.
+Place in the flow: ``status`` and ``tap`` ask here, where ``place`` says that one listens; ``server`` answers.
 
 Contract: nothing is raised where nobody listens, or somebody else does: then there is no answer, and whoever asks goes by the
 checkpoint store. An answer counts only where it is of the process that wrote the file.
@@ -9,28 +8,20 @@ checkpoint store. An answer counts only where it is of the process that wrote th
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report
-from transforms.process.files import read_own
+from transforms.errors import DuoLogSyncError
+from transforms.settings import Job
 
-FILE_NAME = ".monitoring"
 _LONGEST_REPORT_BYTES = 64 * 1024 * 1024
+# Made while importing: see transforms.state.cursor on msgspec and threads.
 _decode_report = msgspec.json.Decoder(Report).decode
-
-
-class _File(msgspec.Struct):
-    url: str
-    pid: int
-
-
-_decode_file = msgspec.json.Decoder(_File).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +52,13 @@ class Endpoint:
         return report if report.process is not None and report.process.pid == self.pid else None
 
 
-def endpoint_in(directory: str, token: str = "") -> Endpoint | None:
-    """Where the program listens that uses a checkpoint directory; None where none says so."""
-    if "://" in directory:
+def endpoint_of(job: Job) -> Endpoint | None:
+    """Where the program listens that runs a job; None where none runs, or it cannot be asked."""
+    place = place_in(job.storage.checkpoint_dir)
+    if place is None:
         return None
-    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        file = _decode_file(read_own(Path(directory) / FILE_NAME))
-        return Endpoint(file.url, file.pid, token)
-    return None
+    reference = job.monitoring.token
+    try:
+        return Endpoint(place.url, place.pid, reference.resolve() if reference is not None else "")
+    except DuoLogSyncError:  # a secret that only the program may read
+        return None

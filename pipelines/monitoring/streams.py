@@ -7,25 +7,30 @@ the feeds and the runners; reads no file and makes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from pipelines.local.children import Children
 from pipelines.local.stream_runner import StreamRunner
 from pipelines.monitoring import words
 from pipelines.monitoring.rates import MINUTE_SECS, Rates
-from pipelines.monitoring.report import Missing, StreamReport
+from pipelines.monitoring.report import StreamReport
+from pipelines.monitoring.stored import missing_of, usual_age_secs
 from transforms.destinations.health import health_of
 from transforms.duo.client.client import PageRefused
 from transforms.duo.fetch.feed import FeedFacts
 from transforms.errors import FatalError, RetryLater, StreamUnavailable
+from transforms.metrics.catalog import EVENTS_FILTERED, EVENTS_REJECTED
+from transforms.metrics.registry import METRICS, Labels, of_stream
 from transforms.records import Subscription
 from transforms.settings import Job
 from transforms.state.checkpoints.record import Positions
 from transforms.state.checkpoints.stores import store_at
-from transforms.state.cursor import Cursor, Gap
+from transforms.state.cursor import Cursor
+from transforms.state.dead_letters.counts import Kind
+from transforms.state.dead_letters.write import MAYBE_UNREAD
 
-_LEEWAY_SECS = 60.0  # a round of reading and delivering, which is no lag
 _STILL_SECS = 2 * MINUTE_SECS
 
 
@@ -39,6 +44,20 @@ class Running(Protocol):
     def parents(self) -> Sequence[Children]: ...
 
     def wrong(self, destination: str) -> FatalError | None: ...
+
+
+class _Counts:
+    """What is counted of all streams, each by account, log type and destination. Read once for a report."""
+
+    def __init__(self, letters: Mapping[Kind, int]) -> None:
+        self.dead_letters: Counter[Labels] = Counter()
+        self.not_delivered: Counter[Labels] = Counter()  # dead letters but those that were sent, too
+        for kind, count in letters.items():
+            labels = (kind.account, kind.log_type, kind.destination)
+            self.dead_letters[labels] += count
+            self.not_delivered[labels] += count if kind.reason != MAYBE_UNREAD else 0
+        self.rejected = _by_stream(METRICS.of(EVENTS_REJECTED))
+        self.filtered = _by_stream(METRICS.of(EVENTS_FILTERED))
 
 
 class Streams:
@@ -67,14 +86,14 @@ class Streams:
             self._rates = {each: rates for each, rates in self._rates.items() if each in present}
             self._was_caught_up &= present
 
-    def report(self, now_ms: int) -> tuple[StreamReport, ...]:
-        """How each of them is."""
-        now = time.monotonic()
-        return tuple(self._one(runner, now, now_ms) for runner in self._running.runners)
+    def report(self, now_ms: int, letters: Mapping[Kind, int]) -> tuple[StreamReport, ...]:
+        """How each of them is. ``letters``: the dead letters that are kept."""
+        now, counts = time.monotonic(), _Counts(letters)
+        return tuple(self._one(runner, counts, now, now_ms) for runner in self._running.runners)
 
     # --- one stream --------------------------------------------------------------------------------------------------
 
-    def _one(self, runner: StreamRunner, now: float, now_ms: int) -> StreamReport:
+    def _one(self, runner: StreamRunner, counts: _Counts, now: float, now_ms: int) -> StreamReport:
         subscription = runner.subscription
         found, feed = self._store.present(subscription), runner.feed
         facts = feed.facts() if feed is not None else None
@@ -87,7 +106,8 @@ class Streams:
         backlog = 0 if caught_up else _backlog(cursor, facts)
         per_second = rates.lately(delivered, now) if rates is not None else 0.0
         eta_secs = backlog / per_second if backlog and per_second > 0 else None
-        missing = tuple(map(_missing, cursor.gaps)) if cursor is not None else ()
+        missing = missing_of(cursor.gaps) if cursor is not None else ()
+        labels = of_stream(subscription)
         said = words.of_stream(
             words.StreamFacts(
                 log_type=subscription.stream.log_type,
@@ -116,11 +136,14 @@ class Streams:
             lag_secs=0.0 if caught_up else lag_secs,
             backlog_events=backlog,
             eta_secs=eta_secs,
-            delivered=delivered,
+            delivered=max(0, delivered - counts.not_delivered[labels]),
+            rejected=counts.rejected[labels],
+            filtered=counts.filtered[labels],
             rates=rates.per_second(delivered, now) if rates is not None else (),
             oldest_undelivered_ms=facts.oldest_ms if facts is not None else None,
             committed_ms=committed_ms,
             missing=missing,
+            dead_letters=counts.dead_letters[labels],
             title=self._title(subscription.stream.account),
         )
 
@@ -141,7 +164,7 @@ class Streams:
         if facts is not None and facts.caught_up and not facts.in_hand:
             self._was_caught_up.add(subscription)
             return True
-        usual_secs = self._job.reading.poll_interval_secs + _LEEWAY_SECS
+        usual_secs = usual_age_secs(self._job.reading) - self._job.reading.lag_secs
         if subscription in self._was_caught_up and lag_secs is not None and lag_secs <= usual_secs:
             return True
         self._was_caught_up.discard(subscription)
@@ -173,6 +196,13 @@ class Streams:
         return {"failure": runner.failure}
 
 
+def _by_stream(counts: Mapping[Labels, float]) -> Counter[Labels]:
+    found: Counter[Labels] = Counter()
+    for labels, count in counts.items():
+        found[labels[:3]] += int(count)
+    return found
+
+
 def _is_rate_limit(error: Exception) -> bool:
     return isinstance(error, RetryLater) and error.kind == "rate_limited"
 
@@ -196,7 +226,3 @@ def _backlog(cursor: Cursor | None, facts: FeedFacts | None) -> int | None:
     if total is None and fetched is not None and fetched.maxtime_ms == window.maxtime_ms:
         total = fetched.window_total
     return max(0, total - (cursor.window_rows if window is cursor else 0)) if total is not None else None
-
-
-def _missing(gap: Gap) -> Missing:
-    return Missing(gap.from_ms, gap.to_ms, gap.missing, gap.tries, gap.due_ms)

@@ -90,6 +90,30 @@ def test_while_it_stays_away_the_log_says_so_now_and_then(caplog, monkeypatch):
     assert "still away after 60 s" in caplog.records[1].getMessage()
 
 
+def test_one_that_answers_otherwise_than_before_is_named_once_and_not_called_away(caplog, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(health.time, "monotonic", lambda: now[0])
+    known = health.health_of(destination(2))
+    cause = "Destination siem (192.0.2.1:6514) shows another certificate"
+    known.wrong(cause)
+    now[0] += 60
+    known.wrong(cause)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{cause}. It took events before; they wait until that is put right. [DLS-S003]",
+        f"{cause}. So for 60 s. [DLS-S003]",
+    ]
+
+
+def test_one_message_is_not_messages(caplog):
+    caplog.set_level("INFO")
+    known = health.health_of(destination(3))
+    known.given_up(1)
+    known.away("Connection refused")
+    known.back(1)
+    assert "long after 1 message had been acknowledged" in caplog.text
+    assert "sent again: 1 message." in caplog.text
+
+
 def test_bundles_at_the_same_time_have_senders_of_their_own():
     found, barrier = [], threading.Barrier(8)
 

@@ -427,7 +427,7 @@ def test_what_is_given_up_is_a_dead_letter_and_the_log_counts_it(tmp_path, caplo
         (MAYBE_UNREAD, b"one", "auth"),
         (MAYBE_UNREAD, b"two", "auth"),
     ]
-    assert any("long after 2 messages were acknowledged" in record.getMessage() for record in caplog.records)
+    assert any("long after 2 messages had been acknowledged" in record.getMessage() for record in caplog.records)
     assert pool.close_all(0.1) == []
 
 
@@ -446,7 +446,7 @@ def test_what_is_given_up_and_cannot_be_kept_now_is_told_once_and_not_forgotten(
 
     pool.keep_given_up(fail)
     pool.keep_given_up(fail)
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["no space left"]
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["no space left [DLS-K013]"]
     (left,) = pool.close_all(0.2)
     assert left.messages == [b"one"]
 

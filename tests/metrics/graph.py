@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -12,9 +13,15 @@ from tests.conftest import IKEY, now_ms
 from transforms.destinations import WriteToSiem
 from transforms.duo import ReadFromDuo
 from transforms.formats import FormatEvents
+from transforms.secrets import SecretRef
 
 EVENTS, TOO_LONG = 1_500, 2
 LIMIT = RateLimit(calls_per_minute=30, retry_after=2)
+
+
+def key_in(path: Path) -> SecretRef:
+    """The account's secret key, in a file."""
+    return SecretRef("file", str(path))
 
 
 @contextmanager

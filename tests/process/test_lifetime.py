@@ -67,7 +67,12 @@ _MUTATORS = {
 
 def is_immutable(value: Any) -> bool:
     """What cannot change, or is no data: code, types, texts, numbers, and values that are made of them."""
-    if isinstance(value, (*_PLAIN, *_CODE)) or type(value).__module__ in ("typing", "__future__", "datetime"):
+    if isinstance(value, (*_PLAIN, *_CODE)) or type(value).__module__ in (
+        "typing",
+        "typing_extensions",
+        "__future__",
+        "datetime",
+    ):
         return True
     if type(value).__name__ in _OF_OTHERS:
         return True

@@ -94,3 +94,14 @@ def test_what_is_remembered_is_bounded_and_nothing_is_said_beyond(clock):
     troubles = LogOncePerKey(most=2, clock=clock)
 
     assert [troubles.due(key) for key in "abca"] == [0.0, 0.0, None, None]
+
+
+def test_what_is_left_out_is_counted_in_the_next_line(clock):
+    trouble = LogOnce(60.0, clock)
+    said = []
+    for _ in range(7):
+        if trouble.due() is not None:
+            said.append(trouble.more())
+        clock.sleep(20)
+
+    assert said == ["", " (2 more since the last such line)", " (2 more since the last such line)"]

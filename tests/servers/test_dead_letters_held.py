@@ -57,7 +57,7 @@ def test_a_directory_that_goes_away_in_mid_run_costs_no_repeat(tmp_path):
         config = write_config(tmp_path, duo, [tcp(siem.port, max_message_bytes=MOST_BYTES)], log_types=["auth"])
         with Program(tmp_path, "run", config) as program:
             # It is safe then; one that is not synced when the directory goes away is written again.
-            wait_until(lambda: "1 events could not be delivered and are kept" in program.log(), "the first dead letter")
+            wait_until(lambda: ": 1 event (" in program.log(), "the first dead letter")
             shutil.rmtree(place)
             place.write_text("in the way")
             duo.simulator.add("auth", 200)

@@ -217,7 +217,7 @@ def test_the_log_counts_and_shows_no_event(tmp_path, caplog):
     run(WriteDeadLetters(str(tmp_path)), [letter(raw=secret), letter(raw=secret, reason="not_json"), letter(raw=secret)])
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert record.getMessage().endswith(": 1 not_json, 2 oversize.")
+    assert record.getMessage().endswith(": 3 events (1 not_json, 2 oversize). [DLS-E001]")
     assert "alice" not in record.getMessage()
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.state.test_dead_letters import STREAM, files, letter, read_all, run
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DeliveryTimeout, RetryLater, Stopping
+from transforms.notices import state
 from transforms.process import until_done
 from transforms.process.retry import RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
@@ -80,7 +81,7 @@ def test_what_is_held_is_told_again_each_minute(folder, in_the_way, caplog, monk
             self.now += 15.0
             return self.now
 
-    held = until_done.Insistence("Letters can be written", Clock())
+    held = until_done.Insistence("Letters can be written", state.DEAD_LETTERS_NOT_WRITTEN, Clock())
     failures = iter([RetryLater("No room.", kind="dead_letters")] * 12)
 
     def attempt():

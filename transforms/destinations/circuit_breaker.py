@@ -31,8 +31,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from transforms.errors import FatalError
+from transforms.notices import destinations
+from transforms.notices.notice import tell
 from transforms.process.lifetime import per_process
-from transforms.process.log_once import LogOnce, LogOncePerKey
+from transforms.process.log_once import REMIND_SECS, LogOnce, LogOncePerKey
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD, started
 from transforms.records import Subscription
@@ -55,6 +57,7 @@ class _Breaker:
       failed_at: monotonic time at which it did not take a bundle. found_at: at which the last look that found it began.
       next_look_at: monotonic; no earlier.
       waits: that a subscription waits for it, which has not failed itself. fatal: what only a person can mend about it.
+      threadless: there is no thread for a look at it.
       looked: a first look at it is over; before that, nothing is said.
     """
 
@@ -65,6 +68,7 @@ class _Breaker:
     probing: bool = False
     waits: LogOncePerKey[Subscription] = field(default_factory=LogOncePerKey)
     fatal: LogOnce = field(default_factory=LogOnce)
+    threadless: LogOnce = field(default_factory=lambda: LogOnce(REMIND_SECS))
     looked: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -163,9 +167,10 @@ class CircuitBreakers:
 
     @staticmethod
     def _tell(subscription: Subscription, what: str, next_look_secs: float) -> None:
-        _LOGGER.warning(
+        tell(
+            _LOGGER, destinations.HELD,
             "%s is not read on until %s can be used; all else goes on. The next look is in %.0f s.",
-            subscription, what, next_look_secs,
+            subscription, what, next_look_secs, **subscription.about,
         )  # fmt: skip
 
     def _look_first(self, subscription: Subscription, probe: Probe) -> None:
@@ -184,7 +189,8 @@ class CircuitBreakers:
         if not breaker.probing:
             breaker.next_look_at = time.monotonic() + _PROBE_EVERY_SECS
             breaker.looked.set()
-            _LOGGER.warning("%s cannot be looked at: %s. It is tried again.", what, NO_THREAD)
+            if breaker.threadless.due() is not None:
+                tell(_LOGGER, destinations.NOT_LOOKED_AT, "%s cannot be looked at: %s. It is tried again.", what, NO_THREAD)
 
     def _look(self, what: str, breaker: _Breaker) -> None:
         began_at, found = time.monotonic(), False
@@ -193,7 +199,7 @@ class CircuitBreakers:
         except Exception as error:  # whatever it is, it is no connection; the next look may find one
             _LOGGER.debug("%s cannot be used: %s", what, error)
             if isinstance(error, FatalError) and breaker.fatal.due(str(error)) is not None:
-                _LOGGER.error("%s", error)
+                tell(_LOGGER, error.notice, "%s", error)
         else:
             _LOGGER.info("%s can be used; what waited for it is read on.", what)
             found = True

@@ -11,7 +11,11 @@ from collections import Counter
 
 from transforms.destinations import pool
 from transforms.errors import DuoLogSyncError
+from transforms.notices import destinations, state
+from transforms.notices.notice import tell
+from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
+from transforms.state.dead_letters.write import tell_of_the_rest
 from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.program")
@@ -27,13 +31,20 @@ def close_destinations() -> bool:
     try:
         RECEIPTS.keep_safe()
     except (OSError, DuoLogSyncError) as error:
-        _LOGGER.error("The checkpoints could not be brought up to date: %s. The next start repeats some events.", error)
+        tell(
+            _LOGGER,
+            state.CHECKPOINT_NOT_WRITTEN,
+            "The checkpoints could not be brought up to date: %s. The next start repeats some events.",
+            error,
+        )
+    tell_of_the_rest()
     messages: Counter[str] = Counter()
     for some in unread:
         messages[some.destination.name] += len(some.messages)
     for name, count in messages.items():
-        _LOGGER.warning(
-            "Destination %s was not seen to read the last %d messages that it acknowledged. They are kept for the next start, "
-            "which sends them again.", name, count,
+        tell(
+            _LOGGER, destinations.UNREAD_AT_END,
+            "Destination %s was not seen to read the last %s of what it acknowledged: kept for the next start, which sends it "
+            "again.", name, counted(count, "message"), destination=name,
         )  # fmt: skip
     return not unread

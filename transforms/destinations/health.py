@@ -12,8 +12,11 @@ from __future__ import annotations
 import logging
 import time
 
+from transforms.notices import destinations
+from transforms.notices.notice import Notice, tell
 from transforms.process.lifetime import OnePerKey, per_process
 from transforms.process.log_once import REMIND_SECS, LogOnce
+from transforms.process.plural import counted
 from transforms.settings import Destination
 
 _LOGGER = logging.getLogger("duologsync.destinations")
@@ -33,22 +36,27 @@ class Health:
         self.since_ms: int | None = None
         self.goodbyes_refused = 0  # in a row
         self._refused_at = 0.0
+        self._name = destination.name
         self._title = f"Destination {destination.name} ({destination.place})"
         self._trouble = LogOnce(REMIND_SECS)
         self._wrong = ""
 
     def away(self, cause: str) -> None:
         """It cannot be reached, or the connection was lost."""
-        self._say(cause, "is away: %s. Its events wait here and are sent when it is back.", "is still away after %.0f s: %s.")
+        self._gone(destinations.AWAY, "away", cause, " Its events wait here and are sent when it is back.")
 
     def wrong(self, cause: str) -> None:
-        """It answers, but not as configured, although it once did: a certificate was changed, say."""
+        """It answers, but not as configured, although it once did: a certificate was changed, say. The cause names it."""
         self._wrong = cause  # what a person must know of is not held back for a minute
-        self.away(cause)
+        self._since(cause)
+        for_secs = self._trouble.due(cause)
+        if for_secs is not None:
+            then = "It took events before; they wait until that is put right" if for_secs < 1 else f"So for {for_secs:.0f} s"
+            self._tell(destinations.NOT_AS_CONFIGURED, "%s. %s.", cause, then)
 
     def stalled(self, cause: str) -> None:
         """It is connected and answers, but takes nothing."""
-        self._say(cause, "is stalled: %s. Its events wait here.", "is still stalled after %.0f s: %s.")
+        self._gone(destinations.STALLED, "stalled", cause, " Its events wait here.")
 
     def goodbye_answered(self) -> None:
         """It ended a connection in good order."""
@@ -65,36 +73,49 @@ class Health:
 
     def unanswered(self, secs: float) -> None:
         """It has not ended a connection that was said goodbye to for so long: it may not be reading."""
-        _LOGGER.warning(
+        self._tell(
+            destinations.MAY_NOT_READ,
             "%s has not ended a connection %.0f s after it was told that nothing more comes: it may not be reading. What it "
-            "was sent is kept, and sent again if it loses it.", self._title, secs,
-        )  # fmt: skip
+            "was sent is kept, and sent again if it loses it.",
+            self._title,
+            secs,
+        )
 
     def never_answered(self, messages: int) -> None:
         """It did not end a connection that was ended here, and is not waited for any more."""
-        _LOGGER.error(
-            "%s never ended a connection on which %d messages were acknowledged. Whether it read them cannot be known: they "
-            "are kept as dead letters.", self._title, messages,
-        )  # fmt: skip
+        self._tell(
+            destinations.NEVER_ENDED,
+            "%s never ended a connection on which %s had been acknowledged. Whether it read that cannot be known: it is kept "
+            "as dead letters.",
+            self._title,
+            counted(messages, "message"),
+        )
 
     def given_up(self, messages: int) -> None:
         """Messages that it may not have read were sent twice, and are not sent a third time."""
-        _LOGGER.error(
-            "%s reset its connection twice, long after %d messages were acknowledged. Whether it read them cannot be known: "
-            "they are kept as dead letters.", self._title, messages,
-        )  # fmt: skip
+        self._tell(
+            destinations.RESET_TWICE,
+            "%s reset its connection twice, long after %s had been acknowledged. Whether it read that cannot be known: it is "
+            "kept as dead letters.",
+            self._title,
+            counted(messages, "message"),
+        )
 
-    def _say(self, cause: str, first: str, again: str) -> None:
+    def _gone(self, notice: Notice, how: str, cause: str, then: str) -> None:
+        self._since(cause)
+        for_secs = self._trouble.due(self._wrong)
+        if for_secs is not None:
+            first = for_secs < 1
+            state = how if first else f"still {how} after {for_secs:.0f} s"
+            self._tell(notice, "%s is %s: %s.%s", self._title, state, cause, then if first else "")
+
+    def _since(self, cause: str) -> None:
         if not self.cause:
             self.since_ms = time.time_ns() // 1_000_000
         self.cause = cause
-        for_secs = self._trouble.due(self._wrong)
-        if for_secs is None:
-            return
-        if for_secs < 1:
-            _LOGGER.warning("%s " + first, self._title, cause)
-        else:
-            _LOGGER.warning("%s " + again, self._title, for_secs, cause)
+
+    def _tell(self, notice: Notice, text: str, *args: object) -> None:
+        tell(_LOGGER, notice, text, *args, destination=self._name)
 
     def back(self, resent: int) -> None:
         """It is connected again, and so many messages are sent once more."""
@@ -102,7 +123,7 @@ class Health:
             self.cause, self.since_ms = "", None
         gone_secs = self._trouble.over()
         if gone_secs is not None:
-            _LOGGER.info("%s is back after %.1f s; %d messages are sent again.", self._title, gone_secs, resent)
+            _LOGGER.info("%s is back after %.1f s; sent again: %s.", self._title, gone_secs, counted(resent, "message"))
 
 
 _HEALTH: OnePerKey[tuple[str, str], Health] = per_process("health of destinations", OnePerKey)

@@ -18,8 +18,10 @@ from functools import partial
 from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
 from transforms.errors import DuoLogSyncError
+from transforms.notices import destinations, program, state
+from transforms.notices.notice import tell
 from transforms.process.lifetime import Stage, per_process
-from transforms.process.log_once import LogOnce
+from transforms.process.log_once import REMIND_SECS, LogOnce
 from transforms.process.shutdown import STOP
 from transforms.process.threads import NO_THREAD, started
 from transforms.state.dead_letters.write import keep_unread
@@ -36,6 +38,7 @@ class _IdleChecker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._threadless = LogOnce(REMIND_SECS)
         self.thread: threading.Thread | None = None
 
     def need(self, dead_letter_dir: str) -> bool:
@@ -44,6 +47,13 @@ class _IdleChecker:
             if self.thread is None or not self.thread.is_alive():
                 self.thread = started(_run, "connections", dead_letter_dir)
             return self.thread is not None
+
+    def tell_of_missing_thread(self) -> None:
+        """Every bundle finds out; one line a minute is enough."""
+        if self._threadless.due() is not None:
+            tell(
+                _LOGGER, program.NO_THREAD, "Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD
+            )
 
     def join(self) -> None:
         """Waits until the thread has ended, once ``STOP`` was requested."""
@@ -63,18 +73,20 @@ def check_idle_connections(dead_letter_dir: str) -> None:
     atexit.unregister(close_destinations)  # once, however often this is called
     atexit.register(close_destinations)
     if not IDLE_CHECKER.need(dead_letter_dir):
-        _LOGGER.warning("Idle connections are not looked after: %s. The next bundle tries again.", NO_THREAD)
+        IDLE_CHECKER.tell_of_missing_thread()
 
 
 def _run(dead_letter_dir: str) -> None:
-    trouble = LogOnce()
+    trouble, bug = LogOnce(), LogOnce(REMIND_SECS)
     while not STOP.wait(_EVERY_SECS):
         try:
             pool.check_all()
             pool.keep_given_up(partial(keep_unread, dead_letter_dir))
             _keep_safe(trouble)
         except Exception:  # one connection's trouble must not leave all others without care
-            _LOGGER.exception("An idle connection could not be looked after.")
+            if bug.due() is not None:
+                text = "An idle connection could not be looked after.%s"
+                tell(_LOGGER, destinations.IDLE_CHECK_FAILED, text, bug.more(), exc_info=True)
 
 
 def _keep_safe(trouble: LogOnce) -> None:
@@ -84,6 +96,9 @@ def _keep_safe(trouble: LogOnce) -> None:
         trouble.over()
     except (OSError, DuoLogSyncError) as error:
         if trouble.due(str(error)) is not None:
-            _LOGGER.error(
-                "The checkpoints cannot be brought up to date: %s. A launch without others repeats some events.", error
+            tell(
+                _LOGGER,
+                state.CHECKPOINT_NOT_WRITTEN,
+                "The checkpoints cannot be brought up to date: %s. A launch without others repeats some events.",
+                error,
             )

@@ -29,6 +29,8 @@ from typing import NamedTuple
 from transforms.destinations.kinds import make_sender
 from transforms.destinations.sender import Confirmation, Sender
 from transforms.errors import BundleReplaced, RetryLater
+from transforms.notices import destinations, state
+from transforms.notices.notice import tell
 from transforms.process.lifetime import Stage, per_process
 from transforms.process.log_once import LogOnce
 from transforms.process.threads import each_in_threads
@@ -228,7 +230,7 @@ def keep_given_up(keep: Keep) -> None:
                 entry.trouble.over()
             except RetryLater as error:
                 if entry.trouble.due(str(error)) is not None:
-                    _LOGGER.error("%s", error)
+                    tell(_LOGGER, state.DEAD_LETTERS_NOT_WRITTEN, "%s", error, destination=entry.destination.name)
             finally:
                 entry.lock.release()
 
@@ -263,7 +265,14 @@ def _check(entries: list[_Entry]) -> None:
                 entry.ailing.over()
         except Exception as error:  # whoever looks after it may be a stream of another destination, and others come behind it
             if entry.ailing.due(type(error).__name__) is not None:
-                _LOGGER.warning("An idle connection to %s could not be looked after.", entry.destination.name, exc_info=True)
+                tell(
+                    _LOGGER,
+                    destinations.IDLE_CHECK_FAILED,
+                    "An idle connection to %s could not be looked after.",
+                    entry.destination.name,
+                    exc_info=True,
+                    destination=entry.destination.name,
+                )
         finally:
             entry.lock.release()
 
@@ -275,12 +284,24 @@ def _close(entry: _Entry, grace_secs: float) -> list[UnreadMessages]:
     # A check that is under way ends first: a sender is no place for two threads. But one that hangs, in a file system that is
     # gone, say, must not keep the program from its end; nothing that it has in hand is committed.
     if not entry.lock.acquire(timeout=max(grace_secs, _LEAVE_SECS)):
-        _LOGGER.warning("Destination %s does not answer, and is not waited for any more.", entry.destination.name)
+        tell(
+            _LOGGER,
+            destinations.NOT_WAITED_FOR,
+            "Destination %s does not answer, and is not waited for any more.",
+            entry.destination.name,
+            destination=entry.destination.name,
+        )
         return []
     try:
         entry.sender.close(grace_secs)
     except Exception:  # one destination's trouble must not keep the others from an orderly end
-        _LOGGER.warning("A destination could not be closed in good order.", exc_info=True)
+        tell(
+            _LOGGER,
+            destinations.NOT_CLOSED,
+            "A destination could not be closed in good order.",
+            exc_info=True,
+            destination=entry.destination.name,
+        )
     finally:
         entry.lock.release()
     return _messages(entry, entry.sender.unread())

@@ -11,7 +11,6 @@ unredacted. Metrics: ``events_filtered``, ``filter_failures``, ``events_rejected
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,8 +29,11 @@ from transforms.events.selection import FILTER_FAILED, FILTERED, Failed, Selecti
 from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import EVENTS_FILTERED, EVENTS_REJECTED, FILTER_FAILURES
 from transforms.metrics.registry import METRICS, of_stream
+from transforms.notices import events
+from transforms.notices.notice import tell
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
+from transforms.process.places import place_of
 from transforms.process.shutdown import FAILURES
 from transforms.records import DuoPage, Stream, Subscription
 from transforms.settings import Route
@@ -205,10 +207,11 @@ class SelectBatches(beam.DoFn):
     def _count(self, stream: Stream, selection: Selection) -> None:
         if selection.counts:
             if selection.counts[FILTER_FAILED] and self._once(f"{stream} filter"):
-                _LOGGER.warning(
+                tell(
+                    _LOGGER, events.FILTER_FAILED,
                     "%s to %s: a filter cannot be applied to some events, which are sent all the same, with everything "
                     "redacted that any route redacts. The metric filter_failures counts them.",
-                    stream, self._destination,
+                    stream, self._destination, stream=stream, destination=self._destination,
                 )  # fmt: skip
             subscription = self._counted(stream)
             METRICS.add(EVENTS_FILTERED, of_stream(subscription), selection.counts[FILTERED])
@@ -228,11 +231,11 @@ class SelectBatches(beam.DoFn):
         return dead_letter(DuoEvent(stream, failed.row), self._destination, "", error.reason, str(error))
 
     def _tell(self, stream: Stream, error: Undeliverable) -> None:
-        place = "".join(traceback.format_tb(error.__cause__.__traceback__)[-3:]) if error.__cause__ else ""
+        place = place_of(error.__cause__) if error.__cause__ else ""
         if self._once(place):
-            _LOGGER.error(
-                "%s to %s: %s The event is a dead letter; the stream goes on.\n%s", stream, self._destination, error, place
-            )
+            text = "%s: %s The event is a dead letter; the stream goes on. At %s."
+            subscription = Subscription(stream, self._destination)
+            tell(_LOGGER, events.EVENT_FAILED, text, subscription, error, place, **subscription.about)
 
     def _once(self, what: str) -> bool:
         assert self._told is not None

@@ -12,7 +12,6 @@ before its messages.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,8 +24,11 @@ from transforms.formats.registry import FORMATS, Formatter, format_failed, make_
 from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import EVENTS_REJECTED
 from transforms.metrics.registry import METRICS, of_stream
+from transforms.notices import events
+from transforms.notices.notice import tell
 from transforms.parameters import made
 from transforms.process.log_once import LogOncePerKey
+from transforms.process.places import place_of
 from transforms.records import FormattedPage, Subscription
 from transforms.settings import Format, SyslogHeader
 from transforms.state.dead_letters.letter import DEAD, DeadLetter, DeadLetterBatch, dead_letter
@@ -176,12 +178,13 @@ class FormatBatches(beam.DoFn):
 
     def _bug(self, event: DuoEvent, error: Exception) -> Undeliverable:
         kind = type(error).__name__
-        place = "".join(traceback.format_tb(error.__traceback__)[-3:])
+        place = place_of(error)
         assert self._bugs is not None
         if self._bugs.due(place) is not None:
-            _LOGGER.error(
+            tell(
+                _LOGGER, events.FORMAT_BUG,
                 "%s: an event could not be written as %s, for a reason that nobody expected (%s). It is a dead letter; the "
-                "stream goes on.\n%s",
-                event.stream, self._format.name, kind, place,
+                "stream goes on. At %s.",
+                event.stream, self._format.name, kind, place, stream=event.stream, destination=self._destination,
             )  # fmt: skip
         return format_failed(error)

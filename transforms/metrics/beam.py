@@ -3,8 +3,8 @@
 Place in the flow: called on the thread of a bundle, where Beam lets metrics be told: by the source when it gives its mark, by
 the steps when their bundle finishes. What other threads have counted since, such as the one that fetches, goes with it.
 
-Contract: ``tell_beam`` hands over what has come since the last time and loses nothing: where no bundle is at work, it stays for the
-next time.
+Contract: ``tell_beam`` hands over what has come since the last time and loses nothing: where no bundle is at work, it stays
+for the next time.
 """
 
 from __future__ import annotations

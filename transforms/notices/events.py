@@ -17,7 +17,7 @@ FILTER_FAILED = warning(
     "A filter cannot be applied to some events",
     meaning="The filter's expression fails for them. They are sent all the same, with everything redacted that any route "
     "redacts.",
-    check="'duologsync test CONFIG' applies the routes to sample events; the metric filter_failed counts them.",
+    check="'duologsync test CONFIG' applies the routes to sample events; the metric filter_failures counts them.",
     fix="Let the expression ask whether a field is there, has(user.name), before it uses it.",
 )
 EVENT_FAILED = error(

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 
 from transforms.errors import DeliveryTimeout, RetryLater
+from transforms.notices.notice import Notice, tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.log_once import REMIND_SECS, LogOnce
 from transforms.process.retry import Backoff, RetryPolicy
@@ -32,8 +33,9 @@ class Insistence:
       cause: why it cannot be done now; empty where nothing is known against it.
     """
 
-    def __init__(self, what: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, what: str, notice: Notice, clock: Clock = SYSTEM_CLOCK) -> None:
         self.failed = 0
+        self._notice = notice
         self.cause = ""
         self._what = what
         self._clock = clock
@@ -73,4 +75,4 @@ class Insistence:
             self.cause = str(error)
         for_secs = self._trouble.due()
         if for_secs is not None:
-            _LOGGER.error("%s%s", error, f" It has been so for {for_secs:.0f} s." if for_secs else "")
+            tell(_LOGGER, self._notice, "%s%s", error, f" It has been so for {for_secs:.0f} s." if for_secs else "")

@@ -26,6 +26,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from transforms.notices import destinations
+from transforms.notices.notice import tell
 from transforms.process.files import make_private_directory, open_own, sync_directory
 from transforms.process.log_once import LogOnce
 
@@ -131,7 +133,13 @@ class LogFile:
             if self._descriptor is None:
                 raise  # renamed, and not known to stay so
             if self._unnamed.due() is not None:
-                _LOGGER.warning("%s cannot be renamed, and grows on: %s.", self._path, error.strerror or error)
+                tell(
+                    _LOGGER,
+                    destinations.FILE_NOT_RENAMED,
+                    "%s cannot be renamed, and grows on: %s.",
+                    self._path,
+                    error.strerror or error,
+                )
             return False
         self._unnamed.over()
         return True
@@ -148,7 +156,8 @@ class LogFile:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             os.write(descriptor, b"\n")
-            _LOGGER.warning(
+            tell(
+                _LOGGER, destinations.HALF_LINE,
                 "%s did not end with a whole line: whoever wrote there last was stopped in the middle of one. It is ended as "
                 "it is, at byte %d; its event is sent again.", self._path, size,
             )  # fmt: skip

@@ -35,6 +35,7 @@ from pathlib import Path
 
 from transforms.errors import FatalError
 from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.process.descriptors import ran_out, shortage
 from transforms.process.files import Unsafe, make_private_directory, open_lock, open_new, read_own
 from transforms.records import Subscription
@@ -219,7 +220,7 @@ class CheckpointStore:
             try:
                 yield readable_record(read_own(path))
             except Unsafe as error:
-                _LOGGER.warning("%s is not read: %s.", path, error.strerror)
+                tell(_LOGGER, state.FILE_NOT_TRUSTED, "%s is not read: %s.", path, error.strerror)
             except (OSError, CursorUnreadable):
                 continue
 
@@ -285,10 +286,11 @@ class CheckpointStore:
             raise StoreUnusable(
                 f"{path} is no checkpoint ({error}) and cannot be moved aside: {move_error.strerror}."
             ) from None
-        _LOGGER.error(
+        tell(
+            _LOGGER, state.CHECKPOINT_UNREADABLE,
             "The checkpoint of %s was not usable and is kept as %s: %s The record before it is used; without one it "
             "begins at its full look-back and repeats events. None is skipped.",
-            subscription, aside, error,
+            subscription, aside, error, **subscription.about,
         )  # fmt: skip
 
     def _aside(self, path: Path, why: str) -> Path:
@@ -350,10 +352,12 @@ def _later(one: Cursor, other: Cursor) -> Cursor:
 def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
     """What was recorded by another process, as this one goes on from it."""
     if known.safe.seq < known.cursor.seq:
-        _LOGGER.warning(
+        tell(
+            _LOGGER, state.UNCLEAN_END,
             "%s: the last run did not end in good order. What it delivered since %s may not have been read there: "
             "that is read and sent again.",
             subscription, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
+            **subscription.about,
         )  # fmt: skip
         if (tally := _tally_of(known.tally)) is not None:
             again = tally.begun_anew(known.safe.position_ms, known.cursor.position_ms)

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.records import Subscription
 from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore
 from transforms.state.checkpoints.record import Positions, Record, read_positions, readable_record
@@ -40,7 +42,7 @@ class RemoteCheckpointStore(CheckpointStore):
         """Nothing to do: object stores have no directories, and others make them with the first file."""
 
     def lock(self) -> None:
-        _LOGGER.warning("%s cannot be locked: make sure that nothing else runs on it.", self._url)
+        tell(_LOGGER, state.NOT_LOCKABLE, "%s cannot be locked: make sure that nothing else runs on it.", self._url)
 
     def unlock(self) -> None:
         self._last.clear()
@@ -83,9 +85,10 @@ class RemoteCheckpointStore(CheckpointStore):
         try:
             return read_positions(content, subscription)
         except CursorUnreadable as error:
-            _LOGGER.error(
+            tell(
+                _LOGGER, state.CHECKPOINT_UNREADABLE,
                 "The checkpoint of %s was not usable and is kept as %s: %s It begins at its full look-back and repeats "
-                "events. None is skipped.", subscription, self._move_aside(place, "unreadable"), error,
+                "events. None is skipped.", subscription, self._move_aside(place, "unreadable"), error, **subscription.about,
             )  # fmt: skip
             return None
 

@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 import fastavro
 import fastavro.write
 
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.process.files import open_new, open_to_read, sync_directory
 
 _LOGGER = logging.getLogger("duologsync.dead_letters")
@@ -113,7 +115,7 @@ def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict
         file.seek(0)
         start = file.read(_header_bytes(schema))
         if len(start) < _header_bytes(schema) and _MAGIC[: len(start)] == start[: len(_MAGIC)]:
-            _LOGGER.warning("%s was cut short before its first record.", path)
+            tell(_LOGGER, state.FILE_CUT_SHORT, "%s was cut short before its first record.", path)
             return
         raise ValueError(f"{path} is not an Avro file, or a damaged one: {error or type(error).__name__}") from error
     begin = file.tell()
@@ -129,9 +131,21 @@ def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict
             _, marker, rest = file.read().partition(header[-_MARKER_BYTES:])
             if not marker:
                 cause = type(error).__name__
-                _LOGGER.warning("%s was cut short: nothing can be read after its last whole block (%s).", path, cause)
+                tell(
+                    _LOGGER,
+                    state.FILE_CUT_SHORT,
+                    "%s was cut short: nothing can be read after its last whole block (%s).",
+                    path,
+                    cause,
+                )
                 return
-            _LOGGER.error("%s is damaged: the records of one block are left out (%s).", path, type(error).__name__)
+            tell(
+                _LOGGER,
+                state.FILE_DAMAGED,
+                "%s is damaged: the records of one block are left out (%s).",
+                path,
+                type(error).__name__,
+            )
             file, begin = io.BytesIO(header + rest), len(header)
             blocks = fastavro.block_reader(file, schema)
             continue

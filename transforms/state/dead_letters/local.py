@@ -22,10 +22,12 @@ from typing import Any
 import msgspec
 
 from transforms.errors import RetryLater
+from transforms.notices import state
 from transforms.process.files import file_safe, make_private_directory, open_new
 from transforms.process.until_done import Insistence
 from transforms.state.dead_letters.avro_files import AppendedAvro, today
 from transforms.state.dead_letters.letter import SCHEMA, DeadLetter
+from transforms.state.dead_letters.telling import Telling
 
 _ROTATE_BYTES = 64 * 1024 * 1024
 _UNSYNCED_LETTERS = 1000  # letters, and bytes of events, that are remembered until they are synced
@@ -65,12 +67,14 @@ class DeadLetterFiles:
 
     Attributes:
       at_once: each letter is best written by itself, when it arises. insistence: what those share who wait until they can be.
+      telling: what the log says of the letters.
     """
 
     at_once = True
 
     def __init__(self, directory: str, rotate_bytes: int = _ROTATE_BYTES) -> None:
-        self.insistence = Insistence(f"Dead letters can be written to {directory}")
+        self.telling = Telling(directory)
+        self.insistence = Insistence(f"Dead letters can be written to {directory}", state.DEAD_LETTERS_NOT_WRITTEN)
         self._directory = Path(directory)
         self._rotate_bytes = rotate_bytes
         self._lock = threading.Lock()

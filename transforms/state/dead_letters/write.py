@@ -16,7 +16,6 @@ The log and the metrics count by reason and show no event.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,8 +37,6 @@ from transforms.state.dead_letters.letter import DeadLetter, about
 from transforms.state.dead_letters.local import DeadLetterFiles, StreamName
 from transforms.state.dead_letters.remote import RemoteDeadLetterFiles
 
-_LOGGER = logging.getLogger("duologsync.dead_letters")
-
 MAYBE_UNREAD = "maybe_unread"
 
 _Reason = tuple[Subscription, str]
@@ -55,6 +52,13 @@ _FILES: OnePerKey[str, DeadLetterFiles] = per_process(
 def _close_files() -> None:
     for files in _FILES.all():
         files.close()
+    tell_of_the_rest()
+
+
+def tell_of_the_rest() -> None:
+    """At the end: the log has told of all letters."""
+    for files in _FILES.all():
+        files.telling.tell_rest()
 
 
 def files_in(directory: str) -> DeadLetterFiles:
@@ -174,10 +178,9 @@ def reasons_of(letters: Iterable[DeadLetter]) -> Counter[_Reason]:
 
 
 def report(reasons: Counter[_Reason], directory: str) -> None:
-    """One ERROR line and the metrics."""
+    """What is said of letters that are on disk, and the metrics."""
     of_all: Counter[str] = Counter()
     for (subscription, reason), count in reasons.items():
         of_all[reason] += count
         METRICS.add(DEAD_LETTERS, (*of_stream(subscription), reason), count)
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(of_all.items()))
-    _LOGGER.error("%d events could not be delivered and are kept in %s: %s.", of_all.total(), directory, counts)
+    files_in(directory).telling.kept(of_all)
