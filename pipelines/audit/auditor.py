@@ -80,7 +80,7 @@ class Auditor:
                 reader.close()
 
     def _listed(self) -> tuple[list[Account], list[Outcome]]:
-        """The accounts that are read, children in the place of parents; and what is to be said of those that cannot be listed."""
+        """The accounts that are read, children in the place of parents; and what is said of parents that cannot be listed."""
         accounts: list[Account] = []
         unlisted: list[Outcome] = []
         for account in self._job.accounts:
@@ -94,9 +94,7 @@ class Auditor:
                 unlisted.append(Outcome(account=account.name, log_type="", destination="", verdict=Verdict.UNKNOWN, why=why))
         return [each for each in accounts if self._options.takes_account(each.name)], unlisted
 
-    def _stream(
-        self, account: Account, log_type: str, day: str, stretch: Stretch, evidence: Evidence
-    ) -> Iterable[Outcome]:
+    def _stream(self, account: Account, log_type: str, day: str, stretch: Stretch, evidence: Evidence) -> Iterable[Outcome]:
         destinations = [
             each
             for each in self._job.destinations_of(account.name, log_type)
@@ -145,9 +143,7 @@ class Auditor:
     def _read(self, account: Account, log_type: str, stretch: Stretch) -> DuoRows:
         return DuoRows(account, log_type, self._job.reading, stretch, self._job.storage.checkpoint_dir)
 
-    def _outcome(
-        self, side: Side, known: Known, day: str, stretch: Stretch, total: int, digest: str, withheld: int
-    ) -> Outcome:
+    def _outcome(self, side: Side, known: Known, day: str, stretch: Stretch, total: int, digest: str, withheld: int) -> Outcome:
         whole = stretch == (begin_of(day), begin_of(day) + DAY_MS)
         counts = known.counted(day) if whole else None
         backfilled = known.backfilled[day].read if whole and day in known.backfilled else 0
@@ -163,8 +159,4 @@ def _with_late(outcome: Outcome, before: Certificate | None) -> Outcome:
 
 
 def _unknown(account: Account, log_type: str, destination: Destination, why: str) -> Outcome:
-    return Outcome(
-        account=account.name, log_type=log_type, destination=destination.name, verdict=Verdict.UNKNOWN, why=why
-    )
-
-
+    return Outcome(account=account.name, log_type=log_type, destination=destination.name, verdict=Verdict.UNKNOWN, why=why)

@@ -1,7 +1,8 @@
 """What should be there against what is: for one part of a stream's day and one destination.
 
 Place in the flow: the auditor fills a ``Part`` with what is expected, hands it what the destination shows, and sums the
-results. Contract: values and pure functions; nothing waits, reads or sends here. Memory grows with the part, which the auditor bounds.
+results. Contract: values and pure functions; nothing waits, reads or sends here. Memory grows with the part, which is bounded
+elsewhere.
 """
 
 from __future__ import annotations

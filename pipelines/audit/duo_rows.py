@@ -3,8 +3,8 @@
 Place in the flow: the auditor asks for each stream and day, and for the stretches that are to be sent again.
 
 Contract: the feed of a backfill does the reading, so all that is true of it is true here: signed calls, the learnt rate of the
-endpoint, what passes is tried again, and live reading comes first. Nothing is left out as a repeat but rows that Duo gives twice
-in one reading. A gap (Duo counts more than it gives) is not waited for: it is told. Two pages are in memory at a time.
+endpoint, what passes is tried again, and live reading comes first. Nothing is left out as a repeat but rows that Duo gives
+twice in one reading. A gap (Duo counts more than it gives) is not waited for: it is told. Two pages are in memory at a time.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class DuoRows:
       withheld: how many more rows Duo has counted than it gave; known at the end.
     """
 
-    def __init__(
-        self, account: Account, log_type: str, reading: Reading, stretch: Stretch, live_checkpoint_dir: str
-    ) -> None:
+    def __init__(self, account: Account, log_type: str, reading: Reading, stretch: Stretch, live_checkpoint_dir: str) -> None:
         self.withheld = 0
         self._log_type = LOG_TYPES[log_type]
         self._stretch = stretch

@@ -2,8 +2,8 @@
 
 Place in the flow: the auditor asks for it where ``--fix`` was said, part by part.
 Contract: only to the destination that lacks them, as the configuration says now, at least once: an event that the destination
-has and does not show yet is there twice then. What cannot be delivered is a dead letter afterwards. Waits for a destination that
-is away, as a replay does. One bundle is in memory at a time.
+has and does not show yet is there twice then. What cannot be delivered is a dead letter afterwards. Waits for a destination
+that is away, as a replay does. One bundle is in memory at a time.
 """
 
 from __future__ import annotations

@@ -88,9 +88,8 @@ class Side:
         sums, read = self._sums, counts.read if counts is not None else None
         # What a crash made be sent twice was counted twice, so the number says nothing of what is gone.
         never_read = max(0, self._in_reach - max(read, backfilled)) if read is not None else 0
-        outcome = Outcome(
-            **self._whose,
-            verdict=Verdict.UNKNOWN,
+        outcome = msgspec.structs.replace(
+            self._blank,
             duo=duo,
             duo_digest=digest,
             duo_withholds=withheld,
@@ -117,12 +116,12 @@ class Side:
 
     def unknown(self, why: str) -> Outcome:
         """Duo did not answer."""
-        return Outcome(**self._whose, verdict=Verdict.UNKNOWN, why=why)
+        return msgspec.structs.replace(self._blank, why=why)
 
     @property
-    def _whose(self) -> dict[str, str]:
-        stream = self.subscription.stream
-        return {"account": stream.account, "log_type": stream.log_type, "destination": self.subscription.destination}
+    def _blank(self) -> Outcome:
+        stream, destination = self.subscription.stream, self.subscription.destination
+        return Outcome(account=stream.account, log_type=stream.log_type, destination=destination, verdict=Verdict.UNKNOWN)
 
     def _shown(self, part: Part, wait_secs: float) -> Sums:
         """What the destination has of a part; asked again for as long as something is missing and may come."""
@@ -176,7 +175,10 @@ def _verdict(outcome: Outcome, trouble: str) -> tuple[Verdict, str]:
         return Verdict.UNKNOWN, trouble
     if outcome.missing:
         cause = f"; the program never read {outcome.never_read:,} of them" if outcome.never_read else ""
-        return Verdict.MISSING, f"{outcome.missing:,} are not in the destination{cause}. audit --fix reads and sends them again."
+        return (
+            Verdict.MISSING,
+            f"{outcome.missing:,} are not in the destination{cause}. With --fix they are read and sent again.",
+        )
     if outcome.stored is None and outcome.read is None and outcome.expected > outcome.before + outcome.not_read:
         return Verdict.UNKNOWN, _NO_EVIDENCE
     if outcome.stored is None and outcome.never_read:
@@ -191,11 +193,10 @@ def _verdict(outcome: Outcome, trouble: str) -> tuple[Verdict, str]:
 
 
 _NO_EVIDENCE = (
-    "The destination cannot be asked, and the program has not counted this day, or not all of it. Give the destination an audit "
-    "section, or audit whole days that began after the program did."
+    "The destination cannot be asked, and the program has not counted this day, or not all of it. Give the destination a "
+    "section audit, or audit whole days that began after the program did."
 )
 
 
 def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
