@@ -55,6 +55,8 @@ class Head(msgspec.Struct, frozen=True):
     sha256: str = ""
 
 
+_read_day = msgspec.json.Decoder(Day).decode
+_read_plain = msgspec.json.Decoder().decode
 _read_head = msgspec.json.Decoder(Head).decode
 
 
@@ -156,9 +158,8 @@ class Chain:
     def _parsed(self, path: Path) -> Day:
         content = read_own(path)
         try:
-            written = msgspec.json.decode(content)
-            day = msgspec.convert(written, Day)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            written, day = _read_plain(content), _read_day(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ChainBroken(f"{path.name} is no file of certificates any more: it was changed.") from None
         if canonical(written) != content:
             raise ChainBroken(f"{path.name} was changed: it is not as this program wrote it.")
