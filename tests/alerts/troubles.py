@@ -20,7 +20,7 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.ports import free_port
 from tests.servers.harness import Duo, Program, now_ms, tcp, wait_until
 
-_ROW = Path(__file__).parents[1] / "golden" / "auth" / "success.json"
+_ROW = Path(__file__).parents[1] / "golden" / "auth" / "enrollment.json"
 _AGE_MS = 8000
 
 
