@@ -57,6 +57,8 @@ setup(
             "hypothesis>=6.100",
             # Most tests wait: two at a time take half as long.
             "pytest-xdist>=3.6",
+            # A terminal's screen, to see what progress and tables leave on it.
+            "pyte>=0.8.2",
             # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
             "trustme>=1.2",
             # Vector's CEF and syslog parsers: an independent reader of what we write.

@@ -22,6 +22,8 @@ from typing import Any
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
 from pipelines.printable import OutputLost, say, write_whatever_comes
+from transforms.notices import program
+from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
-        logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
+        tell(logger, program.BUG, "This is a bug in duologsync. Nothing undelivered was marked as delivered.", exc_info=True)
         return exit_codes.INTERNAL
 
 
@@ -105,7 +107,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
         epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
-        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed.",
+        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed; 11 a backfill was interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")

@@ -36,6 +36,16 @@ _FILES = 5
 
 
 class _Stderr(logging.StreamHandler[Any]):
+    """Writes to what stderr is at the moment: while progress is drawn there, lines go above it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        """What the base class was made with is of no use later."""
+
     @override
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: where stderr cannot be written to, there is nobody to tell, and a traceback would go the same way."""

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.monitoring import words
+from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report, State
-from pipelines.monitoring.running import endpoint_in
 from pipelines.monitoring.stored import stored_report
 from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
 from pipelines.printable import say, say_json
@@ -81,7 +81,11 @@ def present_report(job: Job) -> Report:
     Raises RetryLater and OSError as ``stored_report`` does.
     """
     stored = stored_report(job, time.time_ns() // 1_000_000)
-    endpoint = endpoint_in(job.storage.checkpoint_dir)
+    if place_in(job.storage.checkpoint_dir) is None:
+        return stored
+    from pipelines.monitoring.running import endpoint_of  # speaks HTTP, which is slow to load
+
+    endpoint = endpoint_of(job)
     running = endpoint.report() if endpoint is not None else None
     return stored if running is None else _together(running, stored)
 

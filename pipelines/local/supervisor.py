@@ -28,6 +28,8 @@ from transforms.duo.fetch.feed_registry import close_feeds
 from transforms.duo.fetch.read_ahead import READ_AHEAD
 from transforms.duo.rate_limit.budgets import BUDGETS
 from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
+from transforms.notices import duo, program, state
+from transforms.notices.notice import tell
 from transforms.process import descriptors, threads
 from transforms.process.files import Unsafe
 from transforms.process.log_once import LogOnce
@@ -53,15 +55,22 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     try:
         store.lock()
     except (StoreInUse, StoreUnusable) as error:
-        _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
+        tell(_LOGGER, error.notice, "%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
     trouble = trouble_with_dead_letters(job.storage.dead_letter_dir)
     if isinstance(trouble, Unsafe):
-        _LOGGER.error("The dead letter directory %s is not safe: %s.", job.storage.dead_letter_dir, trouble.strerror)
+        tell(
+            _LOGGER,
+            state.DEAD_LETTERS_UNSAFE,
+            "The dead letter directory %s is not safe: %s.",
+            job.storage.dead_letter_dir,
+            trouble.strerror,
+        )
         store.unlock()
         return exit_codes.STATE
     if trouble is not None:
-        _LOGGER.error(
+        tell(
+            _LOGGER, state.DEAD_LETTERS_NOT_WRITTEN,
             "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
@@ -163,7 +172,8 @@ class _Supervisor:
         BUDGETS.save(at_once=True)
         self._all_read = close_destinations()
         if any(runner.alive or runner.cut_short for runner in runners):
-            _LOGGER.warning(
+            tell(
+                _LOGGER, program.GRACE_OVER,
                 "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
                 "start.", grace_secs,
             )  # fmt: skip
@@ -198,7 +208,7 @@ class _Supervisor:
             pass  # away for now: what goes there waits for it
         except FatalError as error:
             self._bad_destinations[destination.name] = error
-            _LOGGER.error("%s", error)
+            tell(_LOGGER, error.notice, "%s", error, destination=destination.name)
 
     def _forgive_what_works(self) -> None:
         """A destination that could not be used at the start, and takes events now, is no cause to stop."""
@@ -210,9 +220,10 @@ class _Supervisor:
     def _tell_of_refusals(self) -> None:
         for runner in self._runners:
             if runner.refused is not None and not runner.done:
-                _LOGGER.error(
+                tell(
+                    _LOGGER, duo.BACKFILL_REFUSED,
                     "%s: Duo does not serve it, and the backfill ends without it: %s Start it again to ask again, or leave it "
-                    "out by --log-types.", runner.subscription, runner.refused,
+                    "out by --log-types.", runner.subscription, runner.refused, **runner.subscription.about,
                 )  # fmt: skip
 
     def _cause_to_stop(self, runner: StreamRunner) -> DuoLogSyncError | None:
@@ -264,7 +275,7 @@ class _Supervisor:
         with self._mutex:
             self._missing.append(start)
         if self._threads_missing.due() is not None:
-            _LOGGER.error("Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
+            tell(_LOGGER, program.NO_THREAD, "Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
 
     def _start_what_is_missing(self) -> None:
         if not self._missing:
@@ -297,7 +308,7 @@ class _Supervisor:
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
         most = CONNECTIONS.most
         if most is not None and len(self._runners) > most and self._few_connections.due() is not None:
-            _LOGGER.warning("%s", descriptors.advice(len(self._runners), most))
+            tell(_LOGGER, program.FEW_CONNECTIONS, "%s", descriptors.advice(len(self._runners), most))
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:
@@ -307,7 +318,11 @@ def on_signals(stop: Callable[[], None]) -> dict[int, object]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if STOP.requested:
-            _LOGGER.warning("Asked again: ending at once. What is not delivered is read again at the next start.")
+            tell(
+                _LOGGER,
+                program.ENDS_AT_ONCE,
+                "Asked again: ending at once. What is not delivered is read again at the next start.",
+            )
             STOP.request(0.0)
             return
         _LOGGER.info("Asked to end (%s): delivering what was read; asked again, it ends at once.", signal.Signals(number).name)

@@ -35,7 +35,7 @@ from pipelines.monitoring.report import (
 )
 from pipelines.monitoring.stored import kept_letters
 from pipelines.monitoring.streams import Streams
-from transforms.destinations import pool
+from transforms.destinations import certificates, pool
 from transforms.destinations.health import health_of
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import FatalError
@@ -165,6 +165,8 @@ class Observer:
             since_ms=health.since_ms,
             connections=held.connections,
             held_bytes=held.held_bytes,
+            certificate_expires_ms=certificates.expires_ms(destination.name, "server"),
+            client_certificate_expires_ms=certificates.expires_ms(destination.name, "client"),
         )
 
     def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:

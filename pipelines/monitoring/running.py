@@ -1,7 +1,6 @@
 """What a running program says of itself, asked from another process on the same machine.
 
-Place in the flow: ``status`` and ``tap`` ask here; ``pipelines.monitoring.server`` answers. Where the program listens stands in
-the file ``.monitoring`` of its checkpoint directory: JSON, readable by its owner alone.
+Place in the flow: ``status`` and ``tap`` ask here, where ``place`` says that one listens; ``server`` answers.
 
 Contract: nothing is raised where nobody listens, or somebody else does: then there is no answer, and whoever asks goes by the
 checkpoint store. An answer counts only where it is of the process that wrote the file.
@@ -17,8 +16,11 @@ import msgspec
 
 from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report
+from transforms.errors import DuoLogSyncError
+from transforms.settings import Job
 
 _LONGEST_REPORT_BYTES = 64 * 1024 * 1024
+# Made while importing: see transforms.state.cursor on msgspec and threads.
 _decode_report = msgspec.json.Decoder(Report).decode
 
 
@@ -50,7 +52,13 @@ class Endpoint:
         return report if report.process is not None and report.process.pid == self.pid else None
 
 
-def endpoint_in(directory: str, token: str = "") -> Endpoint | None:
-    """Where the program listens that uses a checkpoint directory; None where none says so."""
-    place = place_in(directory)
-    return Endpoint(place.url, place.pid, token) if place is not None else None
+def endpoint_of(job: Job) -> Endpoint | None:
+    """Where the program listens that runs a job; None where none runs, or it cannot be asked."""
+    place = place_in(job.storage.checkpoint_dir)
+    if place is None:
+        return None
+    reference = job.monitoring.token
+    try:
+        return Endpoint(place.url, place.pid, reference.resolve() if reference is not None else "")
+    except DuoLogSyncError:  # a secret that only the program may read
+        return None

@@ -32,6 +32,7 @@ from functools import partial
 
 from transforms.duo.client.client import DuoClient, PageClient, PageRefused
 from transforms.duo.client.connections import IDLE_SECS
+from transforms.duo.drift import DRIFT
 from transforms.duo.fetch.backfill_priority import LiveStream
 from transforms.duo.fetch.duo_clock import LEEWAY_SECS
 from transforms.duo.fetch.failure_classifier import FailureClassifier
@@ -406,6 +407,7 @@ class PageFeed:
                 self._duo_clock.note(client.skew_secs, refused=kind == "clock_skew")
             raise
         self._notes.call("ok", sum(map(len, answer.rows)))
+        DRIFT.look(self._log_type, answer.rows)
         self._duo_clock.note(client.skew_secs)
         if call.opens_window and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
             return None  # this answer told that the window's end is not past yet, for Duo: the window is opened again
