@@ -222,7 +222,7 @@ class StreamRunner:
         if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %s in this run; it looks again every %g s.",
-                self.subscription, counted(feed.counts["rows"], "event"), self._job.reading.poll_interval_secs,
+                self.subscription, counted(feed.counts["rows"], "event"), feed.poll_secs,
             )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
         safe = RECEIPTS.delivered(self.subscription, cursor, partial(store.make_safe, self.subscription))
