@@ -19,11 +19,14 @@ from functools import partial
 
 from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
+from pipelines.local.summary import Outcome, since_the_start
 from transforms.destinations import pool
+from transforms.destinations.health import health_of
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import close_feed, present_feed
 from transforms.duo.source import Passes
 from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
+from transforms.metrics.registry import of_stream
 from transforms.process import threads
 from transforms.process.log_once import LogOnce
 from transforms.process.pass_slots import SLOTS
@@ -110,10 +113,15 @@ class StreamRunner:
             self.cut_short = True
         finally:
             # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
-            self.cut_short |= self._backoff.failures > 0
+            self.cut_short |= self._backoff.failures > 0 or self._holds_what_nobody_takes()
             self._report()
             if self._finishing:
                 self._let_go()
+
+    def _holds_what_nobody_takes(self) -> bool:
+        """Something was read that its destination, which is away, could not be given."""
+        feed = self.feed
+        return feed is not None and feed.ready and bool(health_of(self._destination).cause)
 
     def _work(self) -> None:
         """Reads and delivers until asked to end."""
@@ -131,12 +139,12 @@ class StreamRunner:
                 self._report()
 
     def _report(self) -> None:
-        """One line about what was read, what Duo counted, and what went wrong meanwhile."""
+        """One line about what became of its events, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = self._source.feed().counts
-        if counts:
-            told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-            _LOGGER.info("%s since the start: %s.", self.subscription, told)
+        notes = self._source.feed().counts
+        if notes:
+            outcome = Outcome.of(of_stream(self.subscription))
+            _LOGGER.info("%s since the start: %s.", self.subscription, since_the_start(outcome, notes))
 
     def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""

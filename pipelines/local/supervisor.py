@@ -11,6 +11,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -19,6 +20,7 @@ from pipelines import exit_codes
 from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
+from pipelines.local.summary import End, Outcome, last_line
 from pipelines.monitoring.endpoint import Endpoint
 from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
@@ -82,7 +84,10 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
         endpoint.close()
         store.unlock()
         restore_signals(previous)
-    return supervisor.exit_code()
+    code = supervisor.exit_code()
+    if job.reading.until_ms is None:  # of a backfill, whoever started it says how far it came
+        _LOGGER.info("%s", last_line(supervisor.how_it_ended(code)))
+    return code
 
 
 class _Supervisor:
@@ -100,6 +105,7 @@ class _Supervisor:
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
         self._later: list[StreamRunner] = []  # each waits for an earlier life of its own
         self._by_itself = False  # nobody asked for the end
+        self._began = time.monotonic()
         self._reached: set[str] = set()
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
@@ -164,9 +170,9 @@ class _Supervisor:
         self._all_read = close_destinations()
         if any(runner.alive or runner.cut_short for runner in runners):
             _LOGGER.warning(
-                "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
-                "start.", grace_secs,
-            )  # fmt: skip
+                "Not everything was delivered within the grace period of %.0f s; what was not is read again at the next start.",
+                grace_secs,
+            )
 
     def exit_code(self) -> int:
         """The first reason that fits, the one the user can act on before the others."""
@@ -188,6 +194,12 @@ class _Supervisor:
             return exit_codes.INTERNAL
         cut_short = any(runner.cut_short or runner.alive for runner in self._runners)
         return exit_codes.DELIVERY if cut_short or not self._all_read else exit_codes.OK
+
+    def how_it_ended(self, code: int) -> End:
+        """What the last line tells."""
+        undelivered = sorted(str(runner.subscription) for runner in self._runners if runner.cut_short or runner.alive)
+        secs = time.monotonic() - self._began
+        return End(secs, Outcome.of(), undelivered, self._all_read, asked=not self._by_itself, code=code)
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
