@@ -22,6 +22,8 @@ from typing import Any
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
 from pipelines.printable import OutputLost, say, write_whatever_comes
+from transforms.notices import program
+from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
-        logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
+        tell(logger, program.BUG, "This is a bug in duologsync. Nothing undelivered was marked as delivered.", exc_info=True)
         return exit_codes.INTERNAL
 
 

@@ -31,6 +31,8 @@ from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError
 from transforms.events import filters
 from transforms.formats import FORMATS
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.settings import Job
 from transforms.state.dead_letters.write import trouble_with_dead_letters
 
@@ -129,7 +131,7 @@ def _replay_letters(directory: str, choice: Choice, sending: Sending, dry_run: b
     try:
         replay.plan() if dry_run else replay.run()
     except (DuoLogSyncError, OSError) as error:
-        _LOGGER.error("%s", error)
+        tell(_LOGGER, state.REPLAY_FAILED, "%s", error)
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
@@ -146,12 +148,18 @@ def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, 
         say(f"There is no archive in {directory}.", to=sys.stderr)
         return exit_codes.CONFIG
     except (DuoLogSyncError, OSError) as error:
-        _LOGGER.error("%s", error)
+        tell(_LOGGER, state.REPLAY_FAILED, "%s", error)
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
         if not finished and replay.day not in ("", UNDATED):
-            _LOGGER.warning("What is of the days before %s has been sent: go on with --from %s.", replay.day, replay.day)
+            tell(
+                _LOGGER,
+                state.REPLAY_PARTLY,
+                "What is of the days before %s has been sent: go on with --from %s.",
+                replay.day,
+                replay.day,
+            )
     return _told(replay.planned, sending.counts, dry_run, "Nothing in the archive is chosen.")
 
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines import exit_codes
-from pipelines.monitoring.words import counted, span
+from pipelines.monitoring.words import span
 from transforms.metrics.catalog import DEAD_LETTERS, EVENTS_DELIVERED, EVENTS_FILTERED
 from transforms.metrics.registry import METRICS, Labels
+from transforms.process.plural import counted
 
 # What reading meets in its normal course; of the rest, somebody may want to know.
 _USUAL = frozenset({
@@ -52,9 +53,7 @@ def since_the_start(outcome: Outcome, notes: Mapping[str, int]) -> str:
     """The hourly line of a stream. ``notes``: what reading it met (``READING_NOTES``)."""
     parts = [str(outcome)]
     if again := notes.get("rows_left_out", 0):
-        parts.append(
-            f"{counted(again, 'known row')} came once more in overlaps, and {'was' if again == 1 else 'were'} left out"
-        )
+        parts.append(f"{counted(again, 'repeat')} of windows that overlap left out")
     if missing := notes.get("missing", 0):
         closed = notes.get("gaps_closed", 0)
         came = f", and {counted(closed, 'gap')} closed since" if closed else ""

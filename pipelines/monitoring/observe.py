@@ -35,10 +35,11 @@ from pipelines.monitoring.report import (
 )
 from pipelines.monitoring.stored import kept_letters
 from pipelines.monitoring.streams import Streams
-from transforms.destinations import pool
+from transforms.destinations import certificates, pool
 from transforms.destinations.health import health_of
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import FatalError
+from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.write import files_in
@@ -165,6 +166,8 @@ class Observer:
             since_ms=health.since_ms,
             connections=held.connections,
             held_bytes=held.held_bytes,
+            certificate_expires_ms=certificates.expires_ms(destination.name, "server"),
+            client_certificate_expires_ms=certificates.expires_ms(destination.name, "client"),
         )
 
     def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
@@ -181,7 +184,7 @@ class Observer:
             reasons.append("no stream is read yet")
         missing = sum(not runner.begun for runner in self._running.runners)
         if missing:
-            reasons.append(f"{words.counted(missing, 'stream')} could not be started yet")
+            reasons.append(f"{counted(missing, 'stream')} could not be started yet")
         return reasons
 
     def _ever_reached(self, name: str) -> bool:

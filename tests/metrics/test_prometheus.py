@@ -179,6 +179,13 @@ class TestValues:
     def test_a_counter_of_a_stream_begins_at_zero(self):
         assert told()["duologsync_events_delivered_total"] == {("main", "auth", "siem"): 0}
 
+    def test_what_is_new_is_counted_by_its_log(self):
+        METRICS.add(catalog.UNKNOWN_FIELDS, ("auth",), 2)
+        METRICS.add(catalog.UNKNOWN_VALUES, ("auth", "factor"))
+        found = told()
+        assert found["duologsync_unknown_fields"] == {("auth",): 2}
+        assert found["duologsync_unknown_values"] == {("auth", "factor"): 1}
+
     def test_buckets_hold_all_that_is_below_them(self):
         METRICS.observe(catalog.DELIVERY_LATENCY, ("main", "auth", "siem"), [(0.5, 3), (7.0, 4), (1e6, 5)])
         found = told()

@@ -46,7 +46,7 @@ def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> 
     counts: Counter[Kind] = Counter()
     if "://" in directory or not Path(directory).is_dir():
         return counts
-    names = sorted(name for name in os.listdir(directory) if name.endswith((".avro", ".avro.replaying")))  # noqa: PTH208 - a Path hides a directory that cannot be listed
+    names = sorted(name for name in os.listdir(directory) if name.endswith((".avro", ".avro.replaying", ".avro.dropping")))  # noqa: PTH208 - a Path hides a directory that cannot be listed
     left = most_looked_into
     for name in names:
         path = Path(directory) / name

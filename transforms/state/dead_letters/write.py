@@ -52,6 +52,12 @@ _FILES: OnePerKey[str, DeadLetterFiles] = per_process(
 def _close_files() -> None:
     for files in _FILES.all():
         files.close()
+    tell_of_the_rest()
+
+
+def tell_of_the_rest() -> None:
+    """At the end: the log has told of all letters."""
+    for files in _FILES.all():
         files.telling.tell_rest()
 
 
