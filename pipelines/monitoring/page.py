@@ -1,5 +1,4 @@
-"""The status page as it is sent: ``page.html`` with ``page.css`` and ``page.js`` put into it, and the policy that lets only those
-run.
+"""The status page as it is sent: ``page.html`` with ``page.css`` and ``page.js`` in it, and the policy by which only they run.
 
 Place in the flow: ``routes`` answers with it. Contract: nothing of a run is in it. The page asks for ``status.json`` and puts
 what it gets into the document as text, never as HTML, so no name that Duo or anybody else has chosen can become a script; and
