@@ -23,7 +23,7 @@ INCOMPLETE = 12
 TAMPERED = 13
 
 MEANINGS = {
-    OK: "ended as asked; everything read was delivered",
+    OK: "ended as asked; everything that was read was delivered, as the last line of the log says",
     INTERNAL: "a bug; or the output cannot be written; or a runner refused or ended the job. The log says what is known "
     "(`--verbose`: all of it)",
     CONFIG: "the configuration or the command line; nothing was started",
