@@ -34,6 +34,7 @@ _VERBS = {
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
     "replay": "send dead letters again",
+    "dead-letters": "count, show or drop what could not be delivered",
     "audit": "show that everything Duo has is where it should be, name what is not, and send it",
     "schema": "print the JSON Schema or a commented sample of the configuration",
     "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
@@ -122,7 +123,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _module(verb: str) -> Any:
     with importing():
-        return importlib.import_module(f"pipelines.commands.{verb}")
+        return importlib.import_module(f"pipelines.commands.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":
