@@ -29,6 +29,7 @@ from transforms.formats.json_lines import JsonOptions
 from transforms.metrics import catalog
 from transforms.metrics.catalog import CATALOG
 from transforms.metrics.registry import METRICS
+from transforms.secrets import SecretRef
 from transforms.settings import Account, Destination, Format, Job, Monitoring, Route, Storage
 
 NOW_MS = 1_795_504_500_000
@@ -80,10 +81,9 @@ def told(report: Report = REPORT, accept: str = "") -> Samples:
 @pytest.fixture
 def running(authority, skey, tmp_path):
     """A whole run: a Duo that says 429, a SIEM, two events that it does not take. What ``/metrics`` says when all is done."""
-    key_file = tmp_path / "skey"
-    key_file.write_text(skey)
-    with graph.limited_duo(authority, skey) as duo, SiemReceiver() as siem:
-        account = Account("main", "localhost", graph.IKEY, graph.key_in(key_file), port=duo.port, ca_file=authority.ca_file)
+    with graph.limited_duo(authority, skey, tmp_path) as duo, SiemReceiver() as siem:
+        key = SecretRef("file", str(tmp_path / "skey"))
+        account = Account("main", "localhost", graph.IKEY, key, port=duo.port, ca_file=authority.ca_file)
         job = Job(
             accounts=(account,),
             destinations=(
