@@ -34,6 +34,8 @@ _VERBS = {
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
     "replay": "send dead letters again",
+    "dead-letters": "count, show or drop what could not be delivered",
+    "audit": "show that everything Duo has is where it should be, name what is not, and send it",
     "schema": "print the JSON Schema or a commented sample of the configuration",
     "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
 }
@@ -107,7 +109,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
         epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
-        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed; 11 a backfill was interrupted.",
+        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed; 11 a backfill was interrupted; "
+        "of audit: 12 events are missing or unaccounted for, 13 certificates were changed.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
@@ -120,7 +123,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _module(verb: str) -> Any:
     with importing():
-        return importlib.import_module(f"pipelines.commands.{verb}")
+        return importlib.import_module(f"pipelines.commands.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -112,8 +112,11 @@ class ReadingSection(Section):
     """How Duo's logs are read."""
 
     start_days: float = Field(180.0, ge=0, le=180, description="Days to go back where there is no checkpoint. Duo keeps 180.")
-    poll_interval_secs: float = Field(
-        120.0, ge=1, le=86_400, description="Pause between two rounds once everything has been read."
+    poll_interval_secs: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+        None,
+        description="Pause between two rounds once everything has been read. Without it, as often as Duo allows: every 15 "
+        "seconds, every minute at worst.",
+        examples=[120],
     )
     page_pause_secs: float = Field(0.0, ge=0, le=3600, description="Least time between two pages while catching up.")
     lag_secs: float = Field(

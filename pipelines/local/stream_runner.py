@@ -20,11 +20,13 @@ from functools import partial
 from pipelines.beam_internals.causes import cause_without_events
 from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
+from pipelines.local.summary import Outcome, since_the_start
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import close_feed, present_feed
 from transforms.duo.source import Passes
 from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
+from transforms.metrics.registry import of_stream
 from transforms.notices import destinations, program, state
 from transforms.notices.notice import tell
 from transforms.process import threads
@@ -54,6 +56,7 @@ class StreamRunner:
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
+        self.holds_pages = False  # it has ended, and what it read last was not given to the destination any more
         self.delivers = False  # a pass has sent what it read
         self.refused: DuoLogSyncError | None = None  # of a backfill: why Duo does not serve it now
         self.failure = ""  # why the last bundle, or the checkpoint store, failed; empty where it did not
@@ -117,6 +120,7 @@ class StreamRunner:
         finally:
             # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
             self.cut_short |= self._backoff.failures > 0
+            self.holds_pages = self._source.feed().ready
             self._report()
             if self._finishing:
                 self._let_go()
@@ -137,12 +141,12 @@ class StreamRunner:
                 self._report()
 
     def _report(self) -> None:
-        """One line about what was read, what Duo counted, and what went wrong meanwhile."""
+        """One line about what became of its events, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = self._source.feed().counts
-        if counts:
-            told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-            _LOGGER.info("%s since the start: %s.", self.subscription, told)
+        notes = self._source.feed().counts
+        if notes:
+            outcome = Outcome.of(of_stream(self.subscription))
+            _LOGGER.info("%s since the start: %s.", self.subscription, since_the_start(outcome, notes))
 
     def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
@@ -222,7 +226,7 @@ class StreamRunner:
         if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
                 "%s is caught up, %s in this run; it looks again every %g s.",
-                self.subscription, counted(feed.counts["rows"], "event"), self._job.reading.poll_interval_secs,
+                self.subscription, counted(feed.counts["rows"], "event"), feed.poll_secs,
             )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
         safe = RECEIPTS.delivered(self.subscription, cursor, partial(store.make_safe, self.subscription))

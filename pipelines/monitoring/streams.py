@@ -69,7 +69,6 @@ class Streams:
         self._store = store_at(job.storage.checkpoint_dir)
         self._destinations = {destination.name: destination for destination in job.destinations}
         self._rates: dict[Subscription, Rates] = {}
-        self._was_caught_up: set[Subscription] = set()
 
     def sample(self, now: float, *, everything: bool) -> None:
         """Notes what is delivered by now, of all streams or of those that are new."""
@@ -84,7 +83,6 @@ class Streams:
         if everything:
             present = {runner.subscription for runner in runners}
             self._rates = {each: rates for each, rates in self._rates.items() if each in present}
-            self._was_caught_up &= present
 
     def report(self, now_ms: int, letters: Mapping[Kind, int]) -> tuple[StreamReport, ...]:
         """How each of them is. ``letters``: the dead letters that are kept."""
@@ -101,8 +99,9 @@ class Streams:
         cursor = positions.cursor if positions is not None else None
         rates = self._rates_of(subscription, positions, now) if positions is not None else None
         delivered = positions.delivered if positions is not None else 0
-        lag_secs = self._lag_secs(cursor, now_ms) if cursor is not None else None
-        caught_up = self._caught_up(subscription, facts, lag_secs)
+        begun = cursor is not None and not cursor.is_beginning
+        lag_secs = self._lag_secs(cursor, now_ms) if cursor is not None and begun else None
+        caught_up = self._caught_up(facts, lag_secs)
         backlog = 0 if caught_up else _backlog(cursor, facts)
         per_second = rates.lately(delivered, now) if rates is not None else 0.0
         eta_secs = backlog / per_second if backlog and per_second > 0 else None
@@ -113,7 +112,7 @@ class Streams:
                 log_type=subscription.stream.log_type,
                 destination=subscription.destination,
                 now_ms=now_ms,
-                position_ms=cursor.position_ms if cursor is not None and not cursor.is_beginning else None,
+                position_ms=cursor.position_ms if cursor is not None and begun else None,
                 lag_secs=0.0 if caught_up else lag_secs,
                 caught_up=caught_up,
                 backlog_events=backlog,
@@ -131,8 +130,8 @@ class Streams:
             state=said.state,
             words=said.words,
             todo=said.todo,
-            position_ms=cursor.position_ms if cursor is not None else None,
-            safe_ms=positions.safe.position_ms if positions is not None else None,
+            position_ms=cursor.position_ms if cursor is not None and begun else None,
+            safe_ms=positions.safe.position_ms if positions is not None and not positions.safe.is_beginning else None,
             lag_secs=0.0 if caught_up else lag_secs,
             backlog_events=backlog,
             eta_secs=eta_secs,
@@ -159,16 +158,12 @@ class Streams:
         readable_ms = now_ms - 1000 * self._job.reading.lag_secs if until_ms is None else until_ms
         return max(0.0, (readable_ms - cursor.position_ms) / 1000)
 
-    def _caught_up(self, subscription: Subscription, facts: FeedFacts | None, lag_secs: float | None) -> bool:
+    def _caught_up(self, facts: FeedFacts | None, lag_secs: float | None) -> bool:
         """All that there was is delivered. The moments in which it looks for more, and delivers that, belong to it."""
-        if facts is not None and facts.caught_up and not facts.in_hand:
-            self._was_caught_up.add(subscription)
+        reading = self._job.reading
+        if lag_secs is not None and reading.until_ms is None and lag_secs <= usual_age_secs(reading) - reading.lag_secs:
             return True
-        usual_secs = usual_age_secs(self._job.reading) - self._job.reading.lag_secs
-        if subscription in self._was_caught_up and lag_secs is not None and lag_secs <= usual_secs:
-            return True
-        self._was_caught_up.discard(subscription)
-        return False
+        return facts is not None and facts.caught_up and not facts.in_hand
 
     def _title(self, account: str) -> str:
         parent_name, slash, _ = account.partition("/")

@@ -21,7 +21,7 @@ from pipelines.replays.sending import Sending, bundles
 from transforms.notices import state
 from transforms.notices.notice import tell
 from transforms.process.plural import counted
-from transforms.state.dead_letters.files import LetterFile, letter_files
+from transforms.state.dead_letters.files import LetterFile, letter_files, only_one
 from transforms.state.dead_letters.letter import DeadLetter
 from transforms.state.dead_letters.write import files_in
 
@@ -48,14 +48,15 @@ class LetterReplay:
         return [file for file in letter_files(self._directory) if self._wanted(file)]
 
     def run(self) -> None:
-        """Sends all that is chosen. Raises DuoLogSyncError."""
-        files = self.plan()
-        progress = Progress(sum(self.planned.values()))
-        for file in files:
-            try:
-                self._send_file(file, progress)
-            except (OSError, ValueError) as error:
-                self._unreadable(file, error)
+        """Sends all that is chosen. Raises DuoLogSyncError; LettersInUse where another command does so now."""
+        with only_one(self._directory):
+            files = self.plan()
+            progress = Progress(sum(self.planned.values()))
+            for file in files:
+                try:
+                    self._send_file(file, progress)
+                except (OSError, ValueError) as error:
+                    self._unreadable(file, error)
 
     def _wanted(self, file: LetterFile) -> bool:
         """Looks through a file: whether something is chosen in it, all of which has somewhere to go."""

@@ -74,8 +74,8 @@ class Prometheus:
 
     def ready(self) -> bool:
         try:
-            return bool(self._get("query", query="1"))
-        except OSError:
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=10).read())
+        except OSError:  # not listening yet, or still reading its own files
             return False
 
     def query(self, expr: str) -> list[dict[str, Any]]:

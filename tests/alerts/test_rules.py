@@ -106,6 +106,9 @@ def cases_of_streams() -> Iterator[Case]:
     delivers = series("duologsync_events_delivered_total", "0+100x60")
     old = series("duologsync_checkpoint_age_seconds", "0+60x60")
     yield Case("no checkpoint is written", program(delivers, old), 30, {"CheckpointStale": "critical"})
+    yield Case("none was written since the start", program(delivers), 30, {"CheckpointStale": "critical"})
+    fresh = series("duologsync_checkpoint_age_seconds", "5x60")
+    yield Case("checkpoints are written", program(delivers, fresh), 30, {}, "CheckpointStale")
     yield Case("there are no events to keep a checkpoint of", program(old), 50, {}, "CheckpointStale")
 
     yield Case("events are missing", program(series("duologsync_missing_events", "94x180")), 130, {"MissingEvents": "warning"})

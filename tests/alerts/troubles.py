@@ -18,9 +18,9 @@ from typing_extensions import Self
 
 from pipelines.demo.receiver import SiemReceiver
 from tests.ports import free_port
-from tests.servers.harness import Duo, Program, now_ms, tcp, wait_until
+from tests.servers.harness import AT_ONCE, Duo, Program, now_ms, tcp, wait_until
 
-_ROW = Path(__file__).parents[1] / "golden" / "auth" / "success.json"
+_ROW = Path(__file__).parents[1] / "golden" / "auth" / "enrollment.json"
 _AGE_MS = 8000
 
 
@@ -47,7 +47,9 @@ class Troubles:
         self._lossy.simulator.add_backlog("activity", 50, now_ms() - 7_200_000, now_ms() - 3_600_000)
         self._lossy.simulator.faults.add("empty_page", "activity", times=None)
         self._duo.simulator.add("auth", [self._row_of_tomorrow()])
-        self.troubled = self._life.enter_context(Program(self._in("troubled"), "run", self._troubled()))
+        self.troubled = Program(self._in("troubled"), "run", self._troubled())
+        self.troubled.started_by = AT_ONCE
+        self._life.enter_context(self.troubled)
         self.torn = self._life.enter_context(Program(self._in("torn"), "run", self._torn()))
         live = threading.Thread(target=self._live, daemon=True)
         live.start()

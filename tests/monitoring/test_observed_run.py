@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import threading
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -148,10 +149,19 @@ def test_the_last_lines_of_the_log_are_there(job, asked, eventually, caplog):
         eventually(lambda: any("is caught up" in line["message"] for line in asked.report().get("log", [])))
 
 
+def test_prometheus_gets_its_metrics(job, asked, simulator, siem, eventually):
+    simulator.add("auth", 5, at_ms=now_ms() - 1_000)
+    with RunningJob(job):
+        assert siem.wait_for(5)
+        line = re.compile(r'^duologsync_events_delivered_total\{[^}]*log_type="auth"[^}]*\} 5', re.MULTILINE)
+        eventually(lambda: line.search(asked("/metrics")[1].decode()))
+
+
 def test_no_secret_is_in_what_is_shown(job, asked, skey, eventually):
     with RunningJob(job):
         eventually(lambda: asked.report()["words"] == "all caught up")
-        for path in ("/", "/status.json", "/healthz", "/readyz"):
+        for path in ("/", "/status.json", "/metrics", "/healthz", "/readyz"):
+            assert asked(path)[0] == 200
             assert skey.encode() not in asked(path)[1]
 
 

@@ -24,7 +24,7 @@ from typing import Protocol
 import apache_beam as beam
 
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
-from transforms.errors import DuoLogSyncError, Stopping
+from transforms.errors import DuoLogSyncError, RetryLater, Stopping
 from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import BUNDLES_FAILED, DEAD_LETTER_WRITE_FAILURES, DEAD_LETTERS
 from transforms.metrics.registry import METRICS, of_stream
@@ -156,9 +156,18 @@ class WriteDeadLetters(beam.DoFn):
 
     def _insist(self, attempt: Callable[[], None]) -> None:
         files = files_in(self._directory)
-        before = files.insistence.failed
+
+        def counted() -> None:
+            try:
+                attempt()
+            except RetryLater:
+                # At once: while it is tried again and again, this is by what somebody hears of it.
+                for subscription in self._subscriptions.values():
+                    METRICS.add(DEAD_LETTER_WRITE_FAILURES, of_stream(subscription))
+                raise
+
         try:
-            files.insistence.until_done(attempt, self._timeout_secs)
+            files.insistence.until_done(counted, self._timeout_secs)
         except DuoLogSyncError as error:
             for subscription in self._subscriptions.values():
                 FAILURES.record(subscription, error)
@@ -166,10 +175,6 @@ class WriteDeadLetters(beam.DoFn):
                     METRICS.add(BUNDLES_FAILED, of_stream(subscription))
                     CIRCUIT_BREAKERS.hold(subscription, self._title, files.try_out)
             raise
-        finally:
-            failed = files.insistence.failed - before
-            for subscription in self._subscriptions.values():
-                METRICS.add(DEAD_LETTER_WRITE_FAILURES, of_stream(subscription), failed)
 
 
 def reasons_of(letters: Iterable[DeadLetter]) -> Counter[_Reason]:
