@@ -1,7 +1,8 @@
 """docs/runbook.md, made of the catalog of notices, of the alerts and of ``runbook_head.md``.
 
-Place: ``python -m tests.notices.runbook > docs/runbook.md``; a test compares the committed file. Contract: pure text, the same each time; one heading per code and alert, and nothing
-else in its heading, so that the anchor is the code: that is where the lines of the log and the alerts lead.
+Place: ``python -m tests.notices.runbook > docs/runbook.md``. A test compares the committed file. Contract: pure text, the same
+each time; one heading per code and alert, and nothing else in its heading, so that the anchor is the code: that is where the
+lines of the log and the alerts lead.
 """
 
 from __future__ import annotations
