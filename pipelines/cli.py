@@ -27,13 +27,16 @@ from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
+    "init": "ask for what a configuration needs, and write one",
     "validate": "check a configuration file; touches nothing else",
     "explain": "show where an event would go, what would be sent, byte for byte, and why not elsewhere",
     "test": "check your own expectations of a configuration: events, and the messages that are made of them",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
+    "tap": "show events as they pass in the running program",
     "replay": "send dead letters again",
+    "dead-letters": "count, show or drop what could not be delivered",
     "audit": "show that everything Duo has is where it should be, name what is not, and send it",
     "schema": "print the JSON Schema or a commented sample of the configuration",
     "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
@@ -122,7 +125,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _module(verb: str) -> Any:
     with importing():
-        return importlib.import_module(f"pipelines.commands.{verb}")
+        return importlib.import_module(f"pipelines.commands.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 from pipelines import exit_codes
 from pipelines.local.progress import Progress, StreamProgress, finished_subscriptions, is_wanted
+from pipelines.local.summary import Outcome
 from pipelines.local.supervisor import run_local
-from pipelines.monitoring.words import counted, moment, span
+from pipelines.monitoring.words import moment, span
 from transforms.errors import FatalError
-from transforms.metrics.catalog import DEAD_LETTERS, EVENTS_DELIVERED, EVENTS_FILTERED
-from transforms.metrics.registry import METRICS
 from transforms.process import threads
 from transforms.settings import Job
 from transforms.state.checkpoints.stores import store_at
@@ -90,12 +89,15 @@ def _ended(job: Job, progress: Progress, code: int, secs: float, nothing_new: fr
     state = "stopped" if not whole else "finished_before" if nothing_new == finished else "finished"
     if code == exit_codes.OK and not whole:
         code = exit_codes.INTERRUPTED
-    delivered, filtered, dead = (int(METRICS.total(each)) for each in (EVENTS_DELIVERED, EVENTS_FILTERED, DEAD_LETTERS))
+    outcome = Outcome.of()
     from_ms, until_ms = job.reading.from_ms or 0, job.reading.until_ms or 0
     words = _in_words(state, f"{moment(from_ms)} to {moment(until_ms)}", share)
     if state != "finished_before":
-        words += f" {_account(delivered, filtered, dead)} in {span(secs)}."
-    return Ended(state, words, from_ms, until_ms, round(share, 6), round(secs, 3), delivered, filtered, dead, streams, code)
+        words += f" {outcome} in {span(secs)}."
+    return Ended(
+        state, words, from_ms, until_ms, round(share, 6), round(secs, 3), outcome.delivered, outcome.filtered,
+        outcome.dead_letters, streams, code,
+    )  # fmt: skip
 
 
 def _in_words(state: str, stretch: str, share: float) -> str:
@@ -108,11 +110,3 @@ def _in_words(state: str, stretch: str, share: float) -> str:
         return f"Finished: {stretch}."
     # What is not read to its end is not told as the whole, however little is left.
     return f"Stopped at {min(share, 0.999):.1%} of {stretch}; the same command goes on from there."
-
-
-def _account(delivered: int, filtered: int, dead: int) -> str:
-    """What became of the events of a run."""
-    parts = [f"{counted(delivered, 'event')} delivered"]
-    parts += [f"{filtered:,} filtered"] if filtered else []
-    parts += [f"{counted(dead, 'dead letter')} kept"] if dead else []
-    return ", ".join(parts)

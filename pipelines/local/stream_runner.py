@@ -17,14 +17,16 @@ import threading
 import time
 from functools import partial
 
-from pipelines.beam_internals.causes import cause_of
+from pipelines.beam_internals.causes import cause_without_events
 from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
+from pipelines.local.summary import Outcome, since_the_start
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import close_feed, present_feed
 from transforms.duo.source import Passes
 from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
+from transforms.metrics.registry import of_stream
 from transforms.notices import destinations, program, state
 from transforms.notices.notice import tell
 from transforms.process import threads
@@ -54,6 +56,7 @@ class StreamRunner:
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
+        self.holds_pages = False  # it has ended, and what it read last was not given to the destination any more
         self.delivers = False  # a pass has sent what it read
         self.refused: DuoLogSyncError | None = None  # of a backfill: why Duo does not serve it now
         self.failure = ""  # why the last bundle, or the checkpoint store, failed; empty where it did not
@@ -117,6 +120,7 @@ class StreamRunner:
         finally:
             # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
             self.cut_short |= self._backoff.failures > 0
+            self.holds_pages = self._source.feed().ready
             self._report()
             if self._finishing:
                 self._let_go()
@@ -137,12 +141,12 @@ class StreamRunner:
                 self._report()
 
     def _report(self) -> None:
-        """One line about what was read, what Duo counted, and what went wrong meanwhile."""
+        """One line about what became of its events, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = self._source.feed().counts
-        if counts:
-            told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-            _LOGGER.info("%s since the start: %s.", self.subscription, told)
+        notes = self._source.feed().counts
+        if notes:
+            outcome = Outcome.of(of_stream(self.subscription))
+            _LOGGER.info("%s since the start: %s.", self.subscription, since_the_start(outcome, notes))
 
     def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
@@ -201,7 +205,7 @@ class StreamRunner:
         if isinstance(error, (FatalError, Stopping)):
             raise error
         wait_secs = self._backoff.failed()
-        self.failure = cause_of(error)
+        self.failure = cause_without_events(error)
         if self._failing.due(error.kind if isinstance(error, RetryLater) else type(error).__name__) is not None:
             text = "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s%s"
             what = self.subscription, wait_secs, self.failure, self._failing.more()

@@ -11,6 +11,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -19,9 +20,11 @@ from pipelines import exit_codes
 from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
+from pipelines.local.summary import End, Outcome, last_line
 from pipelines.monitoring.endpoint import Endpoint
 from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
+from transforms.destinations.health import health_of
 from transforms.destinations.probe import connect_once
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed_registry import close_feeds
@@ -91,7 +94,10 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
         endpoint.close()
         store.unlock()
         restore_signals(previous)
-    return supervisor.exit_code()
+    code = supervisor.exit_code()
+    if job.reading.until_ms is None:  # of a backfill, whoever started it says how far it came
+        _LOGGER.info("%s", last_line(supervisor.how_it_ended(code)))
+    return code
 
 
 class _Supervisor:
@@ -109,6 +115,7 @@ class _Supervisor:
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
         self._later: list[StreamRunner] = []  # each waits for an earlier life of its own
         self._by_itself = False  # nobody asked for the end
+        self._began = time.monotonic()
         self._reached: set[str] = set()
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
@@ -171,11 +178,11 @@ class _Supervisor:
         close_feeds()
         BUDGETS.save(at_once=True)
         self._all_read = close_destinations()
-        if any(runner.alive or runner.cut_short for runner in runners):
+        if any(self._is_undelivered(runner) for runner in runners):
             tell(
                 _LOGGER, program.GRACE_OVER,
-                "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
-                "start.", grace_secs,
+                "Not everything was delivered within the grace period of %.0f s; what was not is read again at the next start.",
+                grace_secs,
             )  # fmt: skip
 
     def exit_code(self) -> int:
@@ -196,8 +203,23 @@ class _Supervisor:
             if any(isinstance(e, StoreUnusable) for e in errors):
                 return exit_codes.STATE
             return exit_codes.INTERNAL
-        cut_short = any(runner.cut_short or runner.alive for runner in self._runners)
-        return exit_codes.DELIVERY if cut_short or not self._all_read else exit_codes.OK
+        undelivered = any(self._is_undelivered(runner) for runner in self._runners)
+        return exit_codes.DELIVERY if undelivered or not self._all_read else exit_codes.OK
+
+    def how_it_ended(self, code: int) -> End:
+        """What the last line tells."""
+        undelivered = sorted(str(runner.subscription) for runner in self._runners if self._is_undelivered(runner))
+        secs = time.monotonic() - self._began
+        return End(secs, Outcome.of(), undelivered, self._all_read, asked=not self._by_itself, code=code)
+
+    def _is_undelivered(self, runner: StreamRunner) -> bool:
+        """What it read is not delivered, and that is no wonder of the moment: its destination was not there to take it."""
+        return runner.alive or runner.cut_short or (runner.holds_pages and not self._was_there(runner.subscription.destination))
+
+    def _was_there(self, name: str) -> bool:
+        destination = next(each for each in self._job.destinations if each.name == name)
+        health = health_of(destination)
+        return not health.cause and (health.ever_delivered or name in self._reached)
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""

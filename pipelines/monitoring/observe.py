@@ -39,6 +39,7 @@ from transforms.destinations import certificates, pool
 from transforms.destinations.health import health_of
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import FatalError
+from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.write import files_in
@@ -183,7 +184,7 @@ class Observer:
             reasons.append("no stream is read yet")
         missing = sum(not runner.begun for runner in self._running.runners)
         if missing:
-            reasons.append(f"{words.counted(missing, 'stream')} could not be started yet")
+            reasons.append(f"{counted(missing, 'stream')} could not be started yet")
         return reasons
 
     def _ever_reached(self, name: str) -> bool:

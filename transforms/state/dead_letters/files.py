@@ -20,12 +20,11 @@ from typing import Protocol
 
 from transforms.errors import FatalError
 from transforms.process.files import sync_directory
+from transforms.state.dead_letters.counts import TAKEN_BY_REPLAY, TAKEN_TO_DROP, WAITING
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters, read_letters_from
 from transforms.state.remote_files import file_systems
 
-_TAKEN, _DONE, _DROPPING = ".replaying", ".replayed", ".dropping"
-WAITING = ("", _TAKEN, _DROPPING)
-"""What can stand behind the name of a file whose letters wait."""
+_DONE = ".replayed"
 
 
 class LettersInUse(FatalError):
@@ -114,15 +113,15 @@ class _Here:
         return read_dead_letters(self._path)
 
     def take(self) -> None:
-        if not self._path.name.endswith(_TAKEN):
-            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + _TAKEN))
+        if not self._path.name.endswith(TAKEN_BY_REPLAY):
+            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + TAKEN_BY_REPLAY))
 
     def set_aside(self) -> None:
         self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + _DONE))
 
     def take_to_drop(self) -> None:
-        if not self._path.name.endswith(_DROPPING):
-            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + _DROPPING))
+        if not self._path.name.endswith(TAKEN_TO_DROP):
+            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + TAKEN_TO_DROP))
 
     def remove(self) -> None:
         self._path.unlink()
@@ -148,15 +147,15 @@ class _Remote:
             yield from read_letters_from(file, self._place)
 
     def take(self) -> None:
-        if not self._place.endswith(_TAKEN):
-            self._rename(_plain(self._place) + _TAKEN)
+        if not self._place.endswith(TAKEN_BY_REPLAY):
+            self._rename(_plain(self._place) + TAKEN_BY_REPLAY)
 
     def set_aside(self) -> None:
         self._rename(_plain(self._place) + _DONE)
 
     def take_to_drop(self) -> None:
-        if not self._place.endswith(_DROPPING):
-            self._rename(_plain(self._place) + _DROPPING)
+        if not self._place.endswith(TAKEN_TO_DROP):
+            self._rename(_plain(self._place) + TAKEN_TO_DROP)
 
     def remove(self) -> None:
         with _as_os_error(self._place):
@@ -170,7 +169,7 @@ class _Remote:
 
 def _plain(name: str) -> str:
     """The name under which letters were added."""
-    return name.removesuffix(_TAKEN).removesuffix(_DROPPING)
+    return name.removesuffix(TAKEN_BY_REPLAY).removesuffix(TAKEN_TO_DROP)
 
 
 @contextlib.contextmanager
