@@ -12,6 +12,7 @@ Thread-safe; the lock is a leaf but for that of ``METRICS``.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +29,7 @@ from transforms.process.lifetime import per_process
 _LOGGER = logging.getLogger("duologsync.duo")
 LOOKS_A_SEC = 5
 MOST = 50
-_LONGEST = 60
+_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_. '-]{0,59}")
 
 
 class Drift:
@@ -114,5 +115,5 @@ def _unknown_values(fields: dict[str, Any], log_type: LogType) -> Iterator[tuple
 
 
 def _shown(text: str) -> str:
-    """As a line of the log can have it."""
-    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
+    """As a line of the log can have it: words as Duo writes them; what else there is may be somebody's."""
+    return text if _WORDS.fullmatch(text) else "one that is no word of Duo's and is not shown"
