@@ -10,8 +10,8 @@ from tests.recording.svg import moving
 
 FILE = Path(__file__).parents[2] / "docs" / "images" / "terminal.svg"
 SAYS = (
-    "A terminal: duologsync validates a configuration, checks Duo and the SIEM, runs, says how it is doing while the SIEM is away "
-    "and once it is back, and ends with all events delivered."
+    "A terminal: duologsync validates a configuration, checks Duo and the SIEM, runs, says how it is doing while the SIEM is "
+    "away and once it is back, audits a day, and ends with all events delivered."
 )
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the recording shows: the real program, from a configuration to the end, with a SIEM that goes away in between.
 
-Contract: Duo's simulator and a receiver stand for the outside, on loopback; all else is as a user has it. What a screen shows is
-what was written in this run, and nothing is put in.
+Contract: Duo's simulator and a receiver stand for the outside, on loopback; all else is as a user has it. What a screen shows
+is what was written in this run, and nothing is put in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.demo.receiver import SiemReceiver
 from tests.ports import free_port
 from tests.recording.svg import Screen
 from tests.recording.terminal import Command
-from tests.servers.harness import Duo, now_ms, tcp, wait_until
+from tests.servers.harness import HOUR_MS, Duo, now_ms, tcp, wait_until
 
 _EVENTS = {"auth": 3000, "activity": 400, "telephony": 60, "trustmonitor": 20}
 _PROMPT = "\x1b[1;36m$\x1b[0m "
@@ -23,7 +23,8 @@ _PROMPT = "\x1b[1;36m$\x1b[0m "
 def screens(folder: Path) -> Iterator[Screen]:
     """Runs it all; about a minute."""
     with Duo(folder) as duo, SiemReceiver() as siem:
-        duo.add_backlog(_EVENTS)
+        for log_type, count in _EVENTS.items():
+            duo.simulator.add_backlog(log_type, count, now_ms() - 40 * HOUR_MS, now_ms() - 6000)
         _configure(folder, duo, siem.port)
         yield from _asked(folder, "Is the file right?", "validate", 4)
         yield from _asked(folder, "Does Duo answer, and the SIEM?", "check", 4)
@@ -41,6 +42,7 @@ def screens(folder: Path) -> Iterator[Screen]:
             wait_until(lambda: "is back" in run.shown(for_secs=1), "it goes on")
             run.shown(for_secs=8)
             yield from _asked(folder, "It is back, and so is every event.", "status", 5)
+            yield from _asked(folder, "Did all of yesterday arrive? The answer is kept, for an auditor.", "audit", 6)
             before = len(run.shown(for_secs=0))
             run.end()
             yield Screen(_typed("And at the end:", "config.yml") + "^C\n" + run.shown()[before:].lstrip("\n"), 7)
@@ -62,7 +64,7 @@ def _configure(folder: Path, duo: Duo, port: int) -> None:
     config = {
         "version": 2,
         "accounts": [duo.account()],
-        "reading": {"start_days": 1, "lag_secs": 5, "poll_interval_secs": 5},
+        "reading": {"start_days": 2, "lag_secs": 5, "poll_interval_secs": 5},
         "destinations": [tcp(port, format="cef")],
         "storage": {"checkpoint_dir": "state/checkpoints", "dead_letter_dir": "state/dead-letters"},
         "monitoring": {"port": free_port()},

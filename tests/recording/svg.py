@@ -1,7 +1,7 @@
 """Screens of a terminal, one after the other, as one picture that moves: an SVG without a script and without another file.
 
-Place: ``session`` makes the screens; rich draws each of them. Contract: who asks for less motion sees the last screen only; fonts
-are those of the machine that shows it, and each word is as long there as it was meant.
+Place: ``session`` makes the screens; rich draws each of them. Contract: who asks for less motion sees the last screen only;
+fonts are those of the machine that shows it, and each word is as long there as it was meant.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-COLUMNS, ROWS = 110, 26
+COLUMNS, ROWS = 110, 22
 _CHAR_HEIGHT = 20
 _CHAR_WIDTH, _LINE_HEIGHT = _CHAR_HEIGHT * 0.61, _CHAR_HEIGHT * 1.22
 _PADDING, _TOP = 18, 48
@@ -101,17 +101,10 @@ def _times(screens: Sequence[Screen]) -> list[str]:
     total, begins, rules = sum(screen.secs for screen in screens), 0.0, []
     for number, screen in enumerate(screens):
         begin, end = (100 * at / total for at in (begins, begins + screen.secs))
-        rules.append(
-            f"@keyframes k{number} {{ 0% {{ visibility: hidden }} {begin:.2f}% {{ visibility: visible }}"
-            if begin
-            else f"@keyframes k{number} {{ 0% {{ visibility: visible }}"
-        )
-        rules[-1] += (
-            f" {end:.2f}% {{ visibility: hidden }} 100% {{ visibility: hidden }} }}"
-            if end < 100
-            else " 100% { visibility: visible } }"
-        )
-        rules.append(f".s{number} {{ animation: k{number} {total:g}s step-end infinite }}")
+        # Of two rules for the same moment the later one counts.
+        steps = {0.0: "hidden"} | {begin: "visible"} | {end: "hidden"}
+        frames = " ".join(f"{percent:.2f}% {{ visibility: {seen} }}" for percent, seen in steps.items())
+        rules.append(f"@keyframes k{number} {{ {frames} }}\n.s{number} {{ animation: k{number} {total:g}s step-end infinite }}")
         begins += screen.secs
     last = f".s {{ animation: none }} .s{len(screens) - 1} {{ visibility: visible }}"
     return [*rules, f"@media (prefers-reduced-motion: reduce) {{ {last} }}"]
