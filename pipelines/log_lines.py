@@ -30,14 +30,12 @@ from typing_extensions import override
 from pipelines.printable import printable, printable_lines
 from transforms.errors import DuoLogSyncError
 from transforms.notices import CATALOG
-from transforms.notices.notice import about_of, code_of, without_code
+from transforms.notices.notice import RUNBOOK, about_of, code_of, without_code
 
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter
     from structlog.typing import ExcInfo
 
-RUNBOOK = "docs/runbook.md"
-"""Where a notice's entry is, unless the configuration names another place."""
 _LONGEST_CHAIN = 10
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}

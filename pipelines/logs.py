@@ -24,10 +24,10 @@ from typing import Any
 from typing_extensions import override
 
 from pipelines.beam_internals.log_records import in_words
-from pipelines.log_lines import RUNBOOK, JournalLines, JsonLines, TerminalLines
+from pipelines.log_lines import JournalLines, JsonLines, TerminalLines
 from pipelines.printable import printable
 from transforms.notices import program
-from transforms.notices.notice import tell
+from transforms.notices.notice import RUNBOOK, tell
 from transforms.process.files import open_own
 from transforms.process.log_once import REMIND_SECS, LogOnce
 

@@ -18,6 +18,8 @@ from typing import Any, TypedDict
 from typing_extensions import Unpack
 
 PREFIX = "DLS-"
+RUNBOOK = "docs/runbook.md"
+"""Where a notice's entry is, unless the configuration names another place."""
 
 
 @dataclass(frozen=True)
