@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -15,9 +15,10 @@ _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def screens_of(picture: str) -> list[str]:
-    root = ElementTree.fromstring(picture)
+    root = ET.fromstring(picture)
     groups = [group for group in root.iter(f"{_SVG}g") if group.get("class", "").startswith("s ")]
-    return ["\n".join(text.text.replace("\xa0", " ") for text in group.iter(f"{_SVG}text")) for group in groups]
+    texts = [[text.text.replace("\xa0", " ").strip() for text in group.iter(f"{_SVG}text")] for group in groups]
+    return ["\n".join(filter(None, lines)) for lines in texts]
 
 
 @pytest.fixture(scope="module")
