@@ -3,9 +3,9 @@
     python -m benchmarks.day --minutes 12 --to /tmp/day
 
 Real parts: the program with its page and endpoint, Prometheus with our rules a minute a second (``tests.alerts.prometheus``),
-VictoriaLogs as the SIEM, Chromium for the page; Duo is the simulator. The day has 24 hours of ``--minutes`` / 24 each. Needs
-what ``tests/run.sh`` installs. It writes a screenshot for each moment, and ``day.md``: what the page, the alerts and ``status`` said
-then, and what the audit says of the whole afterwards. An audit leaves out the last ten minutes, so it waits for them.
+VictoriaLogs as the SIEM, Chromium for the page; Duo is the simulator. The day has 24 hours of ``--minutes`` / 24 each. It
+needs what ``tests/run.sh`` installs. It writes a screenshot for each moment, and ``day.md``: what the page, the alerts and
+``status`` said then, and what the audit says of it all afterwards. An audit leaves out the last ten minutes: it waits for them.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
+    "init": "ask for what a configuration needs, and write one",
     "validate": "check a configuration file; touches nothing else",
     "explain": "show where an event would go, what would be sent, byte for byte, and why not elsewhere",
     "test": "check your own expectations of a configuration: events, and the messages that are made of them",
