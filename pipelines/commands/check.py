@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -20,7 +19,7 @@ from pipelines.checks.duo import check_account
 from pipelines.checks.findings import Finding
 from pipelines.checks.marked_events import ID_PREFIX, send_test_events
 from pipelines.commands.loading import add_config_argument, load_or_explain
-from pipelines.printable import printable, say_json
+from pipelines.printable import printable, say, say_json
 from transforms.settings import Job
 
 _WIDEST = 48
@@ -76,7 +75,4 @@ def _width(job: Job) -> int:
 
 
 def _show(finding: Finding, width: int) -> None:
-    word = "ok    " if finding.good else "FAILED"
-    if sys.stdout.isatty():
-        word = f"\x1b[{'32' if finding.good else '31'}m{word}\x1b[0m"
-    print(f"{word}  {printable(finding.what):<{width}}  {printable(finding.text)}", flush=True)
+    say(f"{'ok    ' if finding.good else 'FAILED'}  {printable(finding.what):<{width}}  {finding.text}")
