@@ -34,6 +34,7 @@ _VERBS = {
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
+    "tap": "show events as they pass in the running program",
     "replay": "send dead letters again",
     "dead-letters": "count, show or drop what could not be delivered",
     "audit": "show that everything Duo has is where it should be, name what is not, and send it",
