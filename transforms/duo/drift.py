@@ -6,7 +6,7 @@ and counted for the metrics ``unknown_fields`` and ``unknown_values``. It change
 Contract: ``ROWS_A_LOOK`` rows of an answer are looked into, other ones each time, and at most ``LOOKS_A_SEC`` answers a
 second, so what is rare is found late. The table of a log's fields is its ``row_fields``, that of values its ``row_values``; a
 value of any other field is neither told nor kept. ``MOST`` fields and as many values are told of each log. A row that cannot
-be read is not looked into. Thread-safe; the lock is a leaf but for that of ``METRICS``.
+be read is not looked into. Thread-safe; the lock is a leaf.
 """
 
 from __future__ import annotations
