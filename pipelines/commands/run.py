@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if loaded is None:
         return exit_codes.CONFIG
     try:
-        logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file)
+        logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file, runbook=loaded.job.runbook)
     except OSError as error:
         logs.set_up(verbose=arguments.verbose)
         tell(

@@ -21,6 +21,7 @@ from pipelines.config.fields import (
     HeaderText,
     Host,
     Ikey,
+    LinkBase,
     Name,
     OneOrMany,
     Secret,
@@ -376,4 +377,9 @@ class OwnFile(Section):
     )
     log_file: FilePath | None = Field(
         None, description="File for the program's own messages; without it, the terminal.", examples=["/var/log/duologsync.log"]
+    )
+    runbook_url: LinkBase | None = Field(
+        None,
+        description="Where the links of warnings lead: your own copy of docs/runbook.md, without the anchor.",
+        examples=["https://wiki.example.com/duologsync/runbook"],
     )

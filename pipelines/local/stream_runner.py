@@ -17,7 +17,7 @@ import threading
 import time
 from functools import partial
 
-from pipelines.beam_internals.causes import cause_of
+from pipelines.beam_internals.causes import cause_without_events
 from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
 from pipelines.local.summary import Outcome, since_the_start
@@ -205,7 +205,7 @@ class StreamRunner:
         if isinstance(error, (FatalError, Stopping)):
             raise error
         wait_secs = self._backoff.failed()
-        self.failure = cause_of(error)
+        self.failure = cause_without_events(error)
         if self._failing.due(error.kind if isinstance(error, RetryLater) else type(error).__name__) is not None:
             text = "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s%s"
             what = self.subscription, wait_secs, self.failure, self._failing.more()

@@ -7,6 +7,8 @@ Contract: none of it can stop a run, or keep it from its end.
 
 from __future__ import annotations
 
+import secrets
+
 from pipelines.monitoring import server
 from pipelines.monitoring.log_tail import LogTail
 from pipelines.monitoring.observe import Observer, Running
@@ -31,7 +33,8 @@ class Endpoint:
 
     def open(self) -> None:
         """The streams are started: from now on it can be asked."""
-        self._server = server.start(self._job.monitoring, routes(self._observer), self._job.storage.checkpoint_dir)
+        key = secrets.token_urlsafe(24)
+        self._server = server.start(self._job.monitoring, routes(self._observer, key), self._job.storage.checkpoint_dir, key)
         self._systemd.ready()
 
     def tick(self) -> None:

@@ -8,7 +8,7 @@ const TONES = {
 const SEVERITY = Object.keys(TONES);
 const NEEDY = new Set(["refused", "suspended", "damaged"]);
 const WELL = new Set(["caught_up", "finished", "not_read"]);
-const PAGE_ROWS = 50, POLL_MS = 2000, SLOWER_BY_COST = 20, TIMEOUT_MS = 15000, SOON_DAYS = 21;
+const PAGE_ROWS = 50, POLL_MS = 2000, LONGEST_MS = 15000, SLOWER_BY_COST = 20, TIMEOUT_MS = 15000, SOON_DAYS = 21;
 const ICONS = { good: "#1a7f4b", calm: "#0b63ce", warn: "#c77d00", bad: "#c5221f", none: "#6b7686" };
 
 const by = (id) => document.getElementById(id);
@@ -82,7 +82,7 @@ function showVerdict() {
   const words = trouble || report.words, colon = words.indexOf(": ");
   const headline = capital(colon < 0 ? words : words.slice(0, colon));
   put(by("headline"), headline);
-  put(by("detail"), colon < 0 ? "" : capital(words.slice(colon + 2)));
+  put(by("detail"), colon < 0 ? "" : words.slice(colon + 2));
   const todo = trouble ? "Look whether it runs: duologsync status, systemctl status duologsync." : report.todo;
   put(by("todo"), todo);
   by("todo").hidden = !todo;
@@ -337,15 +337,17 @@ async function ask() {
   try {
     const answer = await fetch("status.json", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(`it answers with status ${answer.status}`);
-    report = await answer.json();
+    const fresh = await answer.json();
+    if (!Array.isArray(fresh.streams) || !Array.isArray(fresh.destinations)) throw new Error("what it says is no report");
+    report = fresh;
     answeredAt = Date.now();
     trouble = "";
   } catch (error) {
     trouble = `the program does not answer: ${error.name === "Error" ? error.message : "it has ended, or cannot be reached from here"}`;
   }
-  show();
+  try { show(); } catch (error) { console.error(error); }  // of a release that says something else: it is asked again
   // Of thousands of streams an answer is large: it is asked for less often, and not at all where nobody looks.
-  const pause = Math.max(POLL_MS, SLOWER_BY_COST * (performance.now() - began));
+  const pause = Math.min(LONGEST_MS, Math.max(POLL_MS, SLOWER_BY_COST * (performance.now() - began)));
   if (!document.hidden) timer = setTimeout(ask, trouble ? POLL_MS : pause);
 }
 

@@ -2,7 +2,8 @@
 
 Place in the flow: ``server`` writes it when it listens and removes it at the end; ``running`` reads it for the commands.
 
-Contract: mode 600, JSON: ``v`` (1), ``url``, ``pid``. No token is in it. One that a killed program has left behind leads to
+Contract: mode 600, JSON: ``v`` (1), ``url``, ``pid``, and ``key``, which ``tap`` shows: who can read the directory may see
+events. No token is in it. One that a killed program has left behind leads to
 nobody, or to a process of another number, which ``running`` sees; the next start removes it. A directory on another file system
 has none.
 """
@@ -27,18 +28,19 @@ class Place(msgspec.Struct, frozen=True):
     url: str
     pid: int
     v: int = _VERSION
+    key: str = ""
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
 _decode_place = msgspec.json.Decoder(Place).decode
 
 
-def write_place(directory: str, url: str) -> None:
+def write_place(directory: str, url: str, key: str = "") -> None:
     """Tells where this process can be asked. Raises OSError."""
     path = Path(directory) / FILE_NAME
     fresh = path.with_name(path.name + ".new")
     with os.fdopen(open_new(fresh), "wb") as file:
-        file.write(msgspec.json.encode(Place(url, os.getpid())))
+        file.write(msgspec.json.encode(Place(url, os.getpid(), key=key)))
     fresh.replace(path)
 
 

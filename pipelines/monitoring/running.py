@@ -8,6 +8,7 @@ checkpoint store. An answer counts only where it is of the process that wrote th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlsplit
@@ -26,18 +27,21 @@ _decode_report = msgspec.json.Decoder(Report).decode
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a program listens, and which process it is. ``token``: what it wants to be shown; empty where it wants none."""
+    """Where a program listens, and which process it is. ``token``: what it wants to be shown; empty where it wants none.
+    ``key``: what it wants of who would see events.
+    """
 
     url: str
     pid: int
     token: str = ""
+    key: str = ""
 
-    def ask(self, path: str, timeout_secs: float) -> HTTPResponse:
+    def ask(self, path: str, timeout_secs: float, more_headers: Mapping[str, str] | None = None) -> HTTPResponse:
         """The answer to a GET, its body unread. Raises OSError or HTTPException."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_secs)
         headers = {"Connection": "close"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        connection.request("GET", path, headers=headers)
+        connection.request("GET", path, headers=headers | dict(more_headers or {}))
         return connection.getresponse()
 
     def report(self, timeout_secs: float = 2.0) -> Report | None:
@@ -59,6 +63,6 @@ def endpoint_of(job: Job) -> Endpoint | None:
         return None
     reference = job.monitoring.token
     try:
-        return Endpoint(place.url, place.pid, reference.resolve() if reference is not None else "")
+        return Endpoint(place.url, place.pid, reference.resolve() if reference is not None else "", place.key)
     except DuoLogSyncError:  # a secret that only the program may read
         return None

@@ -88,10 +88,10 @@ class Server:
                 self._at_once.release()
                 _refuse(sock)
 
-    def note_place(self, directory: str) -> None:
+    def note_place(self, directory: str, key: str) -> None:
         """Writes down where it is, for the commands."""
         try:
-            write_place(directory, self.url)
+            write_place(directory, self.url, key)
             self._directory = directory
         except OSError as error:
             tell(
@@ -171,11 +171,12 @@ class Server:
         return hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), self._token.encode())
 
 
-def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str) -> Server | None:
+def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str, key: str = "") -> Server | None:
     """Listens and answers from now on; None where that cannot be, which is told.
 
     Args:
       directory: the checkpoint directory, where it is noted which port it has become.
+      key: noted there, too: what ``tap`` shows.
     """
     here = "://" not in directory
     if here:
@@ -196,7 +197,7 @@ def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str) -
         server.close()
         return None
     if here:
-        server.note_place(directory)
+        server.note_place(directory, key)
     _LOGGER.info("How it is doing is shown at %s", server.url)
     return server
 

@@ -23,7 +23,7 @@ from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
-from pipelines.beam_internals.causes import cause_of
+from pipelines.beam_internals.causes import cause_of, cause_without_events
 from pipelines.beam_internals.flags import unknown_to_beam
 from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.graph import build, subscriptions_of
@@ -282,7 +282,7 @@ def _job_ended(job: Job, error: Exception | None) -> int:
         return exit_codes.OK
     causes = [FAILURES.take(subscription) for subscription in subscriptions_of(job)]
     cause = next(filter(None, causes), None)
-    tell(_LOGGER, runners.JOB_ENDED, "The job ended by itself: %s", cause or cause_of(error))
+    tell(_LOGGER, runners.JOB_ENDED, "The job ended by itself: %s", cause_without_events(cause or error))
     return exit_codes.DELIVERY if isinstance(cause, (BadDestination, DeliveryTimeout)) else exit_codes.INTERNAL
 
 

@@ -81,6 +81,7 @@ routes:
   - {log_types: [trustmonitor, activity], destinations: plain, from: checkpoint of tls}
 storage: {checkpoint_dir: gs://bucket/checkpoints, dead_letter_dir: letters, import_dir: old}
 log_file: program.log
+runbook_url: https://wiki.example.com/duo
 monitoring: {enabled: false, host: 192.0.2.7, port: 9000, token: "file:secrets/token"}
 """
 
@@ -133,6 +134,7 @@ def test_every_key_arrives(write, tmp_path):
         ),
         storage=Storage("gs://bucket/checkpoints", f"{tmp_path}/letters", f"{tmp_path}/old"),
         log_file=f"{tmp_path}/program.log",
+        runbook="https://wiki.example.com/duo",
         monitoring=Monitoring(False, "192.0.2.7", 9000, SecretRef("file", f"{tmp_path}/secrets/token")),
     )
 

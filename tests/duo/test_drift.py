@@ -78,6 +78,12 @@ class TestFields:
         assert line.isprintable()
         assert len(line) < 200
 
+    def test_what_may_be_of_a_person_is_not_shown(self, drift, caplog):
+        drift.look(AUTH, [row(**{"ada@example.com": 1}, result="ada@example.com", reason="+44 20 7946 0999")])
+        assert len(told(caplog)) == 3
+        assert "ada" not in caplog.text.lower()
+        assert "7946" not in caplog.text
+
 
 class TestValues:
     def test_a_new_one_is_told_once_and_counted_by_its_field(self, drift, caplog):

@@ -288,7 +288,7 @@ class TestWhereItListens:
         made = started()
         note = directory / FILE_NAME
         assert stat.S_IMODE(note.stat().st_mode) == 0o600
-        assert set(json.loads(note.read_text())) == {"v", "url", "pid"}
+        assert set(json.loads(note.read_text())) == {"v", "url", "pid", "key"}
         assert place_in(str(directory)).url == made.url
         made.close()
         assert not note.exists()

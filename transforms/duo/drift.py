@@ -12,6 +12,7 @@ be read is not looked into. Thread-safe; the lock is a leaf.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +30,7 @@ _LOGGER = logging.getLogger("duologsync.duo")
 LOOKS_A_SEC = 5
 ROWS_A_LOOK = 4
 MOST = 50
-_LONGEST = 60
+_WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_. '-]{0,59}")
 
 
 class Drift:
@@ -120,5 +121,5 @@ def _unknown_values(fields: dict[str, Any], log_type: LogType) -> Iterator[tuple
 
 
 def _shown(text: str) -> str:
-    """As a line of the log can have it."""
-    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
+    """As a line of the log can have it: words as Duo writes them; what else there is may be somebody's."""
+    return text if _WORDS.fullmatch(text) else "one that is no word of Duo's and is not shown"
