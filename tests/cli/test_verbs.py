@@ -10,6 +10,7 @@ import pyte
 import pytest
 
 from pipelines import __version__, cli, exit_codes
+from tests.cli.test_hostile_names import on_a_terminal
 from transforms.duo.position.windows import DAY_MS
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.record import Begun
@@ -190,7 +191,7 @@ def test_the_demo_delivers_what_it_produced_and_shows_the_program_s_own_report(c
     assert re.search(r"^demo/auth to siem +\w+ ", out, re.MULTILINE)
 
 
-def test_the_demo_fits_a_narrow_terminal(monkeypatch):
+def test_the_demo_fits_a_narrow_terminal():
     screen = pyte.Screen(60, 200)
     shown = on_a_terminal(["demo", "--seconds", "8", "--backlog", "500"], until="\0", columns=60)
     pyte.Stream(screen).feed(shown)
