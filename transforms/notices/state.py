@@ -165,7 +165,7 @@ MANY_LETTERS = warning(
 OLD_LETTERS_REMOVED = warning(
     "K023",
     "Old dead letters were removed",
-    meaning="The key storage.dead_letter_keep_days says so. Those events were never delivered. 'dropped.jsonl' beside the others "
+    meaning="The key storage.dead_letter_keep_days says so. Those events were never delivered; 'dropped.jsonl' there "
     "says how many, whose and why.",
     check="Whether they should have been replayed: 'duologsync dead-letters CONFIG list' shows what is left.",
     fix="Nothing, or a longer storage.dead_letter_keep_days.",
