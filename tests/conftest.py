@@ -25,7 +25,7 @@ _OF_FILTERS = [
     "pipeline/test_routes.py",
 ]
 # Nor are there Grafana's SDK, by which the dashboard is made, and what makes the site.
-_OF_DOCUMENTS = ["alerts/test_dashboard_script.py", "packaging/test_site.py"]
+_OF_DOCUMENTS = ["alerts/test_dashboard_script.py", "packaging/test_site.py", "packaging/test_site_in_a_browser.py"]
 collect_ignore = [] if sys.version_info >= (3, 11) else [*_OF_FILTERS, *_OF_DOCUMENTS]
 
 

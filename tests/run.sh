@@ -8,8 +8,9 @@
 #   tests/run.sh -k tls   everything behind the first word that is not one of these goes to pytest
 #
 # Makes its own environment (.venv-dev), and installs Chromium, rsyslog, liblognorm, iproute2, Java and Maven from Debian packages
-# where they are missing and it may. Prism, Flink and an OpenTelemetry Collector are built, Kafka is fetched and syslog-ng unpacked, once, into
-# ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}, while the tests run that need none of them. Needs Python 3.10 to 3.12.
+# where they are missing and it may. Prism, Flink and an OpenTelemetry Collector are built, Kafka is fetched, syslog-ng and
+# Prometheus are unpacked, once, into ${DUOLOGSYNC_CACHE:-~/.cache/duologsync}, while the tests run that need none of them. Needs
+# Python 3.10 to 3.12.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -24,6 +24,7 @@ from pipelines.replays.archives import ArchiveReplay
 from pipelines.replays.choice import Choice
 from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
 from pipelines.replays.sending import UNDELIVERABLE, Sending
+from pipelines.signals import undisturbed
 from transforms.days import UNDATED
 from transforms.destinations.archive.reader import Window
 from transforms.destinations.archive.settings import AvroSettings
@@ -65,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sends what is chosen."""
+    with undisturbed():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG

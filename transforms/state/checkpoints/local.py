@@ -13,6 +13,7 @@ Contract:
   * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
     ``….json.previous``.
   * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
+  * What a later release wrote is left as it is, and its stream is not read: StoreUnusable.
   * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
     now": the previous record is used, and without one all begins at the full look-back, which repeats but loses nothing.
   * ``forget`` moves a record aside as ``….json.forgotten-TIME``: where it was a mistake, renaming it back undoes it. Only the
@@ -48,7 +49,7 @@ from transforms.state.checkpoints.record import (
     readable_record,
     record_of,
 )
-from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.cursor import Cursor, CursorTooNew, CursorUnreadable
 from transforms.state.ledger.tally import NO_DAYS, Days, Tally, read_tally
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
@@ -67,6 +68,14 @@ class StoreUnusable(FatalError):
     """The checkpoint directory cannot be made, read or written."""
 
     notice = state.DIRECTORY_UNUSABLE
+
+
+def too_new(place: object, error: CursorTooNew) -> StoreUnusable:
+    """What is raised where a later release was here: nothing is changed, so that it can go on."""
+    return StoreUnusable(
+        f"The checkpoint {place} cannot be used: {error} Install that release again, which goes on where it was; or move the "
+        "file aside, and this one begins at its look-back and repeats events."
+    )
 
 
 class CheckpointStore:
@@ -275,6 +284,8 @@ class CheckpointStore:
                 if ran_out(error):
                     raise shortage("reading a checkpoint") from None
                 raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
+            except CursorTooNew as error:
+                raise too_new(candidate, error) from None
             except CursorUnreadable as error:
                 self._keep_aside(candidate, subscription, error)
         return None
