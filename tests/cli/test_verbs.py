@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyte
 import pytest
 
 from pipelines import __version__, cli, exit_codes
+from tests.cli.test_hostile_names import on_a_terminal
 from transforms.duo.position.windows import DAY_MS
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.record import Begun
@@ -182,9 +184,22 @@ def test_a_launch_that_cannot_ask_duo_for_its_children_says_that_duo_is_away(con
     assert "child accounts cannot be listed" in capfd.readouterr().err
 
 
-def test_the_demo_delivers_what_it_produced(capsys):
-    assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
-    assert "lost 0" in capsys.readouterr().out
+def test_the_demo_delivers_what_it_produced_and_shows_the_program_s_own_report(capsys):
+    assert run("demo", "--seconds", "12", "--backlog", "500") == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "lost 0" in out
+    assert re.search(r"^demo/auth to siem +\w+ ", out, re.MULTILINE)
+
+
+def test_the_demo_fits_a_narrow_terminal():
+    screen = pyte.Screen(60, 200)
+    shown = on_a_terminal(["demo", "--seconds", "8", "--backlog", "500"], until="\0", columns=60)
+    pyte.Stream(screen).feed(shown)
+    lines = [line.rstrip() for line in screen.display]
+    assert [line.split()[0] for line in lines if line.startswith(("log type", "auth", "activity ", "telephony", "trustm"))] == [
+        "log", "auth", "activity", "telephony", "trustmonitor",
+    ]  # fmt: skip
+    assert any(line.startswith("produced ") and "lost 0" in line for line in lines)
 
 
 def test_validate_fails_where_it_is_strict_and_a_secret_cannot_be_read_here(config, capsys, monkeypatch):
