@@ -34,6 +34,7 @@ from transforms.events import filters
 from transforms.formats import FORMATS
 from transforms.notices import state
 from transforms.notices.notice import tell
+from transforms.process.plural import counted
 from transforms.settings import Job
 from transforms.state.dead_letters.files import LettersInUse
 from transforms.state.dead_letters.write import trouble_with_dead_letters
@@ -182,7 +183,7 @@ def _told(planned: Counter[tuple[str, str]], sending: Sending, arguments: argpar
     elif arguments.dry_run:
         for (log_type, destination), count in sorted(planned.items()):
             say(f"{log_type:<20} {destination:<20} {count:>12,}")
-        say(f"{sum(planned.values()):,} events would be sent. Nothing was sent." if planned else nothing)
+        say(f"{counted(sum(planned.values()), 'event')} would be sent. Nothing was sent." if planned else nothing)
     else:
         say(", ".join(f"{count} {what}" for what, count in sending.counts.items() if count) or nothing)
         for (destination, reason), count in sorted(sending.why.items()):

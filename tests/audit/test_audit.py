@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from pipelines import exit_codes
+from pipelines import cli, exit_codes
 from pipelines.audit import side
 from pipelines.demo.receiver import SiemReceiver
 from tests.audit.conftest import TODAY_MS, outcome
 from tests.audit.test_audit_files import ROUTES, ids_of, lines_of
-from transforms.days import DAY_MS
+from transforms.days import DAY_MS, day_of
 from transforms.destinations import KINDS
 from transforms.destinations.file.stored import FileReader
+from transforms.process import lifetime
 
 FILE = "{{name: {name}, kind: file, path: '{path}', format: json{more}}}"
 
@@ -55,6 +56,38 @@ def test_a_destination_that_cannot_be_asked_is_judged_by_what_was_counted(world,
         assert (code, found["verdict"], found["never_read"], found["late"]) == (exit_codes.INCOMPLETE, "missing", 3, 3)
         assert "backfill" in found["why"]
         assert receiver.total() == 50, "what nobody can name, nobody sends"
+
+        day = ("--from", world.yesterday, "--to", day_of(TODAY_MS))
+        assert cli.main(["backfill", str(world.config), *day]) == exit_codes.OK
+        lifetime.reset()
+        code, (certificate,) = audited()
+        assert (code, outcome(certificate)["verdict"], outcome(certificate)["backfilled"]) == (exit_codes.OK, "delivered", 53)
+
+
+def test_dead_letters_that_cannot_be_read_are_told_and_do_not_stop_an_audit(world, file, audited, capsys):
+    world.write(written_to(file), routes=ROUTES)
+    world.happen("auth", 5)
+    world.deliver(lambda: len(lines_of(file)) == 5)
+    (world.tmp_path / "dead").mkdir(exist_ok=True)
+    (world.tmp_path / "dead" / "damaged.avro").write_bytes(b"Obj\x01" + b"\xff" * 200)
+
+    capsys.readouterr()
+    assert world.audit() == exit_codes.OK
+    assert "damaged.avro" in capsys.readouterr().err
+
+
+def test_an_audit_says_that_certificates_before_it_were_changed_and_goes_on(world, file, audited, capsys):
+    world.write(written_to(file), routes=ROUTES)
+    world.happen("auth", 5)
+    world.deliver(lambda: len(lines_of(file)) == 5)
+    audited()
+    path = world.tmp_path / "checkpoints" / "audit" / f"{world.yesterday}.json"
+    path.write_bytes(path.read_bytes().replace(b'"missing":0', b'"missing":1', 1))
+
+    capsys.readouterr()
+    assert world.audit() == exit_codes.OK
+    assert "audit --verify says which" in capsys.readouterr().err
+    assert world.audit("--verify") == exit_codes.TAMPERED
 
 
 def test_without_evidence_nothing_is_claimed(world, audited):

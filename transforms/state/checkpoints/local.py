@@ -50,7 +50,7 @@ from transforms.state.checkpoints.record import (
     record_of,
 )
 from transforms.state.cursor import Cursor, CursorTooNew, CursorUnreadable
-from transforms.state.ledger.tally import Days, Tally, read_tally
+from transforms.state.ledger.tally import NO_DAYS, Days, Tally, read_tally
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
@@ -164,7 +164,7 @@ class CheckpointStore:
         delivered: int = 0,
         *,
         safe: Cursor | None = None,
-        days: Days | None = None,
+        days: Days | None = NO_DAYS,
         since_ms: int | None = None,
     ) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
@@ -172,7 +172,8 @@ class CheckpointStore:
         Args:
           delivered: events, since the last commit.
           safe: what of it is safe; None for all. It is never moved back.
-          days: what became of those events, by day; since_ms: the position before them, from which on days are counted.
+          days: what became of those events, by day; None where that is not known, which ends the tally.
+          since_ms: the position before them, from which on days are counted.
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
@@ -379,7 +380,7 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
 def _counted(tally: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
     """The tally with what a bundle delivered."""
     if not days:
-        return tally
+        return None if days is None else tally
     known = _tally_of(tally)
     if known is None:
         if since_ms is None:
