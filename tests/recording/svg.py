@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-COLUMNS, ROWS = 132, 22
+COLUMNS, ROWS = 112, 22
 _CHAR_HEIGHT = 20
 _CHAR_WIDTH, _LINE_HEIGHT = _CHAR_HEIGHT * 0.61, _CHAR_HEIGHT * 1.22
 _PADDING, _TOP = 18, 48

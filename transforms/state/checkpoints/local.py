@@ -86,7 +86,7 @@ class CheckpointStore:
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
-        self._unwritten: set[str] = set()
+        self._unwritten: dict[str, float] = {}  # records that could not be written yet; monotonic time since when
         self._written_ms: dict[str, int] = {}  # when each record was last written by this process
         self._lock_fd: int | None = None
 
@@ -224,6 +224,12 @@ class CheckpointStore:
         known = self._last.get(name)
         return (known, self._written_ms.get(name)) if known is not None else None
 
+    @property
+    def unwritten_secs(self) -> float:
+        """For how long what is delivered could not be written down; 0 where it is."""
+        since = min(list(self._unwritten.values()), default=None)
+        return time.monotonic() - since if since is not None else 0.0
+
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
@@ -245,11 +251,11 @@ class CheckpointStore:
     def _record(self, subscription: Subscription, known: Positions) -> None:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
         self._last[self.file_name(subscription)] = known
-        self._unwritten.add(self.file_name(subscription))
+        self._unwritten.setdefault(self.file_name(subscription), time.monotonic())
         now_ms = int(time.time() * 1000)
         self._keep(subscription, encode_record(record_of(subscription, known, now_ms)))
         self._written_ms[self.file_name(subscription)] = now_ms
-        self._unwritten.discard(self.file_name(subscription))
+        self._unwritten.pop(self.file_name(subscription), None)
 
     def _lock_of(self, subscription: Subscription) -> threading.Lock:
         """Each record's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
