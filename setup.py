@@ -14,7 +14,7 @@ setup(
     description="Moves every Cisco Duo log event into your SIEM, without losing one",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
     include_package_data=True,
     install_requires=[
