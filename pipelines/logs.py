@@ -7,8 +7,7 @@ holds, it makes one line, commands no terminal, and is written in any encoding. 
 and ends in no traceback: the log file's trouble is told on stderr once a minute. Who moves the log file on by himself
 (logrotate) says so by ``open_log_file_again``.
 
-Beam's own chatter below WARNING is left out; a repeated identical Beam warning is not ours to hide. Errors that we raise on
-purpose are warnings in words where Beam logs them (``pipelines.beam_internals.log_records``).
+Beam's own chatter below WARNING is left out; what it says of a step that fails is ``pipelines.beam_internals.log_records``'s.
 """
 
 from __future__ import annotations
@@ -18,15 +17,17 @@ import logging.handlers
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from pipelines.beam_internals.log_records import in_words
-from pipelines.log_lines import RUNBOOK, JournalLines, JsonLines, TerminalLines
+from pipelines.log_lines import JournalLines, JsonLines, TerminalLines
+from pipelines.printable import printable
 from transforms.notices import program
-from transforms.notices.notice import tell
+from transforms.notices.notice import RUNBOOK, tell
 from transforms.process.files import open_own
 from transforms.process.log_once import REMIND_SECS, LogOnce
 
@@ -36,9 +37,25 @@ _FILES = 5
 
 
 class _Stderr(logging.StreamHandler[Any]):
+    """Writes to what stderr is at the moment: while progress is drawn there, lines go above it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        """What the base class was made with is of no use later."""
+
     @override
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: where stderr cannot be written to, there is nobody to tell, and a traceback would go the same way."""
+        """Where stderr cannot be written to, there is nobody to tell; a record that cannot be rendered is told of plainly."""
+        error = sys.exc_info()[1]
+        if isinstance(error, (OSError, ValueError)):  # ValueError: it is closed
+            return
+        with suppress(OSError, ValueError):
+            self.stream.write(f"{record.levelname} {printable(repr(record.msg))} ({type(error).__name__} in the log itself)\n")
+            self.flush()
 
 
 class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):
@@ -115,11 +132,11 @@ def set_up(*, verbose: bool = False, log_file: str | None = None, runbook: str =
       runbook: where the lines' links lead, without the anchor.
     """
     handlers: list[logging.Handler] = [_Stderr(sys.stderr)]
-    handlers[0].setFormatter(_for_stderr(runbook))
+    handlers[0].setFormatter(_for_stderr(runbook, texts=verbose))
     if log_file is not None:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file_handler = _OwnerOnlyFile(log_file)
-        file_handler.setFormatter(JsonLines(runbook))
+        file_handler.setFormatter(JsonLines(runbook, texts=verbose))
         handlers.append(file_handler)
     for handler in handlers:
         handler.addFilter(in_words)
@@ -136,10 +153,9 @@ def open_log_file_again() -> bool:
     return bool(files)
 
 
-def _for_stderr(runbook: str) -> logging.Formatter:
-    if sys.stderr.isatty():
-        return TerminalLines(runbook)
-    return JournalLines(runbook) if _is_journal() else JsonLines(runbook)
+def _for_stderr(runbook: str, *, texts: bool) -> logging.Formatter:
+    kind = TerminalLines if sys.stderr.isatty() else JournalLines if _is_journal() else JsonLines
+    return kind(runbook, texts=texts)
 
 
 def _is_journal() -> bool:

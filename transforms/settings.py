@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from transforms.config_keys import Broken, Check, Declared, Doc, FilePath, Ge, Host, Le, MinLen, Port, wrong_header_text
 from transforms.events.redact_settings import Redaction
+from transforms.notices.notice import RUNBOOK
 from transforms.secrets import SecretRef
 
 T = TypeVar("T")
@@ -64,7 +65,8 @@ class Reading:
 
     Attributes:
       start_days: how far back a stream without a checkpoint begins (0 to 180).
-      poll_interval_secs: pause between two windows once caught up.
+      poll_interval_secs: pause between two windows once caught up; None for as often as Duo allows, at least once a minute
+        (``transforms.duo.rate_limit.polling``).
       page_pause_secs: least time between two calls of an endpoint.
       lag_secs: how far a window's end stays behind now; Duo publishes the newest two minutes late.
       request_timeout_secs: total time for one call, from connect to the last byte.
@@ -76,7 +78,7 @@ class Reading:
     """
 
     start_days: float = 180.0
-    poll_interval_secs: Annotated[float, Ge(1), Le(86_400)] = 120.0
+    poll_interval_secs: Annotated[float, Ge(1), Le(86_400)] | None = None
     page_pause_secs: Annotated[float, Ge(0), Le(3600)] = 0.0
     lag_secs: Annotated[float, Ge(0), Le(86_400)] = 120.0
     request_timeout_secs: Annotated[float, Ge(1), Le(3600)] = 60.0
@@ -86,6 +88,11 @@ class Reading:
     until_ms: int | None = None
     live_checkpoint_dir: str | None = None
     relist_secs: Annotated[float, Ge(10), Le(86_400)] = 900.0
+
+    @property
+    def longest_poll_secs(self) -> float:
+        """The longest that a stream which is caught up waits before it looks again."""
+        return 60.0 if self.poll_interval_secs is None else self.poll_interval_secs
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +370,7 @@ class Job:
     storage: Storage
     reading: Reading = field(default_factory=Reading)
     log_file: str | None = None
+    runbook: str = RUNBOOK
     monitoring: Monitoring = UNSEEN
 
     def log_types_of(self, account: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 _NAV: dict[str, tuple[str, ...]] = {
     "Start": ("README.md", "docs/install.md", "docs/upgrade.md"),
     "Set up": ("docs/destinations.md", "docs/formats.md", "docs/routes.md", "docs/receivers.md"),
-    "Operate": ("docs/monitoring.md", "docs/status.md", "docs/runbook.md", "docs/audit.md"),
+    "Operate": ("docs/monitoring.md", "docs/status.md", "docs/freshness.md", "docs/runbook.md", "docs/audit.md"),
     "Run elsewhere": ("docs/runners.md", "docs/flink.md", "docs/dataflow.md"),
     "Reference": (
         "docs/configuration.md",

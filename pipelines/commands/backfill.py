@@ -3,7 +3,9 @@
 It has cursors and a lock of its own (a directory ``backfill/FROM-TO`` inside the live checkpoint directory), so it runs beside
 a live duologsync, goes on where it was when it is started again with the same times, and leaves live cursors alone. It gives
 way: while a live stream is behind, the backfill of that stream waits. Events that were delivered before are delivered again;
-that is what it is for. One that is finished is not repeated by starting it again, which it says.
+that is what it is for. One that is finished is not repeated by starting it again, which it says; ``--again`` does it all anew.
+
+The last line says how far it came: one that was asked to end before its end has an exit code of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import argparse
 import datetime as dt
 import os
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,11 @@ from pathlib import Path
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
-from pipelines.printable import say
+from pipelines.printable import say, say_json
 from transforms.duo.position.windows import RETENTION_MS
-from transforms.process import threads
 from transforms.process.files import make_private_directory, open_new, read_own
 from transforms.settings import USUAL_START, Job
+from transforms.state.checkpoints.inspection import is_in_use
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _EDGE_SECS = 3600.0  # who asks for all that Duo keeps misses nothing worth a word
@@ -37,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="begin", required=True, type=moment, metavar="TIME", help=times)
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="the same; without it, ten minutes ago")
     parser.add_argument("--log-types", type=names, metavar="A,B", help="only these; without it, all that the routes take")
+    parser.add_argument(
+        "--again", action="store_true", help="begin this stretch anew, also where it was begun or finished before"
+    )
+    parser.add_argument("--json", action="store_true", help="print at the end how far it came, as one line of JSON on stdout")
     parser.add_argument("--verbose", action="store_true", help="log more")
 
 
@@ -59,7 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"Duo keeps 180 days: nothing before {_stamp(int(served * 1000))} can be read any more.", to=sys.stderr)
         return exit_codes.CONFIG
     if begin < served - _EDGE_SECS:
-        say(f"Duo keeps 180 days: what is before {_stamp(int(served * 1000))} is out of reach and left out.", to=sys.stderr)
+        say(
+            f"Duo keeps 180 days: --from is cut to {_stamp(int(served * 1000))}; what is before is out of reach.", to=sys.stderr
+        )
     unknown = set(arguments.log_types or ()) - {t for a in loaded.job.accounts for t in loaded.job.log_types_of(a.name)}
     if unknown:
         say(f"No route of the configuration takes {', '.join(sorted(unknown))}.", to=sys.stderr)
@@ -68,33 +75,24 @@ def run(arguments: argparse.Namespace) -> int:
         say(told, to=sys.stderr)
         return exit_codes.CONFIG
     try:
-        job = backfill_job(loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types)
+        job = backfill_job(
+            loaded.job, int(begin * 1000), int(end * 1000), arguments.end is None, arguments.log_types, again=arguments.again
+        )
     except OSError as error:
         say(f"The backfill cannot keep its state: {error.filename}: {error.strerror}.", to=sys.stderr)
         return exit_codes.STATE
     logs.set_up(verbose=arguments.verbose, log_file=None)
-    with importing():
-        from pipelines.local.progress import (  # Beam takes its time to load; config errors come first
-            Progress,
-            finished_subscriptions,
-        )
-        from pipelines.local.supervisor import run_local
+    with importing():  # Beam takes its time to load; config errors come first
+        from pipelines.local import backfills
 
-    assert job.reading.from_ms is not None
-    assert job.reading.until_ms is not None
-    finished_before = finished_subscriptions(job)
-    progress = Progress(Path(job.storage.checkpoint_dir), job.reading.from_ms, job.reading.until_ms)
-    stopped = threading.Event()
-    thread = threads.started(progress.run, "progress", stopped)  # without one it goes on unseen
-    try:
-        code = run_local(job)
-    finally:
-        stopped.set()
-        if thread is not None:
-            thread.join(5.0)
-    if code == exit_codes.OK and finished_before and finished_before == finished_subscriptions(job):
-        say(_already_done(job), to=sys.stderr)
-    return code
+    if arguments.again and (told := backfills.forget(job)):
+        say(told, to=sys.stderr)
+        return exit_codes.STATE
+    ended = backfills.run(job)
+    say(ended.words, to=sys.stderr)
+    if arguments.json:
+        say_json(ended)
+    return ended.code
 
 
 def _would_be_refused(job: Job, begin_secs: float, log_types: tuple[str, ...] | None) -> str:
@@ -112,19 +110,15 @@ def _would_be_refused(job: Job, begin_secs: float, log_types: tuple[str, ...] | 
     return ""
 
 
-def _already_done(job: Job) -> str:
-    stretch = f"{_stamp(job.reading.from_ms or 0)} to {_stamp(job.reading.until_ms or 0)}"
-    return (
-        f"This backfill ({stretch}) was finished before, and nothing was sent now. To send it again, remove "
-        f"{job.storage.checkpoint_dir} and repeat the command."
-    )
-
-
-def backfill_job(job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None) -> Job:
+def backfill_job(
+    job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None, *, again: bool = False
+) -> Job:
     """The same job for a stretch of the past: its own cursors, no overlap, and only some log types. Raises OSError."""
     name = f"{_stamp(from_ms)}-{'now' if open_end else _stamp(until_ms)}"
     directory = Path(job.storage.checkpoint_dir) / "backfill" / name
     kept_end = directory / "until"
+    if again and not is_in_use(directory):
+        kept_end.unlink(missing_ok=True)
     if open_end:
         # Started again without --to, it ends where it was to end the first time.
         try:

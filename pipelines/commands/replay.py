@@ -31,7 +31,10 @@ from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError
 from transforms.events import filters
 from transforms.formats import FORMATS
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.settings import Job
+from transforms.state.dead_letters.files import LettersInUse
 from transforms.state.dead_letters.write import trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.commands")
@@ -128,12 +131,15 @@ def _replay_letters(directory: str, choice: Choice, sending: Sending, dry_run: b
     replay = LetterReplay(directory, choice, sending)
     try:
         replay.plan() if dry_run else replay.run()
+    except LettersInUse as error:
+        say(error, to=sys.stderr)
+        return exit_codes.STATE
     except (DuoLogSyncError, OSError) as error:
-        _LOGGER.error("%s", error)
+        tell(_LOGGER, state.REPLAY_FAILED, "%s", error)
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
-    return _told(replay.planned, sending.counts, dry_run, "There are no dead letters.")
+    return _told(replay.planned, sending, dry_run, "There are no dead letters.")
 
 
 def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, dry_run: bool) -> int:
@@ -146,21 +152,29 @@ def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, 
         say(f"There is no archive in {directory}.", to=sys.stderr)
         return exit_codes.CONFIG
     except (DuoLogSyncError, OSError) as error:
-        _LOGGER.error("%s", error)
+        tell(_LOGGER, state.REPLAY_FAILED, "%s", error)
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
         if not finished and replay.day not in ("", UNDATED):
-            _LOGGER.warning("What is of the days before %s has been sent: go on with --from %s.", replay.day, replay.day)
-    return _told(replay.planned, sending.counts, dry_run, "Nothing in the archive is chosen.")
+            tell(
+                _LOGGER,
+                state.REPLAY_PARTLY,
+                "What is of the days before %s has been sent: go on with --from %s.",
+                replay.day,
+                replay.day,
+            )
+    return _told(replay.planned, sending, dry_run, "Nothing in the archive is chosen.")
 
 
-def _told(planned: Counter[tuple[str, str]], counts: Counter[str], dry_run: bool, nothing: str) -> int:
+def _told(planned: Counter[tuple[str, str]], sending: Sending, dry_run: bool, nothing: str) -> int:
     """Says what was done, or what would be; the exit code."""
     if dry_run:
         for (log_type, destination), count in sorted(planned.items()):
             say(f"{log_type:<20} {destination:<20} {count:>12,}")
         say(f"{sum(planned.values()):,} events would be sent. Nothing was sent." if planned else nothing)
     else:
-        say(", ".join(f"{count} {what}" for what, count in counts.items() if count) or nothing)
-    return exit_codes.DELIVERY if any(counts[what] for what in _FAILURES) else exit_codes.OK
+        say(", ".join(f"{count} {what}" for what, count in sending.counts.items() if count) or nothing)
+        for (destination, reason), count in sorted(sending.why.items()):
+            say(f"    {count:,} to {destination}: {reason}, such as: {sending.examples[destination, reason]}")
+    return exit_codes.DELIVERY if any(sending.counts[what] for what in _FAILURES) else exit_codes.OK

@@ -8,6 +8,8 @@ import logging
 from pipelines import __version__, exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
+from transforms.notices import configuration
+from transforms.notices.notice import tell
 from transforms.process.files import Unsafe
 
 _LOGGER = logging.getLogger("duologsync.commands")
@@ -36,13 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
     if loaded is None:
         return exit_codes.CONFIG
     try:
-        logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file)
+        logs.set_up(verbose=arguments.verbose, log_file=loaded.job.log_file, runbook=loaded.job.runbook)
     except OSError as error:
         logs.set_up(verbose=arguments.verbose)
-        _LOGGER.error("The log file %s cannot be opened: %s.", loaded.job.log_file, error.strerror)
+        tell(
+            _LOGGER,
+            configuration.LOG_FILE_UNUSABLE,
+            "The log file %s cannot be opened: %s.",
+            loaded.job.log_file,
+            error.strerror,
+        )
         return exit_codes.STATE if isinstance(error, Unsafe) else exit_codes.CONFIG
     for notice in loaded.notices:
-        _LOGGER.warning("%s", notice)
+        tell(_LOGGER, configuration.WORTH_A_LOOK, "%s", notice)
     _LOGGER.info("duologsync %s starts: %s.", __version__, arguments.config)
     if arguments.beam_flags:
         with importing():

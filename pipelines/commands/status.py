@@ -15,8 +15,8 @@ from dataclasses import replace
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.monitoring import words
-from pipelines.monitoring.report import Report, State, StreamReport
-from pipelines.monitoring.running import endpoint_in
+from pipelines.monitoring.place import place_in
+from pipelines.monitoring.report import Report, State
 from pipelines.monitoring.stored import stored_report
 from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
 from pipelines.printable import say, say_json
@@ -81,27 +81,24 @@ def present_report(job: Job) -> Report:
     Raises RetryLater and OSError as ``stored_report`` does.
     """
     stored = stored_report(job, time.time_ns() // 1_000_000)
-    endpoint = endpoint_in(job.storage.checkpoint_dir)
+    if place_in(job.storage.checkpoint_dir) is None:
+        return stored
+    from pipelines.monitoring.running import endpoint_of  # speaks HTTP, which is slow to load
+
+    endpoint = endpoint_of(job)
     running = endpoint.report() if endpoint is not None else None
     return stored if running is None else _together(running, stored)
 
 
 def _together(running: Report, stored: Report) -> Report:
-    known = {words.title(stream): stream for stream in stored.streams}
     told = set(map(words.title, running.streams))
-    streams = [_with_letters(stream, known.get(words.title(stream))) for stream in running.streams]
-    streams += [each for name, each in known.items() if name not in told and each.state in _OF_DIRECTORY]
+    more = [each for each in stored.streams if words.title(each) not in told and each.state in _OF_DIRECTORY]
+    streams = [*running.streams, *more]
     said = words.of_run(streams)
     whole = replace(running, streams=tuple(streams), dead_letters=stored.dead_letters)
     if words.severity(said.state) <= words.severity(running.state):
         return whole  # what concerns all of it is known to the program alone
     return replace(whole, state=said.state, words=said.words, todo=said.todo)
-
-
-def _with_letters(stream: StreamReport, stored: StreamReport | None) -> StreamReport:
-    if stored is None:
-        return stream
-    return replace(stream, dead_letters=stored.dead_letters, delivered=max(0, stream.delivered - stored.dead_letters))
 
 
 def exit_code(report: Report, max_lag_secs: float | None) -> int:

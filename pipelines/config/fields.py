@@ -29,6 +29,7 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _NO_VARIABLES = "variables of the shell are not put in here"
 LONGEST_VARIABLE = 30  # shown; a longer one may be a secret
 _SPAN = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) *(?:d|days?)(?: ago)?", re.IGNORECASE)
+_LONGEST_LINK = 500
 IKEY_CHARS = 20
 SKEY_CHARS = 40
 
@@ -61,6 +62,12 @@ def problem(what: str, fix: str) -> PydanticCustomError:
 def _check_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise problem("this is not a usable name", "Use up to 64 letters, digits, dots, dashes and underscores.")
+    return value
+
+
+def _check_link_base(value: str) -> str:
+    if not value or len(value) > _LONGEST_LINK or not value.isprintable() or any(sign in value for sign in " #"):
+        raise problem("this is no place that a link can begin with", "Write an address or a path without blanks and without #.")
     return value
 
 
@@ -178,6 +185,7 @@ Name = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": f"^{_NAM
 Host = Annotated[str, Field(min_length=1), checked(wrong_host)]
 ApiHost = Annotated[Host, AfterValidator(_check_api_host)]
 HeaderText = Annotated[str, checked(wrong_header_text)]
+LinkBase = Annotated[str, AfterValidator(_check_link_base)]
 FilePath = Annotated[str, Field(min_length=1), checked(wrong_path)]
 Ikey = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": "^DI.{18}$"}), AfterValidator(_check_ikey)]
 _BEGIN = f"^(now|{_DAYS_BACK.pattern}|{_CHECKPOINT_OF.pattern})$"

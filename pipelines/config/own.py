@@ -31,6 +31,7 @@ from transforms.destinations.stored.registry import SEARCHES
 from transforms.duo.log_types import DEFAULT_LOG_TYPES, LOG_TYPES
 from transforms.events.redact_settings import Redaction
 from transforms.formats import FORMATS
+from transforms.notices.notice import RUNBOOK
 from transforms.settings import (
     Account,
     AuditSettings,
@@ -121,6 +122,7 @@ def job_of(file: OwnFile, around: Surroundings, findings: Findings) -> Job | Non
         storage=storage,
         reading=Reading(**file.reading.model_dump()),
         log_file=around.path(file.log_file) if file.log_file else None,
+        runbook=file.runbook_url or RUNBOOK,
         monitoring=_monitoring(file.monitoring, around, findings),
     )
     _refuse_import_of_several(job, findings)

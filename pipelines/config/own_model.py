@@ -21,6 +21,7 @@ from pipelines.config.fields import (
     HeaderText,
     Host,
     Ikey,
+    LinkBase,
     Name,
     OneOrMany,
     Secret,
@@ -112,8 +113,11 @@ class ReadingSection(Section):
     """How Duo's logs are read."""
 
     start_days: float = Field(180.0, ge=0, le=180, description="Days to go back where there is no checkpoint. Duo keeps 180.")
-    poll_interval_secs: float = Field(
-        120.0, ge=1, le=86_400, description="Pause between two rounds once everything has been read."
+    poll_interval_secs: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
+        None,
+        description="Pause between two rounds once everything has been read. Without it, as often as Duo allows: every 15 "
+        "seconds, every minute at worst.",
+        examples=[120],
     )
     page_pause_secs: float = Field(0.0, ge=0, le=3600, description="Least time between two pages while catching up.")
     lag_secs: float = Field(
@@ -373,4 +377,9 @@ class OwnFile(Section):
     )
     log_file: FilePath | None = Field(
         None, description="File for the program's own messages; without it, the terminal.", examples=["/var/log/duologsync.log"]
+    )
+    runbook_url: LinkBase | None = Field(
+        None,
+        description="Where the links of warnings lead: your own copy of docs/runbook.md, without the anchor.",
+        examples=["https://wiki.example.com/duologsync/runbook"],
     )

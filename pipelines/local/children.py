@@ -28,6 +28,8 @@ from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.failure_classifier import REFUSAL_WAITS_SECS
 from transforms.duo.fetch.feed import USER_AGENT
 from transforms.errors import BadCredentials, DuoLogSyncError, FatalError
+from transforms.notices import duo
+from transforms.notices.notice import tell
 from transforms.process.log_once import LogOnce
 from transforms.process.shutdown import STOP
 from transforms.settings import Account
@@ -144,7 +146,14 @@ class Children:
                     due = time.monotonic() + wait_secs
                 self.settle()
             except Exception:  # a thread that dies silently would leave new children unread for ever
-                _LOGGER.exception("%s: an error that nobody expected; its children are listed again.", self._parent.name)
+                tell(
+                    _LOGGER,
+                    duo.UNEXPECTED,
+                    "%s: an error that nobody expected; its children are listed again.",
+                    self._parent.name,
+                    exc_info=True,
+                    account=self._parent.name,
+                )
                 due = time.monotonic() + _RETRY_SECS
             left_secs = max(0.0, due - time.monotonic())
             STOP.wait(min(left_secs, _SETTLE_SECS) if self._ending else left_secs)
@@ -157,7 +166,14 @@ class Children:
             self._refusals += isinstance(error, BadCredentials)
             return self._not_listed(error)
         except Exception as error:  # a thread that dies silently would never see a child come or go again
-            _LOGGER.error("%s: an error that nobody expected.", self._parent.name, exc_info=error)
+            tell(
+                _LOGGER,
+                duo.UNEXPECTED,
+                "%s: an error that nobody expected.",
+                self._parent.name,
+                exc_info=error,
+                account=self._parent.name,
+            )
             return _RETRY_SECS
         if self._trouble.over() is not None:
             _LOGGER.info("%s: its children can be listed again.", self._parent.name)
@@ -172,28 +188,50 @@ class Children:
         if isinstance(error, BadCredentials) and self._refusals <= len(REFUSAL_WAITS_SECS):
             wait_secs = REFUSAL_WAITS_SECS[self._refusals - 1]
             if self._refusals == 1:
-                _LOGGER.warning(
+                tell(
+                    _LOGGER, duo.KEYS_IN_DOUBT,
                     "%s: Duo refuses the keys. They are tried again before that is believed: in %.0f s.",
-                    self._parent.name, wait_secs,
+                    self._parent.name, wait_secs, account=self._parent.name,
                 )  # fmt: skip
             return wait_secs
         if isinstance(error, FatalError) and not self._listed:
-            _LOGGER.error("%s: its children cannot be listed: %s", self._parent.name, error)  # text for the user
+            tell(
+                _LOGGER,
+                duo.CHILDREN_UNKNOWN,
+                "%s: its children cannot be listed: %s",
+                self._parent.name,
+                error,
+                account=self._parent.name,
+            )  # text for the user
             self.error = error
             return 0.0
         wait_secs = min(_RETRY_SECS, self._relist_secs)
         if self._trouble.due(str(error)) is not None:
-            _LOGGER.warning(
+            tell(
+                _LOGGER, duo.CHILDREN_NOT_LISTED,
                 "%s: its children cannot be listed: %s Those that are running go on. Trying again every %.0f s.",
-                self._parent.name, error, wait_secs,
+                self._parent.name, error, wait_secs, account=self._parent.name,
             )  # fmt: skip
         return wait_secs
 
     def _tell_of(self, listing: Listing) -> None:
         for entry in listing.unmatched:
-            _LOGGER.warning("%s: no child has the id or name '%s' that is on its lists.", self._parent.name, entry)
+            tell(
+                _LOGGER,
+                duo.CHILD_NOT_FOUND,
+                "%s: no child has the id or name '%s' that is on its lists.",
+                self._parent.name,
+                entry,
+                account=self._parent.name,
+            )
         if not listing.children:
-            _LOGGER.warning("%s: it has no child that is to be read.", self._parent.name)
+            tell(
+                _LOGGER,
+                duo.NO_CHILDREN,
+                "%s: it has no child that is to be read.",
+                self._parent.name,
+                account=self._parent.name,
+            )
 
     @property
     def name(self) -> str:

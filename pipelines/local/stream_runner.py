@@ -17,16 +17,22 @@ import threading
 import time
 from functools import partial
 
+from pipelines.beam_internals.causes import cause_without_events
 from pipelines.beam_internals.planning import plan_of, run_plan
 from pipelines.graph import build, one_subscription, source_of
+from pipelines.local.summary import Outcome, since_the_start
 from transforms.destinations import pool
 from transforms.duo.fetch.feed import PageFeed, stream_of
 from transforms.duo.fetch.feed_registry import close_feed, present_feed
 from transforms.duo.source import Passes
 from transforms.errors import DuoLogSyncError, FatalError, RetryLater, Stopping
+from transforms.metrics.registry import of_stream
+from transforms.notices import destinations, program, state
+from transforms.notices.notice import tell
 from transforms.process import threads
-from transforms.process.log_once import LogOnce
+from transforms.process.log_once import REMIND_SECS, LogOnce
 from transforms.process.pass_slots import SLOTS
+from transforms.process.plural import counted
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.records import Subscription
@@ -50,6 +56,7 @@ class StreamRunner:
         self.fatal: FatalError | None = None
         self.cut_short = False
         self.done = False
+        self.holds_pages = False  # it has ended, and what it read last was not given to the destination any more
         self.delivers = False  # a pass has sent what it read
         self.refused: DuoLogSyncError | None = None  # of a backfill: why Duo does not serve it now
         self.failure = ""  # why the last bundle, or the checkpoint store, failed; empty where it did not
@@ -57,6 +64,7 @@ class StreamRunner:
         self._source = source_of(job, account, log_type, destination, Passes())
         self._destination = destination
         self._store_trouble = LogOnce()
+        self._failing = LogOnce(REMIND_SECS)  # its bundles
         self._caught_up = LogOnce()
         self._backoff = Backoff(_RETRY)
         self._plan: bytes | None = None
@@ -104,13 +112,15 @@ class StreamRunner:
                 except Stopping:
                     raise
                 except Exception as error:  # a thread that dies silently would stop its stream for ever
-                    _LOGGER.exception("%s: an error that nobody expected; it goes on.", self.subscription)
+                    text = "%s: an error that nobody expected; it goes on."
+                    tell(_LOGGER, program.UNEXPECTED, text, self.subscription, exc_info=True, **self.subscription.about)
                     self._handle_failure(error)
         except Stopping:
             self.cut_short = True
         finally:
             # A bundle that failed and was not repeated is not delivered; the exit code must not say it was.
             self.cut_short |= self._backoff.failures > 0
+            self.holds_pages = self._source.feed().ready
             self._report()
             if self._finishing:
                 self._let_go()
@@ -131,17 +141,17 @@ class StreamRunner:
                 self._report()
 
     def _report(self) -> None:
-        """One line about what was read, what Duo counted, and what went wrong meanwhile."""
+        """One line about what became of its events, and what went wrong meanwhile."""
         self._reported_at = time.monotonic()
-        counts = self._source.feed().counts
-        if counts:
-            told = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
-            _LOGGER.info("%s since the start: %s.", self.subscription, told)
+        notes = self._source.feed().counts
+        if notes:
+            outcome = Outcome.of(of_stream(self.subscription))
+            _LOGGER.info("%s since the start: %s.", self.subscription, since_the_start(outcome, notes))
 
     def _suspend(self, error: FatalError) -> None:
         """Says what a person must mend, and looks rarely whether it was: other streams go on meanwhile."""
         if str(error) != str(self.fatal):
-            _LOGGER.error("%s is suspended: %s", self.subscription, error)
+            tell(_LOGGER, error.notice, "%s is suspended: %s", self.subscription, error, **self.subscription.about)
         self.fatal = error
         self._rest(_SUSPENDED_SECS)
         # Nothing of a suspended stream is in hand that could be delivered by waiting.
@@ -195,11 +205,11 @@ class StreamRunner:
         if isinstance(error, (FatalError, Stopping)):
             raise error
         wait_secs = self._backoff.failed()
-        self.failure = _last_line(error)
-        _LOGGER.warning(
-            "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s",
-            self.subscription, wait_secs, _last_line(error),
-        )  # fmt: skip
+        self.failure = cause_without_events(error)
+        if self._failing.due(error.kind if isinstance(error, RetryLater) else type(error).__name__) is not None:
+            text = "%s: a bundle failed and is read again in %.0f s; nothing is lost, some of it may repeat. %s%s"
+            what = self.subscription, wait_secs, self.failure, self._failing.more()
+            tell(_LOGGER, destinations.BUNDLE_FAILED, text, *what, **self.subscription.about)
         self._rest(wait_secs)
         # What was handed out and failed is due again, also where nothing new comes.
         self._source.feed().rewind()
@@ -215,8 +225,8 @@ class StreamRunner:
             return
         if feed.caught_up and self._caught_up.due() is not None:
             _LOGGER.info(
-                "%s is caught up, %d events in this run; it looks again every %g s.",
-                self.subscription, feed.counts["rows"], self._job.reading.poll_interval_secs,
+                "%s is caught up, %s in this run; it looks again every %g s.",
+                self.subscription, counted(feed.counts["rows"], "event"), feed.poll_secs,
             )  # fmt: skip
         store = store_at(self._job.storage.checkpoint_dir)
         safe = RECEIPTS.delivered(self.subscription, cursor, partial(store.make_safe, self.subscription))
@@ -226,14 +236,9 @@ class StreamRunner:
             self._store_trouble.over()
         except OSError as error:
             if self._store_trouble.due(str(error)) is not None:
-                _LOGGER.error(
+                tell(
+                    _LOGGER, state.CHECKPOINT_NOT_WRITTEN,
                     "%s: its checkpoint cannot be written (%s). Delivery goes on; a restart would repeat what is delivered "
-                    "until it can.", self.subscription, error.strerror,
+                    "until it can.", self.subscription, error.strerror, **self.subscription.about,
                 )  # fmt: skip
             time.sleep(_IDLE_TICK_SECS)
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    # Beam hands over a traceback as text: its last line is the error itself.
-    return lines[-1].strip() if lines else type(error).__name__

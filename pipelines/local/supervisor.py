@@ -11,6 +11,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -19,15 +20,19 @@ from pipelines import exit_codes
 from pipelines.beam_internals.step_clock import end_bundles_at_once
 from pipelines.local.children import Children, StreamOfChild
 from pipelines.local.stream_runner import StreamRunner
+from pipelines.local.summary import End, Outcome, last_line
 from pipelines.monitoring.endpoint import Endpoint
 from transforms.destinations import pool
 from transforms.destinations.ending import close_destinations
+from transforms.destinations.health import health_of
 from transforms.destinations.probe import connect_once
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.fetch.feed_registry import close_feeds
 from transforms.duo.fetch.read_ahead import READ_AHEAD
 from transforms.duo.rate_limit.budgets import BUDGETS
 from transforms.errors import BadCredentials, BadDestination, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
+from transforms.notices import duo, program, state
+from transforms.notices.notice import tell
 from transforms.process import descriptors, threads
 from transforms.process.files import Unsafe
 from transforms.process.log_once import LogOnce
@@ -53,15 +58,22 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
     try:
         store.lock()
     except (StoreInUse, StoreUnusable) as error:
-        _LOGGER.error("%s", error)  # the text is for the user, the traceback is not
+        tell(_LOGGER, error.notice, "%s", error)  # the text is for the user, the traceback is not
         return exit_codes.STATE
     trouble = trouble_with_dead_letters(job.storage.dead_letter_dir)
     if isinstance(trouble, Unsafe):
-        _LOGGER.error("The dead letter directory %s is not safe: %s.", job.storage.dead_letter_dir, trouble.strerror)
+        tell(
+            _LOGGER,
+            state.DEAD_LETTERS_UNSAFE,
+            "The dead letter directory %s is not safe: %s.",
+            job.storage.dead_letter_dir,
+            trouble.strerror,
+        )
         store.unlock()
         return exit_codes.STATE
     if trouble is not None:
-        _LOGGER.error(
+        tell(
+            _LOGGER, state.DEAD_LETTERS_NOT_WRITTEN,
             "Dead letters cannot be written to %s: %s. All else is delivered; the first event that no destination takes holds "
             "what needs a dead letter until they can.", job.storage.dead_letter_dir, trouble.strerror,
         )  # fmt: skip
@@ -82,7 +94,10 @@ def run_local(job: Job, *, grace_secs: float = GRACE_SECS) -> int:
         endpoint.close()
         store.unlock()
         restore_signals(previous)
-    return supervisor.exit_code()
+    code = supervisor.exit_code()
+    if job.reading.until_ms is None:  # of a backfill, whoever started it says how far it came
+        _LOGGER.info("%s", last_line(supervisor.how_it_ended(code)))
+    return code
 
 
 class _Supervisor:
@@ -100,6 +115,7 @@ class _Supervisor:
         self._missing: list[Callable[[], bool]] = []  # starts threads that could not be had; True once it has
         self._later: list[StreamRunner] = []  # each waits for an earlier life of its own
         self._by_itself = False  # nobody asked for the end
+        self._began = time.monotonic()
         self._reached: set[str] = set()
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
@@ -162,10 +178,11 @@ class _Supervisor:
         close_feeds()
         BUDGETS.save(at_once=True)
         self._all_read = close_destinations()
-        if any(runner.alive or runner.cut_short for runner in runners):
-            _LOGGER.warning(
-                "The grace period of %.0f s was over before everything was delivered; what was not is read again at the next "
-                "start.", grace_secs,
+        if any(self._is_undelivered(runner) for runner in runners):
+            tell(
+                _LOGGER, program.GRACE_OVER,
+                "Not everything was delivered within the grace period of %.0f s; what was not is read again at the next start.",
+                grace_secs,
             )  # fmt: skip
 
     def exit_code(self) -> int:
@@ -186,8 +203,23 @@ class _Supervisor:
             if any(isinstance(e, StoreUnusable) for e in errors):
                 return exit_codes.STATE
             return exit_codes.INTERNAL
-        cut_short = any(runner.cut_short or runner.alive for runner in self._runners)
-        return exit_codes.DELIVERY if cut_short or not self._all_read else exit_codes.OK
+        undelivered = any(self._is_undelivered(runner) for runner in self._runners)
+        return exit_codes.DELIVERY if undelivered or not self._all_read else exit_codes.OK
+
+    def how_it_ended(self, code: int) -> End:
+        """What the last line tells."""
+        undelivered = sorted(str(runner.subscription) for runner in self._runners if self._is_undelivered(runner))
+        secs = time.monotonic() - self._began
+        return End(secs, Outcome.of(), undelivered, self._all_read, asked=not self._by_itself, code=code)
+
+    def _is_undelivered(self, runner: StreamRunner) -> bool:
+        """What it read is not delivered, and that is no wonder of the moment: its destination was not there to take it."""
+        return runner.alive or runner.cut_short or (runner.holds_pages and not self._was_there(runner.subscription.destination))
+
+    def _was_there(self, name: str) -> bool:
+        destination = next(each for each in self._job.destinations if each.name == name)
+        health = health_of(destination)
+        return not health.cause and (health.ever_delivered or name in self._reached)
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
@@ -198,7 +230,7 @@ class _Supervisor:
             pass  # away for now: what goes there waits for it
         except FatalError as error:
             self._bad_destinations[destination.name] = error
-            _LOGGER.error("%s", error)
+            tell(_LOGGER, error.notice, "%s", error, destination=destination.name)
 
     def _forgive_what_works(self) -> None:
         """A destination that could not be used at the start, and takes events now, is no cause to stop."""
@@ -210,9 +242,10 @@ class _Supervisor:
     def _tell_of_refusals(self) -> None:
         for runner in self._runners:
             if runner.refused is not None and not runner.done:
-                _LOGGER.error(
+                tell(
+                    _LOGGER, duo.BACKFILL_REFUSED,
                     "%s: Duo does not serve it, and the backfill ends without it: %s Start it again to ask again, or leave it "
-                    "out by --log-types.", runner.subscription, runner.refused,
+                    "out by --log-types.", runner.subscription, runner.refused, **runner.subscription.about,
                 )  # fmt: skip
 
     def _cause_to_stop(self, runner: StreamRunner) -> DuoLogSyncError | None:
@@ -264,7 +297,7 @@ class _Supervisor:
         with self._mutex:
             self._missing.append(start)
         if self._threads_missing.due() is not None:
-            _LOGGER.error("Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
+            tell(_LOGGER, program.NO_THREAD, "Not all streams are read yet: %s. It is tried again.", threads.NO_THREAD)
 
     def _start_what_is_missing(self) -> None:
         if not self._missing:
@@ -297,7 +330,7 @@ class _Supervisor:
         READ_AHEAD.limit_bytes = _READ_AHEAD_BYTES_OF_MANY if many else math.inf
         most = CONNECTIONS.most
         if most is not None and len(self._runners) > most and self._few_connections.due() is not None:
-            _LOGGER.warning("%s", descriptors.advice(len(self._runners), most))
+            tell(_LOGGER, program.FEW_CONNECTIONS, "%s", descriptors.advice(len(self._runners), most))
 
 
 def on_signals(stop: Callable[[], None]) -> dict[int, object]:
@@ -307,7 +340,11 @@ def on_signals(stop: Callable[[], None]) -> dict[int, object]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if STOP.requested:
-            _LOGGER.warning("Asked again: ending at once. What is not delivered is read again at the next start.")
+            tell(
+                _LOGGER,
+                program.ENDS_AT_ONCE,
+                "Asked again: ending at once. What is not delivered is read again at the next start.",
+            )
             STOP.request(0.0)
             return
         _LOGGER.info("Asked to end (%s): delivering what was read; asked again, it ends at once.", signal.Signals(number).name)

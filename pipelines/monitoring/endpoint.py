@@ -7,11 +7,14 @@ Contract: none of it can stop a run, or keep it from its end.
 
 from __future__ import annotations
 
+import secrets
+
 from pipelines.monitoring import server
 from pipelines.monitoring.log_tail import LogTail
 from pipelines.monitoring.observe import Observer, Running
 from pipelines.monitoring.routes import routes
 from pipelines.monitoring.systemd import Notifier
+from transforms.metrics.log_counts import LogCounts
 from transforms.settings import Job
 
 
@@ -22,13 +25,16 @@ class Endpoint:
         self._job = job
         self._log = LogTail()
         self._log.attach()
+        self._log_counts = LogCounts()
+        self._log_counts.attach()
         self._observer = Observer(job, running, self._log)
         self._systemd = Notifier()
         self._server: server.Server | None = None
 
     def open(self) -> None:
         """The streams are started: from now on it can be asked."""
-        self._server = server.start(self._job.monitoring, routes(self._observer), self._job.storage.checkpoint_dir)
+        key = secrets.token_urlsafe(24)
+        self._server = server.start(self._job.monitoring, routes(self._observer, key), self._job.storage.checkpoint_dir, key)
         self._systemd.ready()
 
     def tick(self) -> None:
@@ -45,3 +51,4 @@ class Endpoint:
         if self._server is not None:
             self._server.close()
         self._log.detach()
+        self._log_counts.detach()

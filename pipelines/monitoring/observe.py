@@ -14,7 +14,6 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,11 +33,13 @@ from pipelines.monitoring.report import (
     State,
     StreamReport,
 )
+from pipelines.monitoring.stored import kept_letters
 from pipelines.monitoring.streams import Streams
-from transforms.destinations import pool
+from transforms.destinations import certificates, pool
 from transforms.destinations.health import health_of
 from transforms.duo.rate_limit.budget import RateBudget
 from transforms.errors import FatalError
+from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Job
 from transforms.state.dead_letters.write import files_in
@@ -120,7 +121,8 @@ class Observer:
     def _made(self) -> Report:
         now_ms = _now_ms()
         destinations = tuple(self._destination(each) for each in self._job.destinations)
-        streams = self._streams.report(now_ms)
+        letters = self._letters.count()
+        streams = self._streams.report(now_ms, letters)
         said = words.of_run(streams, trouble=self._trouble())
         not_ready = tuple(self._not_ready(streams, destinations))
         return Report(
@@ -135,7 +137,7 @@ class Observer:
             streams=streams,
             destinations=destinations,
             budgets=self._budgets(),
-            dead_letters=self._letters.count(),
+            dead_letters=kept_letters(letters),
             log=self._log.lines() if self._log is not None else (),
         )
 
@@ -164,6 +166,8 @@ class Observer:
             since_ms=health.since_ms,
             connections=held.connections,
             held_bytes=held.held_bytes,
+            certificate_expires_ms=certificates.expires_ms(destination.name, "server"),
+            client_certificate_expires_ms=certificates.expires_ms(destination.name, "client"),
         )
 
     def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
@@ -180,7 +184,7 @@ class Observer:
             reasons.append("no stream is read yet")
         missing = sum(not runner.begun for runner in self._running.runners)
         if missing:
-            reasons.append(f"{words.counted(missing, 'stream')} could not be started yet")
+            reasons.append(f"{counted(missing, 'stream')} could not be started yet")
         return reasons
 
     def _ever_reached(self, name: str) -> bool:
@@ -204,11 +208,6 @@ class Observer:
             threads=threading.active_count(),
             cpu_secs=round(time.process_time(), 2),
         )
-
-
-def without_log(report: Report) -> Report:
-    """The same without the lines of the log, which name accounts and hosts."""
-    return replace(report, log=())
 
 
 def _budget(budget: RateBudget, account: str, log_type: str) -> BudgetReport:

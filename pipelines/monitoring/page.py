@@ -1,4 +1,4 @@
-"""The status page as it is sent: one HTML file with its style and its script in it, and the policy that lets only those run.
+"""The status page as it is sent: ``page.html`` with ``page.css`` and ``page.js`` in it, and the policy by which only they run.
 
 Place in the flow: ``routes`` answers with it. Contract: nothing of a run is in it. The page asks for ``status.json`` and puts
 what it gets into the document as text, never as HTML, so no name that Duo or anybody else has chosen can become a script; and
@@ -10,12 +10,8 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import re
 from importlib.resources import files
 from typing import NamedTuple
-
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 class Page(NamedTuple):
@@ -28,14 +24,16 @@ class Page(NamedTuple):
 @functools.cache
 def page() -> Page:
     """Read when it is first asked for."""
-    html = (files("pipelines.monitoring") / "page.html").read_text(encoding="utf-8")
-    styles = " ".join(_digest(each) for each in _STYLE.findall(html))
-    scripts = " ".join(_digest(each) for each in _SCRIPT.findall(html))
+    html, style, script = map(_file, ("page.html", "page.css", "page.js"))
     policy = (
-        f"default-src 'none'; style-src {styles}; script-src {scripts}; connect-src 'self'; img-src data:; "
+        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return Page(html.encode("utf-8"), policy)
+    return Page(html.replace("/*page.css*/", style).replace("/*page.js*/", script).encode("utf-8"), policy)
+
+
+def _file(name: str) -> str:
+    return (files("pipelines.monitoring") / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

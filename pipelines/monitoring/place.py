@@ -1,24 +1,24 @@
 """Where the endpoint of a running program is: a small file in its checkpoint directory, for ``status`` and ``tap``.
 
-Place in the flow: ``server`` writes it when it listens and removes it at the end; commands read it. Nothing of Beam is loaded.
+Place in the flow: ``server`` writes it when it listens and removes it at the end; ``running`` reads it for the commands.
 
-Contract: mode 600, JSON: ``v`` (1), ``url``, ``pid``. No token is in it. One that a killed program has left behind is
-recognised, because nobody holds the directory's lock. A directory on another file system has none.
+Contract: mode 600, JSON: ``v`` (1), ``url``, ``pid``, and ``key``, which ``tap`` shows: who can read the directory may see
+events. No token is in it. One that a killed program has left behind leads to
+nobody, or to a process of another number, which ``running`` sees; the next start removes it. A directory on another file system
+has none.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from transforms.process.files import open_new, open_to_read, read_own
+from transforms.process.files import open_new, read_own
 
 FILE_NAME = ".monitoring"
-_LOCK_NAME = ".lock"
 _VERSION = 1
 
 
@@ -28,18 +28,19 @@ class Place(msgspec.Struct, frozen=True):
     url: str
     pid: int
     v: int = _VERSION
+    key: str = ""
 
 
 # Made while importing: msgspec crashes the process where two threads are the first to decode a type at the same time.
 _decode_place = msgspec.json.Decoder(Place).decode
 
 
-def write_place(directory: str, url: str) -> None:
+def write_place(directory: str, url: str, key: str = "") -> None:
     """Tells where this process can be asked. Raises OSError."""
     path = Path(directory) / FILE_NAME
     fresh = path.with_name(path.name + ".new")
     with os.fdopen(open_new(fresh), "wb") as file:
-        file.write(msgspec.json.encode(Place(url, os.getpid())))
+        file.write(msgspec.json.encode(Place(url, os.getpid(), key=key)))
     fresh.replace(path)
 
 
@@ -50,27 +51,10 @@ def remove_place(directory: str) -> None:
 
 
 def place_in(directory: str) -> Place | None:
-    """Where the program that runs on a checkpoint directory can be asked; None where none runs, or it cannot be asked."""
+    """What is noted in a checkpoint directory; None where nothing is. A program that was killed may have left it behind."""
     if "://" in directory:
         return None
-    try:
+    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
         place = _decode_place(read_own(Path(directory) / FILE_NAME))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return place if place.v == _VERSION and is_in_use(directory) else None
-
-
-def is_in_use(directory: str) -> bool:
-    """Whether a program runs on a checkpoint directory of this machine: whether it holds the lock there."""
-    try:
-        descriptor = open_to_read(Path(directory) / _LOCK_NAME)
-    except OSError:
-        return False
-    try:
-        # Shared, and for an instant: a program that starts meanwhile tries for longer than that.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        return place if place.v == _VERSION else None
+    return None

@@ -1,7 +1,6 @@
 """What a running program says of itself, asked from another process on the same machine.
 
-Place in the flow: ``status`` and ``tap`` ask here; ``pipelines.monitoring.server`` answers. Where the program listens stands in
-the file ``.monitoring`` of its checkpoint directory: JSON, readable by its owner alone.
+Place in the flow: ``status`` and ``tap`` ask here, where ``place`` says that one listens; ``server`` answers.
 
 Contract: nothing is raised where nobody listens, or somebody else does: then there is no answer, and whoever asks goes by the
 checkpoint store. An answer counts only where it is of the process that wrote the file.
@@ -9,44 +8,40 @@ checkpoint store. An answer counts only where it is of the process that wrote th
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
+from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report
-from transforms.process.files import read_own
+from transforms.errors import DuoLogSyncError
+from transforms.settings import Job
 
-FILE_NAME = ".monitoring"
 _LONGEST_REPORT_BYTES = 64 * 1024 * 1024
+# Made while importing: see transforms.state.cursor on msgspec and threads.
 _decode_report = msgspec.json.Decoder(Report).decode
-
-
-class _File(msgspec.Struct):
-    url: str
-    pid: int
-
-
-_decode_file = msgspec.json.Decoder(_File).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a program listens, and which process it is. ``token``: what it wants to be shown; empty where it wants none."""
+    """Where a program listens, and which process it is. ``token``: what it wants to be shown; empty where it wants none.
+    ``key``: what it wants of who would see events.
+    """
 
     url: str
     pid: int
     token: str = ""
+    key: str = ""
 
-    def ask(self, path: str, timeout_secs: float) -> HTTPResponse:
+    def ask(self, path: str, timeout_secs: float, more_headers: Mapping[str, str] | None = None) -> HTTPResponse:
         """The answer to a GET, its body unread. Raises OSError or HTTPException."""
         parts = urlsplit(self.url)
         connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_secs)
         headers = {"Connection": "close"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        connection.request("GET", path, headers=headers)
+        connection.request("GET", path, headers=headers | dict(more_headers or {}))
         return connection.getresponse()
 
     def report(self, timeout_secs: float = 2.0) -> Report | None:
@@ -61,11 +56,13 @@ class Endpoint:
         return report if report.process is not None and report.process.pid == self.pid else None
 
 
-def endpoint_in(directory: str, token: str = "") -> Endpoint | None:
-    """Where the program listens that uses a checkpoint directory; None where none says so."""
-    if "://" in directory:
+def endpoint_of(job: Job) -> Endpoint | None:
+    """Where the program listens that runs a job; None where none runs, or it cannot be asked."""
+    place = place_in(job.storage.checkpoint_dir)
+    if place is None:
         return None
-    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        file = _decode_file(read_own(Path(directory) / FILE_NAME))
-        return Endpoint(file.url, file.pid, token)
-    return None
+    reference = job.monitoring.token
+    try:
+        return Endpoint(place.url, place.pid, reference.resolve() if reference is not None else "", place.key)
+    except DuoLogSyncError:  # a secret that only the program may read
+        return None

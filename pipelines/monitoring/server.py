@@ -30,11 +30,13 @@ from pipelines.monitoring.exchange import Answer, BadRequest, Request
 from pipelines.monitoring.place import remove_place, write_place
 from transforms.config_keys import is_loopback
 from transforms.errors import DuoLogSyncError
+from transforms.notices import program
+from transforms.notices.notice import tell
 from transforms.process.threads import NO_THREAD, started
 from transforms.settings import MONITORING_PORT, Monitoring
 
 _LOGGER = logging.getLogger("duologsync.monitoring")
-MOST_AT_ONCE = 4
+MOST_AT_ONCE = 8  # a browser opens connections that it does not use yet
 MOST_STREAMS = 2
 _BACKLOG = 16
 _ASKS = (("WWW-Authenticate", 'Basic realm="duologsync", charset="UTF-8"'), ("WWW-Authenticate", "Bearer"))
@@ -86,13 +88,19 @@ class Server:
                 self._at_once.release()
                 _refuse(sock)
 
-    def note_place(self, directory: str) -> None:
+    def note_place(self, directory: str, key: str) -> None:
         """Writes down where it is, for the commands."""
         try:
-            write_place(directory, self.url)
+            write_place(directory, self.url, key)
             self._directory = directory
         except OSError as error:
-            _LOGGER.warning("Where the status page is cannot be noted in %s: %s.", directory, error.strerror)
+            tell(
+                _LOGGER,
+                program.PLACE_NOT_NOTED,
+                "Where the status page is cannot be noted in %s: %s.",
+                directory,
+                error.strerror,
+            )
 
     def close(self) -> None:
         """Answers nobody any more. Waits for nobody."""
@@ -119,7 +127,7 @@ class Server:
         except OSError:
             pass  # whoever asked is gone, or too slow
         except Exception:  # an answer that fails is no reason to take a slot for ever
-            _LOGGER.exception("A question to the status page could not be answered.")
+            tell(_LOGGER, program.PAGE_FAILED, "A question to the status page could not be answered.", exc_info=True)
         finally:
             exchange.hang_up(sock)
             held.release()
@@ -163,11 +171,12 @@ class Server:
         return hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), self._token.encode())
 
 
-def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str) -> Server | None:
+def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str, key: str = "") -> Server | None:
     """Listens and answers from now on; None where that cannot be, which is told.
 
     Args:
       directory: the checkpoint directory, where it is noted which port it has become.
+      key: noted there, too: what ``tap`` shows.
     """
     here = "://" not in directory
     if here:
@@ -177,18 +186,18 @@ def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str) -
     try:
         token = monitoring.token.resolve() if monitoring.token is not None else None
     except DuoLogSyncError as error:
-        _LOGGER.warning("There is no status page and there are no metrics: %s", error)
+        tell(_LOGGER, program.NO_STATUS_PAGE, "There is no status page and there are no metrics: %s", error)
         return None
     listener = _listener(monitoring)
     if listener is None:
         return None
     server = Server(listener, monitoring, token, routes)
     if started(server.serve, "monitoring") is None:
-        _LOGGER.warning("There is no status page and there are no metrics: %s.", NO_THREAD)
+        tell(_LOGGER, program.NO_STATUS_PAGE, "There is no status page and there are no metrics: %s.", NO_THREAD)
         server.close()
         return None
     if here:
-        server.note_place(directory)
+        server.note_place(directory, key)
     _LOGGER.info("How it is doing is shown at %s", server.url)
     return server
 
@@ -203,14 +212,17 @@ def _listener(monitoring: Monitoring) -> socket.socket | None:
     try:
         listener = _listening(monitoring.host, 0)
     except OSError as error:
-        _LOGGER.warning(
+        tell(
+            _LOGGER, program.NO_STATUS_PAGE,
             "There is no status page and there are no metrics, because nothing can listen at %s: %s. The run goes on.",
             monitoring.host, error.strerror or error,
         )  # fmt: skip
         return None
-    level = logging.INFO if monitoring.port is None else logging.WARNING
-    reason = taken.strerror or taken
-    _LOGGER.log(level, "Port %d of %s cannot be had (%s); another one is used.", wanted, monitoring.host, reason)
+    text, reason = "Port %d of %s cannot be had (%s); another one is used.", taken.strerror or taken
+    if monitoring.port is None:  # nobody has asked for that one
+        _LOGGER.info(text, wanted, monitoring.host, reason)
+    else:
+        tell(_LOGGER, program.ANOTHER_PORT, text, wanted, monitoring.host, reason)
     return listener
 
 

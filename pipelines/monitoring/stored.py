@@ -58,7 +58,7 @@ def progress_of(cursor: Cursor, reading: Reading, now_ms: int) -> Progress:
 
 def usual_age_secs(reading: Reading) -> float:
     """How old the position of a stream that keeps up is at most."""
-    return reading.lag_secs + 2 * reading.poll_interval_secs + _LEEWAY_SECS
+    return reading.lag_secs + 2 * reading.longest_poll_secs + _LEEWAY_SECS
 
 
 def missing_of(gaps: Iterable[Gap]) -> tuple[Missing, ...]:

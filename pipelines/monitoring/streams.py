@@ -7,25 +7,30 @@ the feeds and the runners; reads no file and makes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from pipelines.local.children import Children
 from pipelines.local.stream_runner import StreamRunner
 from pipelines.monitoring import words
 from pipelines.monitoring.rates import MINUTE_SECS, Rates
-from pipelines.monitoring.report import Missing, StreamReport
+from pipelines.monitoring.report import StreamReport
+from pipelines.monitoring.stored import missing_of, usual_age_secs
 from transforms.destinations.health import health_of
 from transforms.duo.client.client import PageRefused
 from transforms.duo.fetch.feed import FeedFacts
 from transforms.errors import FatalError, RetryLater, StreamUnavailable
+from transforms.metrics.catalog import EVENTS_FILTERED, EVENTS_REJECTED
+from transforms.metrics.registry import METRICS, Labels, of_stream
 from transforms.records import Subscription
 from transforms.settings import Job
 from transforms.state.checkpoints.record import Positions
 from transforms.state.checkpoints.stores import store_at
-from transforms.state.cursor import Cursor, Gap
+from transforms.state.cursor import Cursor
+from transforms.state.dead_letters.counts import Kind
+from transforms.state.dead_letters.write import MAYBE_UNREAD
 
-_LEEWAY_SECS = 60.0  # a round of reading and delivering, which is no lag
 _STILL_SECS = 2 * MINUTE_SECS
 
 
@@ -41,6 +46,20 @@ class Running(Protocol):
     def wrong(self, destination: str) -> FatalError | None: ...
 
 
+class _Counts:
+    """What is counted of all streams, each by account, log type and destination. Read once for a report."""
+
+    def __init__(self, letters: Mapping[Kind, int]) -> None:
+        self.dead_letters: Counter[Labels] = Counter()
+        self.not_delivered: Counter[Labels] = Counter()  # dead letters but those that were sent, too
+        for kind, count in letters.items():
+            labels = (kind.account, kind.log_type, kind.destination)
+            self.dead_letters[labels] += count
+            self.not_delivered[labels] += count if kind.reason != MAYBE_UNREAD else 0
+        self.rejected = _by_stream(METRICS.of(EVENTS_REJECTED))
+        self.filtered = _by_stream(METRICS.of(EVENTS_FILTERED))
+
+
 class Streams:
     """See the module."""
 
@@ -50,7 +69,6 @@ class Streams:
         self._store = store_at(job.storage.checkpoint_dir)
         self._destinations = {destination.name: destination for destination in job.destinations}
         self._rates: dict[Subscription, Rates] = {}
-        self._was_caught_up: set[Subscription] = set()
 
     def sample(self, now: float, *, everything: bool) -> None:
         """Notes what is delivered by now, of all streams or of those that are new."""
@@ -65,16 +83,15 @@ class Streams:
         if everything:
             present = {runner.subscription for runner in runners}
             self._rates = {each: rates for each, rates in self._rates.items() if each in present}
-            self._was_caught_up &= present
 
-    def report(self, now_ms: int) -> tuple[StreamReport, ...]:
-        """How each of them is."""
-        now = time.monotonic()
-        return tuple(self._one(runner, now, now_ms) for runner in self._running.runners)
+    def report(self, now_ms: int, letters: Mapping[Kind, int]) -> tuple[StreamReport, ...]:
+        """How each of them is. ``letters``: the dead letters that are kept."""
+        now, counts = time.monotonic(), _Counts(letters)
+        return tuple(self._one(runner, counts, now, now_ms) for runner in self._running.runners)
 
     # --- one stream --------------------------------------------------------------------------------------------------
 
-    def _one(self, runner: StreamRunner, now: float, now_ms: int) -> StreamReport:
+    def _one(self, runner: StreamRunner, counts: _Counts, now: float, now_ms: int) -> StreamReport:
         subscription = runner.subscription
         found, feed = self._store.present(subscription), runner.feed
         facts = feed.facts() if feed is not None else None
@@ -82,18 +99,20 @@ class Streams:
         cursor = positions.cursor if positions is not None else None
         rates = self._rates_of(subscription, positions, now) if positions is not None else None
         delivered = positions.delivered if positions is not None else 0
-        lag_secs = self._lag_secs(cursor, now_ms) if cursor is not None else None
-        caught_up = self._caught_up(subscription, facts, lag_secs)
+        begun = cursor is not None and not cursor.is_beginning
+        lag_secs = self._lag_secs(cursor, now_ms) if cursor is not None and begun else None
+        caught_up = self._caught_up(facts, lag_secs)
         backlog = 0 if caught_up else _backlog(cursor, facts)
         per_second = rates.lately(delivered, now) if rates is not None else 0.0
         eta_secs = backlog / per_second if backlog and per_second > 0 else None
-        missing = tuple(map(_missing, cursor.gaps)) if cursor is not None else ()
+        missing = missing_of(cursor.gaps) if cursor is not None else ()
+        labels = of_stream(subscription)
         said = words.of_stream(
             words.StreamFacts(
                 log_type=subscription.stream.log_type,
                 destination=subscription.destination,
                 now_ms=now_ms,
-                position_ms=cursor.position_ms if cursor is not None and not cursor.is_beginning else None,
+                position_ms=cursor.position_ms if cursor is not None and begun else None,
                 lag_secs=0.0 if caught_up else lag_secs,
                 caught_up=caught_up,
                 backlog_events=backlog,
@@ -111,16 +130,19 @@ class Streams:
             state=said.state,
             words=said.words,
             todo=said.todo,
-            position_ms=cursor.position_ms if cursor is not None else None,
-            safe_ms=positions.safe.position_ms if positions is not None else None,
+            position_ms=cursor.position_ms if cursor is not None and begun else None,
+            safe_ms=positions.safe.position_ms if positions is not None and not positions.safe.is_beginning else None,
             lag_secs=0.0 if caught_up else lag_secs,
             backlog_events=backlog,
             eta_secs=eta_secs,
-            delivered=delivered,
+            delivered=max(0, delivered - counts.not_delivered[labels]),
+            rejected=counts.rejected[labels],
+            filtered=counts.filtered[labels],
             rates=rates.per_second(delivered, now) if rates is not None else (),
             oldest_undelivered_ms=facts.oldest_ms if facts is not None else None,
             committed_ms=committed_ms,
             missing=missing,
+            dead_letters=counts.dead_letters[labels],
             title=self._title(subscription.stream.account),
         )
 
@@ -136,16 +158,12 @@ class Streams:
         readable_ms = now_ms - 1000 * self._job.reading.lag_secs if until_ms is None else until_ms
         return max(0.0, (readable_ms - cursor.position_ms) / 1000)
 
-    def _caught_up(self, subscription: Subscription, facts: FeedFacts | None, lag_secs: float | None) -> bool:
+    def _caught_up(self, facts: FeedFacts | None, lag_secs: float | None) -> bool:
         """All that there was is delivered. The moments in which it looks for more, and delivers that, belong to it."""
-        if facts is not None and facts.caught_up and not facts.in_hand:
-            self._was_caught_up.add(subscription)
+        reading = self._job.reading
+        if lag_secs is not None and reading.until_ms is None and lag_secs <= usual_age_secs(reading) - reading.lag_secs:
             return True
-        usual_secs = self._job.reading.poll_interval_secs + _LEEWAY_SECS
-        if subscription in self._was_caught_up and lag_secs is not None and lag_secs <= usual_secs:
-            return True
-        self._was_caught_up.discard(subscription)
-        return False
+        return facts is not None and facts.caught_up and not facts.in_hand
 
     def _title(self, account: str) -> str:
         parent_name, slash, _ = account.partition("/")
@@ -173,6 +191,13 @@ class Streams:
         return {"failure": runner.failure}
 
 
+def _by_stream(counts: Mapping[Labels, float]) -> Counter[Labels]:
+    found: Counter[Labels] = Counter()
+    for labels, count in counts.items():
+        found[labels[:3]] += int(count)
+    return found
+
+
 def _is_rate_limit(error: Exception) -> bool:
     return isinstance(error, RetryLater) and error.kind == "rate_limited"
 
@@ -196,7 +221,3 @@ def _backlog(cursor: Cursor | None, facts: FeedFacts | None) -> int | None:
     if total is None and fetched is not None and fetched.maxtime_ms == window.maxtime_ms:
         total = fetched.window_total
     return max(0, total - (cursor.window_rows if window is cursor else 0)) if total is not None else None
-
-
-def _missing(gap: Gap) -> Missing:
-    return Missing(gap.from_ms, gap.to_ms, gap.missing, gap.tries, gap.due_ms)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipelines.monitoring import words
 from pipelines.monitoring.report import DeadLetters, Missing, Report, State, StreamReport
 from pipelines.printable import printable
+from transforms.process.plural import counted
 
 if TYPE_CHECKING:  # rich is loaded where something is shown on a terminal, and no earlier
     from rich.console import RenderableType
@@ -119,7 +120,7 @@ def _todos(streams: Iterable[StreamReport]) -> Iterator[str]:
         if stream.todo:
             by_todo.setdefault(stream.todo, []).append(words.title(stream))
     for todo, names in by_todo.items():
-        others = f" and {words.counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
+        others = f" and {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
         yield f"{names[0]}{others}: {todo}"
 
 
@@ -127,19 +128,19 @@ def _stretches(report: Report) -> Iterator[str]:
     for stream in report.streams:
         for gap in stream.missing:
             stretch = f"from {words.moment(gap.from_ms)} to {words.moment(gap.to_ms)}"
-            events = words.counted(gap.events, "event")
+            events = counted(gap.events, "event")
             yield f"{words.title(stream)}: {events} {stretch}, {_outlook(gap, report.time_ms)}"
 
 
 def _outlook(gap: Missing, now_ms: int) -> str:
     if gap.due_ms is None:
-        return f"given up after {words.counted(gap.tries, 'more reading')}" if gap.tries else "not read again"
+        return f"given up after {counted(gap.tries, 'more reading')}" if gap.tries else "not read again"
     return f"read again in {words.span((gap.due_ms - now_ms) / 1000)}"
 
 
 def _heading_of_letters(letters: Sequence[DeadLetters]) -> str:
     total = sum(each.count for each in letters)
-    return f"{words.counted(total, 'dead letter')}; 'duologsync replay CONFIG' sends them again once their cause is mended"
+    return f"{counted(total, 'dead letter')}; 'duologsync replay CONFIG' sends them again once their cause is mended"
 
 
 def _letters(letters: Sequence[DeadLetters]) -> Iterator[str]:
@@ -160,8 +161,8 @@ def _destinations(report: Report) -> Iterator[str]:
 def _log(report: Report) -> Iterator[str]:
     for line in [line for line in report.log if line.level in _GRAVE][-_ROWS_OF_LOG:]:
         at = time.strftime("%H:%M:%S", time.gmtime(line.time_ms / 1000))
-        code = f"{line.code} " if line.code else ""
-        yield f"{at} {line.level} {code}{line.message}"
+        code = f" [{line.code}]" if line.code and line.code not in line.message else ""
+        yield f"{at} {line.level} {line.message}{code}"
 
 
 def _process(report: Report) -> Iterator[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipelines.monitoring.report import Missing, State, StreamReport
+from transforms.process.plural import counted
 
 MINUTE_SECS, HOUR_SECS, DAY_SECS = 60.0, 3600.0, 86_400.0
 _YEAR_10000_MS = 253_402_300_800_000
@@ -258,11 +259,6 @@ def _of_what_is_well(read: list[StreamReport]) -> Said:
 
 
 # --- numbers and times -----------------------------------------------------------------------------------------------
-
-
-def counted(number: int, what: str) -> str:
-    """``1 event``, ``12,000 events``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def span(secs: float) -> str:

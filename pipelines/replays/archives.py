@@ -21,6 +21,8 @@ from pipelines.replays.sending import Sending, bundles
 from transforms.destinations.archive import reader
 from transforms.destinations.archive.reader import ArchiveFile
 from transforms.destinations.archive.records import Archived
+from transforms.notices import state
+from transforms.notices.notice import tell
 from transforms.state.dead_letters.letter import DeadLetter
 from transforms.state.dead_letters.write import files_in, reasons_of, report
 
@@ -61,7 +63,7 @@ class ArchiveReplay:
             self.day = self._reading_day
         if not self._sending.end_connections():
             self._sending.counts[UNREAD] += 1
-            _LOGGER.error("A receiver was not seen to read all that it acknowledged: replay it again.")
+            tell(_LOGGER, state.REPLAY_UNREAD, "A receiver was not seen to read all that it acknowledged: replay it again.")
 
     def _files(self) -> list[ArchiveFile]:
         return reader.files_of(self._directory, self._choice.window)
@@ -79,7 +81,7 @@ class ArchiveReplay:
                         yield letter
             except (OSError, ValueError) as error:
                 self._sending.counts[UNREADABLE] += 1
-                _LOGGER.error("%s is left out, and the others go on: %s.", file.place, error)
+                tell(_LOGGER, state.NOT_REPLAYED, "%s is left out, and the others go on: %s.", file.place, error)
             if progress is not None:
                 progress.add(file.events)
 

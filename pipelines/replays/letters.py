@@ -18,7 +18,10 @@ from itertools import islice
 from pipelines.replays.choice import Choice
 from pipelines.replays.progress import Progress
 from pipelines.replays.sending import Sending, bundles
-from transforms.state.dead_letters.files import LetterFile, letter_files
+from transforms.notices import state
+from transforms.notices.notice import tell
+from transforms.process.plural import counted
+from transforms.state.dead_letters.files import LetterFile, letter_files, only_one
 from transforms.state.dead_letters.letter import DeadLetter
 from transforms.state.dead_letters.write import files_in
 
@@ -45,14 +48,15 @@ class LetterReplay:
         return [file for file in letter_files(self._directory) if self._wanted(file)]
 
     def run(self) -> None:
-        """Sends all that is chosen. Raises DuoLogSyncError."""
-        files = self.plan()
-        progress = Progress(sum(self.planned.values()))
-        for file in files:
-            try:
-                self._send_file(file, progress)
-            except (OSError, ValueError) as error:
-                self._unreadable(file, error)
+        """Sends all that is chosen. Raises DuoLogSyncError; LettersInUse where another command does so now."""
+        with only_one(self._directory):
+            files = self.plan()
+            progress = Progress(sum(self.planned.values()))
+            for file in files:
+                try:
+                    self._send_file(file, progress)
+                except (OSError, ValueError) as error:
+                    self._unreadable(file, error)
 
     def _wanted(self, file: LetterFile) -> bool:
         """Looks through a file: whether something is chosen in it, all of which has somewhere to go."""
@@ -68,7 +72,13 @@ class LetterReplay:
         homeless = sum(count for (_, name), count in planned.items() if not name)
         if homeless:
             self._counts[HOMELESS] += homeless
-            _LOGGER.warning("%s: %d letters name no destination of this configuration; use --to.", file.name, homeless)
+            tell(
+                _LOGGER,
+                state.HOMELESS,
+                "%s: %s without a destination of this configuration; use --to.",
+                file.name,
+                counted(homeless, "letter"),
+            )
             return False
         self.planned += planned
         return bool(planned) or self._choice.takes_all
@@ -83,8 +93,11 @@ class LetterReplay:
         if not self._sending.end_connections():
             # Acknowledged is not read: the file is sent again by the next replay.
             self._counts[UNREAD] += done
-            _LOGGER.error(
-                "%s: a receiver was not seen to read what it acknowledged. The next replay sends it again.", file.name
+            tell(
+                _LOGGER,
+                state.REPLAY_UNREAD,
+                "%s: a receiver was not seen to read what it acknowledged. The next replay sends it again.",
+                file.name,
             )
             return
         file.set_aside()
@@ -107,4 +120,4 @@ class LetterReplay:
         """One file that is damaged, or that somebody took away meanwhile, must not keep the others back."""
         self._counts[UNREADABLE] += 1
         cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-        _LOGGER.error("%s stays as it is, and the others go on: %s.", file.place, cause)
+        tell(_LOGGER, state.NOT_REPLAYED, "%s stays as it is, and the others go on: %s.", file.place, cause)

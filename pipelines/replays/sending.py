@@ -68,10 +68,13 @@ class Sending:
 
     Attributes:
       counts: events by what became of them.
+      why: of those that are undeliverable, by destination and reason. examples: what was said of the first of each.
     """
 
     def __init__(self, job: Job, to: str | None, format_name: str | None) -> None:
         self.counts: Counter[str] = Counter()
+        self.why: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], str] = {}
         self._job = job
         of_msp = any(account.is_msp for account in job.accounts)
         self._destinations = {
@@ -95,6 +98,9 @@ class Sending:
             by_destination.setdefault(destination.name, []).append(letter)
         failed = [each for name, those in by_destination.items() for each in self._send_to(self._destinations[name], those)]
         self.counts[UNDELIVERABLE] += len(failed)
+        for each in failed:
+            self.why[each.destination, each.reason] += 1
+            self.examples.setdefault((each.destination, each.reason), each.detail)
         return failed
 
     def end_connections(self) -> bool:

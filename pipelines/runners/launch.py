@@ -23,6 +23,7 @@ from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import exit_codes
+from pipelines.beam_internals.causes import cause_of, cause_without_events
 from pipelines.beam_internals.flags import unknown_to_beam
 from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.graph import build, subscriptions_of
@@ -33,6 +34,8 @@ from pipelines.runners.dataflow import wrong_on_dataflow
 from transforms.destinations.ending import close_destinations
 from transforms.duo.fetch.feed_registry import close_feeds, pages_under_way
 from transforms.errors import BadDestination, DeliveryTimeout, DuoLogSyncError, RetryLater
+from transforms.notices import duo, program, runners
+from transforms.notices.notice import tell
 from transforms.process.allocator import give_memory_back
 from transforms.process.shutdown import FAILURES, STOP
 from transforms.settings import UNSEEN, Account, Job
@@ -79,11 +82,13 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
     """Runs a job with Beam's flags; returns when the runner does, or when asked to end. The exit code."""
     unknown = unknown_flags(flags)
     if unknown:
-        _LOGGER.error("Beam knows no %s. Nothing was started; see docs/runners.md.", ", ".join(unknown))
+        tell(_LOGGER, runners.UNKNOWN_FLAGS, "Beam knows no %s. Nothing was started; see docs/runners.md.", ", ".join(unknown))
         return exit_codes.CONFIG
     runner = runner_of(flags)
     if runner in _CHECKPOINTING_RUNNERS and _keeps_streams_back(flags):
-        _LOGGER.error(
+        tell(
+            _LOGGER,
+            runners.KEEPS_STREAMS_BACK,
             "%s=false would keep back what a step gives out during a checkpoint. Leave it out; see docs/flink.md.",
             _FINISH_FIRST,
         )
@@ -94,14 +99,14 @@ def launch(job: Job, flags: list[str], *, grace_secs: float = GRACE_SECS) -> int
     if runner == _DATAFLOW:
         wrong = wrong_on_dataflow(job, flags)
         for each in wrong:
-            _LOGGER.error("%s", each)
+            tell(_LOGGER, runners.WRONG_ON_DATAFLOW, "%s", each)
         if wrong:
             return exit_codes.CONFIG
     flags = complete_flags(flags)
     try:
         job = for_runner(_with_children(job), flags)
     except DuoLogSyncError as error:
-        _LOGGER.error("The child accounts cannot be listed: %s", error)
+        tell(_LOGGER, duo.CHILDREN_UNKNOWN, "The child accounts cannot be listed: %s", error)
         return exit_codes.for_refusal(error)
     if runner != _PRISM:
         _tell_what_workers_need(job)
@@ -153,9 +158,11 @@ def for_runner(job: Job, flags: list[str]) -> Job:
     default_secs = min(_DELIVERY_TIMEOUT_SECS, longest_secs / 2)
     for destination in job.destinations:
         if (destination.delivery_timeout_secs or 0) >= longest_secs:
-            _LOGGER.warning(
+            tell(
+                _LOGGER, runners.TIMEOUT_TOO_LONG,
                 "Destination %s: its delivery timeout of %g s is not below the checkpoint timeout of %g s. While it is away, "
                 "checkpoints of all log types fail.", destination.name, destination.delivery_timeout_secs, longest_secs,
+                destination=destination.name,
             )  # fmt: skip
     destinations = tuple(
         replace(d, delivery_timeout_secs=default_secs) if d.delivery_timeout_secs is None else d for d in job.destinations
@@ -178,7 +185,14 @@ def _with_children(job: Job) -> Job:
         listing = list_children(account, job.reading.request_timeout_secs)
         accounts += [child.account for child in listing.children]
         for entry in listing.unmatched:
-            _LOGGER.warning("%s: no child has the id or name '%s' that is on its lists.", account.name, entry)
+            tell(
+                _LOGGER,
+                duo.CHILD_NOT_FOUND,
+                "%s: no child has the id or name '%s' that is on its lists.",
+                account.name,
+                entry,
+                account=account.name,
+            )
     return replace(job, accounts=tuple(accounts))
 
 
@@ -204,7 +218,7 @@ def _run(job: Job, flags: list[str], runner: str, grace_secs: float) -> int:
             build(pipeline, job)
             result = pipeline.run()
         except Exception as error:  # no job server, no binary, a value that a flag cannot have: Beam raises what it likes
-            _LOGGER.error("The runner did not take the job: %s", _last_line(error))
+            tell(_LOGGER, runners.NOT_TAKEN, "The runner did not take the job: %s", cause_of(error))
             _LOGGER.debug("In full:", exc_info=error)
             return exit_codes.UNREACHABLE if isinstance(error, RetryLater) else exit_codes.INTERNAL
         if options.get_all_options().get("no_wait_until_finish"):
@@ -268,7 +282,7 @@ def _job_ended(job: Job, error: Exception | None) -> int:
         return exit_codes.OK
     causes = [FAILURES.take(subscription) for subscription in subscriptions_of(job)]
     cause = next(filter(None, causes), None)
-    _LOGGER.error("The job ended by itself: %s", cause or _last_line(error))
+    tell(_LOGGER, runners.JOB_ENDED, "The job ended by itself: %s", cause_without_events(cause or error))
     return exit_codes.DELIVERY if isinstance(cause, (BadDestination, DeliveryTimeout)) else exit_codes.INTERNAL
 
 
@@ -284,15 +298,9 @@ def _end_in_order(result: Any) -> int:
     close_feeds()
     all_read = close_destinations()
     if left:
-        _LOGGER.warning(
-            "The grace period was over before everything was delivered; what was not is read again at the next start."
+        tell(
+            _LOGGER,
+            program.GRACE_OVER,
+            "The grace period was over before everything was delivered; what was not is read again at the next start.",
         )
     return exit_codes.DELIVERY if left or not all_read else exit_codes.OK
-
-
-def _last_line(error: Exception) -> str:
-    details = getattr(error, "details", None)
-    if callable(details):  # gRPC's errors are many lines long and say what matters here
-        return str(details())
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

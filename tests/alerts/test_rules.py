@@ -93,6 +93,9 @@ def cases_of_streams() -> Iterator[Case]:
     restarted = program(age("600x9 _x3 780+60x9 600-300x2 0x60"), up="1x9 0x3 1x60")
     yield Case("it caught up from a restart", restarted, 30, {}, "StreamBehind")
 
+    one_log = program(age("0+60x60"), calls("failed", "0+1x60"), calls("ok", "0+1x60", log_type="activity"))
+    yield Case("Duo has trouble with one log of an account", one_log, 50, behind)
+
     suspended = program(age("0+60x60"), states("suspended", "1x60"), states("caught_up", "0x60"))
     yield Case("it is suspended", suspended, 50, {"StreamSuspended": "critical"})
     yield Case("it was suspended for two minutes", program(states("suspended", "0x9 1x2 0x60")), 12, {}, "StreamSuspended")
@@ -103,6 +106,9 @@ def cases_of_streams() -> Iterator[Case]:
     delivers = series("duologsync_events_delivered_total", "0+100x60")
     old = series("duologsync_checkpoint_age_seconds", "0+60x60")
     yield Case("no checkpoint is written", program(delivers, old), 30, {"CheckpointStale": "critical"})
+    yield Case("none was written since the start", program(delivers), 30, {"CheckpointStale": "critical"})
+    fresh = series("duologsync_checkpoint_age_seconds", "5x60")
+    yield Case("checkpoints are written", program(delivers, fresh), 30, {}, "CheckpointStale")
     yield Case("there are no events to keep a checkpoint of", program(old), 50, {}, "CheckpointStale")
 
     yield Case("events are missing", program(series("duologsync_missing_events", "94x180")), 130, {"MissingEvents": "warning"})
@@ -117,7 +123,8 @@ def cases_of_streams() -> Iterator[Case]:
 
 def cases_of_duo() -> Iterator[Case]:
     gone = {"DuoUnreachable": "critical"}
-    yield Case("no call arrives", program(calls("failed", "0x9 0+1x60"), calls("ok", "0+1x9 9x60")), 40, gone)
+    unheard = program(age("0x9 0+60x60"), calls("failed", "0x9 0+1x60"), calls("ok", "0+1x9 9x60"))
+    yield Case("no call comes through", unheard, 40, gone)
     yield Case("some calls fail", program(calls("failed", "0+1x60"), calls("ok", "0+1x60")), 40, {}, "DuoUnreachable")
     yield Case(
         "calls failed once", program(calls("failed", "0x9 3x60"), calls("ok", "0+1x9 _x2 9+1x60")), 40, {}, "DuoUnreachable"

@@ -51,7 +51,7 @@ class TestTheRecord:
         store.commit(AUTH, Cursor(5, seq=1), 10, days={"2026-11-27": Counts(10, 2, 1)}, since_ms=3)
         store.commit(AUTH, Cursor(9, seq=2), 5, days={"2026-11-27": Counts(4), "2026-11-28": Counts(1)}, since_ms=7)
 
-        assert tally_of(tmp_path) == Tally(3, {"2026-11-27": Counts(14, 2, 1), "2026-11-28": Counts(1)})
+        assert tally_of(tmp_path) == Tally(3, True, {"2026-11-27": Counts(14, 2, 1), "2026-11-28": Counts(1)})
 
     def test_a_cursor_that_moves_without_events_keeps_the_counts(self, tmp_path):
         store = CheckpointStore(tmp_path)
@@ -66,7 +66,7 @@ class TestTheRecord:
         other.load(AUTH)
         other.commit(AUTH, Cursor(9, seq=2), 1, days={"2026-11-27": Counts(1)}, since_ms=5)
 
-        assert tally_of(tmp_path) == Tally(3, {"2026-11-27": Counts(2)})
+        assert tally_of(tmp_path) == Tally(3, True, {"2026-11-27": Counts(2)})
 
     def test_what_is_sent_again_after_a_crash_is_named(self, tmp_path):
         CheckpointStore(tmp_path).commit(
@@ -76,7 +76,7 @@ class TestTheRecord:
         assert other.load(AUTH) == Cursor(100, seq=1)
         other.commit(AUTH, Cursor(500, seq=4), 10, days={"2026-11-27": Counts(10)}, since_ms=100)
 
-        assert tally_of(tmp_path) == Tally(3, {"2026-11-27": Counts(20)}, again=((100, 500),))
+        assert tally_of(tmp_path) == Tally(3, True, {"2026-11-27": Counts(20)}, again=((100, 500),))
 
     def test_a_record_of_a_release_without_tallies_is_read_and_counted_on_from_where_it_is(self, tmp_path):
         CheckpointStore(tmp_path).commit(AUTH, Cursor(5, seq=1), 10)
@@ -85,7 +85,7 @@ class TestTheRecord:
         other.load(AUTH)
         other.commit(AUTH, Cursor(9, seq=2), 1, days={"2026-11-27": Counts(1)}, since_ms=5)
 
-        assert tally_of(tmp_path) == Tally(5, {"2026-11-27": Counts(1)})
+        assert tally_of(tmp_path) == Tally(5, False, {"2026-11-27": Counts(1)})
 
     def test_a_tally_that_cannot_be_read_costs_no_position(self, tmp_path):
         assert read_tally(b'{"since":"yesterday"}') is None

@@ -1,17 +1,27 @@
 """``duologsync backfill``: a stretch of the past, apart from live reading."""
 
 import datetime as dt
-import shutil
+import json
+import re
 import subprocess
 import sys
 import time
 
+import pyte
 import pytest
 
 from pipelines import cli, exit_codes
 from pipelines.commands.backfill import moment
+from pipelines.local.progress import Progress
+from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
+from transforms.destinations.stream.settings import TcpSettings
+from transforms.formats.json_lines import JsonOptions
 from transforms.records import Stream, Subscription
+from transforms.secrets import SecretRef
+from transforms.settings import Account, Destination, Format, Job, Reading, Route, Storage
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.cursor import Cursor
 
 DAY_MS = 86_400_000
 LIVE = Subscription(Stream("main", "auth", "localhost"), "siem")
@@ -47,6 +57,9 @@ def test_it_delivers_the_stretch_and_nothing_else_and_ends_by_itself(config, sim
     assert receiver.total() == sum(len(receiver.unique_ids(t)) for t in ("auth", "activity"))
     assert "100.0%" in done.stderr
     assert "Traceback" not in done.stderr
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("Finished: ")
+    assert f" {receiver.total():,} events delivered in " in told
 
 
 def test_a_killed_backfill_goes_on_where_it_was_and_live_checkpoints_stay_as_they_are(config, simulator, receiver, tmp_path):
@@ -102,19 +115,113 @@ def test_a_finished_one_that_is_started_again_says_that_it_is_done_and_how_to_se
     words = command(config, "--from", "10d", "--to", "1d", "--log-types", "auth,activity")
     first = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     delivered = receiver.total()
-    (directory,) = (tmp_path / "checkpoints" / "backfill").iterdir()
     again = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
 
     assert (first.returncode, again.returncode) == (exit_codes.OK, exit_codes.OK)
     assert "was finished before" not in first.stderr
     assert "was finished before, and nothing was sent now" in again.stderr
-    assert f"remove {directory} and repeat the command" in again.stderr
+    assert "repeat the command with --again" in again.stderr
     assert receiver.total() == delivered
 
-    shutil.rmtree(directory)
-    anew = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    assert "was finished before" not in anew.stderr
+    anew = subprocess.run([*words, "--again"], capture_output=True, text=True, timeout=120, check=False)
+    assert anew.stderr.splitlines()[-1].startswith("Finished: ")
     assert receiver.total() == 2 * delivered
+
+
+def test_again_begins_anew_whatever_else_was_read_of_the_stretch_and_not_while_it_is_at_work(
+    config, simulator, receiver, tmp_path
+):
+    simulator.add_backlog("auth", 50, now_ms() - 3 * DAY_MS, now_ms() - 2 * DAY_MS)
+    simulator.add_backlog("activity", 50, now_ms() - 3 * DAY_MS, now_ms() - 2 * DAY_MS)
+    words = command(config, "--from", "10d", "--log-types")
+    subprocess.run([*words, "auth,activity"], capture_output=True, timeout=120, check=True)
+    subprocess.run([*words, "auth", "--again"], capture_output=True, timeout=120, check=True)
+    assert receiver.total() == 150
+
+    (directory,) = (tmp_path / "checkpoints" / "backfill").iterdir()
+    at_work = CheckpointStore(directory)
+    at_work.lock()
+    refused = subprocess.run([*words, "auth", "--again"], capture_output=True, text=True, timeout=120, check=False)
+    at_work.unlock()
+    assert refused.returncode == exit_codes.STATE
+    assert "Another duologsync" in refused.stderr
+    assert (directory / "until").exists()
+
+
+def test_one_that_is_interrupted_says_how_far_it_came_and_has_a_code_of_its_own(config, simulator, receiver):
+    simulator.add_backlog("auth", 20_000, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
+    config.write_text(config.read_text().replace("lag_secs: 0", "lag_secs: 0, page_pause_secs: 0.2"))
+    words = command(config, "--from", "10d", "--log-types", "auth", "--json")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert receiver.wait_for(3_000, 60)
+    process.terminate()
+    out, err = process.communicate(timeout=120)
+
+    assert process.returncode == exit_codes.INTERRUPTED
+    assert re.search(r"^Stopped at \d+\.\d% of .*; the same command goes on from there\. .* delivered in ", err, re.MULTILINE)
+    told = json.loads(out)
+    assert (told["state"], told["code"]) == ("stopped", exit_codes.INTERRUPTED)
+    assert 0 < told["share"] < 1
+    assert told["delivered"] == receiver.total()
+    assert told["streams"][0]["name"] == "main/auth to siem"
+
+
+class TestProgress:
+    """On a terminal of its own."""
+
+    @pytest.fixture
+    def shown_at(self, config, simulator, receiver):
+        def shown(columns: int) -> str:
+            simulator.add_backlog("auth", 6_000, now_ms() - 3 * DAY_MS, now_ms() - 3_600_000)
+            words = ["backfill", str(config), "--from", "10d", "--log-types", "auth"]
+            return on_a_terminal(words, until="\0", columns=columns)
+
+        return shown
+
+    @pytest.mark.parametrize("columns", [60, 80, 120])
+    def test_each_stream_has_one_line_that_fits_and_what_is_logged_leaves_no_bars_behind(self, shown_at, columns):
+        screen = pyte.Screen(columns, 200)
+        pyte.Stream(screen).feed(shown_at(columns))
+        lines = [line.rstrip() for line in screen.display if line.strip()]
+        (bar,) = [line for line in lines if "%" in line and not line.startswith("Finished")]
+        assert bar.startswith("main/auth to siem")
+        assert "100.0%" in bar
+        assert bar.endswith("done")
+        assert any("is caught up" in line or "INFO" in line for line in lines)
+
+
+def progress_of(tmp_path, until_ms=1_100_000_000_000):
+    reading = Reading(from_ms=1_000_000_000_000, until_ms=until_ms)
+    return Progress(
+        Job(
+            (Account("main", "localhost", "DI", SecretRef("env", "X")),),
+            (Destination("siem", TcpSettings(host="h", port=1), Format(JsonOptions())),),
+            (Route(("auth", "activity"), ("siem",)),),
+            Storage(str(tmp_path), str(tmp_path)),
+            reading,
+        )
+    )
+
+
+def test_what_is_finished_keeps_the_rate_that_it_had(tmp_path):
+    store = CheckpointStore(tmp_path)
+    progress = progress_of(tmp_path)
+    store.commit(LIVE, Cursor(1_000_000_000_000, seq=1))
+    progress.streams()
+    store.commit(
+        Subscription(Stream("main", "auth", "localhost"), "siem"),
+        Cursor(1_100_000_000_000, end_ms=1_100_000_000_000, seq=2),
+        500,
+    )
+    (_, first) = progress.streams()
+    time.sleep(0.05)
+    (activity, again) = progress.streams()
+
+    assert first.rate > 0
+    assert again.rate == first.rate
+    assert again.left == "done"
+    assert (activity.name, activity.share, activity.left) == ("main/activity to siem", 0.0, "-")
+    assert progress.share() == 0.5
 
 
 def test_another_log_type_of_a_finished_stretch_is_not_done_before(config, simulator, receiver):
@@ -156,7 +263,7 @@ def test_what_duo_does_not_keep_any_more_is_told_and_the_rest_is_delivered(confi
 
     assert code == exit_codes.OK
     assert receiver.total() == 50
-    assert "Duo keeps 180 days: what is before " in capfd.readouterr().err
+    assert "Duo keeps 180 days: --from is cut to " in capfd.readouterr().err
 
 
 def test_times_without_a_zone_are_utc():

@@ -1,11 +1,14 @@
 """Names that a tenant of Duo chose for itself, on the terminal of whoever runs this: shown, not obeyed."""
 
+import fcntl
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from pipelines.demo.simulator import answers
@@ -20,9 +23,10 @@ def of_an_msp(config):
     return config
 
 
-def on_a_terminal(command: list[str], until: str, number: int = signal.SIGTERM) -> str:
+def on_a_terminal(command: list[str], until: str, number: int = signal.SIGTERM, columns: int = 80) -> str:
     """What a command shows on a terminal of its own up to some words, and until it ends after that."""
     ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", *command], stdout=its, stderr=its, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

@@ -65,6 +65,30 @@ def test_no_line_of_a_traceback_looks_like_a_record():
     assert "\x1b" not in text
 
 
+def test_a_traceback_tells_where_and_what_kind_and_what_it_says_only_where_that_is_wanted():
+    error = ValueError("a row of somebody's")
+    error.__cause__ = OSError(28, "No space left on device")
+    failed = record("it failed", exc_info=(ValueError, error, None))
+    shown = TerminalLines().format(failed)
+    assert [line.strip() for line in shown.splitlines() if "Error" in line] == [
+        "OSError: [Errno 28] No space left on device",
+        "ValueError (--verbose shows what it says)",
+    ]
+    assert "ValueError: a row of somebody's" in TerminalLines(texts=True).format(failed)
+
+
+def test_a_record_that_cannot_be_rendered_is_not_lost_in_silence(capsys):
+    logs.set_up()
+    logging.getLogger("x").handle(record("%d of %d", 1))
+    assert capsys.readouterr().err == "WARNING '%d of %d' (TypeError in the log itself)\n"
+
+
+def test_what_other_libraries_add_to_a_record_is_not_taken_for_a_notice():
+    foreign = record("text")
+    foreign.code, foreign.about = 404, "a text"
+    assert json.loads(JsonLines().format(foreign)).keys() == {"time", "level", "logger", "message"}
+
+
 def test_any_encoding_takes_what_a_command_prints():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
     say(f"Zoë {ESC} \ud800", to=stream)

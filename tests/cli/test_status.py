@@ -1,5 +1,6 @@
 """``duologsync status``: what it says of every stream, whether anything runs or not, and the exit codes for scripts."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,8 +8,10 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import fields
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +22,7 @@ from pipelines import cli, exit_codes
 from pipelines.commands import status
 from pipelines.config import extras
 from pipelines.monitoring import report, words
+from pipelines.monitoring.place import write_place
 from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
 from transforms.records import DuoEvent, Stream, Subscription
@@ -65,6 +69,26 @@ def rows(out: str) -> dict[str, str]:
     """The line of each stream, by its name."""
     lines = [line for line in out.splitlines() if not line.startswith(" ") and "/" in line]
     return {name: line for line in lines if (name := " ".join(line.split()[:3])).count(" to ") == 1}
+
+
+@contextlib.contextmanager
+def answering(body: bytes):
+    """A server on loopback that says the same to everybody; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 class TestWhatItSays:
@@ -181,9 +205,7 @@ class TestWhatItSays:
 
 
 class TestOfARunningProgram:
-    def test_it_is_asked_or_seen_to_run_and_afterwards_seen_to_be_stopped(
-        self, config, simulator, receiver, capsys, eventually
-    ):
+    def test_it_is_asked_and_afterwards_seen_to_be_stopped(self, config, simulator, receiver, capsys, eventually):
         simulator.add("auth", 5, at_ms=now_ms() - 5_000)
         process = subprocess.Popen([sys.executable, "-m", "pipelines", "run", str(config)], stderr=subprocess.PIPE)
         try:
@@ -194,6 +216,10 @@ class TestOfARunningProgram:
                 return capsys.readouterr().out.splitlines()[0]
 
             eventually(lambda: verdict() == "all caught up", "it is caught up", 60)
+            assert run("status", config, "--json") == exit_codes.OK
+            told = json.loads(capsys.readouterr().out)
+            assert told["process"]["pid"] == process.pid
+            assert {each["delivered"] for each in told["streams"]} == {0, 5}
         finally:
             process.terminate()
             process.communicate(timeout=60)
@@ -204,6 +230,28 @@ class TestOfARunningProgram:
         assert re.search(r"main/auth to siem .* 5 ", out)
         kept = Path(config.parent / "checkpoints" / "main.auth.siem.json")
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    def test_without_an_endpoint_it_is_seen_to_run_by_its_lock(self, only_auth, store, capsys):
+        store.lock()
+        try:
+            store.commit(AUTH, position(0))
+            assert run("status", only_auth) == exit_codes.OK
+        finally:
+            store.unlock()
+        assert capsys.readouterr().out.startswith("caught up\n")
+
+    def test_who_answers_in_place_of_the_program_is_not_believed(self, only_auth, store, capsys):
+        """Another program has the port of one whose note is still there."""
+        answer = b'{"v":1,"time_ms":1,"state":"caught_up","words":"forged","process":{"pid":1,"version":"","started_ms":0,'
+        answer += b'"memory_bytes":0,"threads":0,"cpu_secs":0}}'
+        with answering(answer) as port:
+            store.lock()
+            try:
+                write_place(str(store.directory), f"http://127.0.0.1:{port}/")
+                run("status", only_auth)
+            finally:
+                store.unlock()
+        assert "forged" not in capsys.readouterr().out
 
 
 class TestForScripts:

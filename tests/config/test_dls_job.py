@@ -82,7 +82,7 @@ def test_template_means_what_it_meant(write, tmp_path):
         destinations=(Destination("main server", TcpSettings("siem.example.com", 8888, framing="lf"), Format(JsonOptions())),),
         routes=(Route(("auth", "telephony"), ("main server",)),),
         storage=Storage(f"{tmp_path}/checkpoints", f"{tmp_path}/checkpoints/dead-letters", f"{tmp_path}/checkpoints"),
-        reading=Reading(),
+        reading=Reading(poll_interval_secs=120),
         log_file=f"{tmp_path}/dls.log",
         monitoring=Monitoring(),
     )

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pipelines.config import load
+from pipelines.config.document import document
 from pipelines.config.own_model import DestinationSection, FormatName, LogType, OwnFile
 from pipelines.config.sample import sample_yaml
 from pipelines.config.schema import config_schema
@@ -32,6 +33,13 @@ def test_committed_schema_is_current():
 
 def test_committed_sample_is_current():
     assert (DOCS / "config.sample.yml").read_text(encoding="utf-8") == f"{sample_yaml()}\n", AGAIN
+
+
+def test_committed_reference_is_current_and_its_headings_differ():
+    committed = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert committed == document(), "python -m pipelines.config.document > docs/configuration.md"
+    headings = re.findall(r"^## .+$", committed, re.MULTILINE)
+    assert len(set(headings)) == len(headings)
 
 
 def test_sample_is_valid(write):

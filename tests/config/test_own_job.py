@@ -6,9 +6,11 @@ from typing import get_type_hints
 
 import pytest
 from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
 
 from pipelines.config import load
 from pipelines.config.own_model import ReadingSection
+from pipelines.config.sections import types_in
 from tests.config.conftest import OWN, replaced
 from transforms.destinations.stream.settings import TcpSettings, TlsSettings
 from transforms.destinations.udp.settings import UdpSettings
@@ -79,6 +81,7 @@ routes:
   - {log_types: [trustmonitor, activity], destinations: plain, from: checkpoint of tls}
 storage: {checkpoint_dir: gs://bucket/checkpoints, dead_letter_dir: letters, import_dir: old}
 log_file: program.log
+runbook_url: https://wiki.example.com/duo
 monitoring: {enabled: false, host: 192.0.2.7, port: 9000, token: "file:secrets/token"}
 """
 
@@ -131,6 +134,7 @@ def test_every_key_arrives(write, tmp_path):
         ),
         storage=Storage("gs://bucket/checkpoints", f"{tmp_path}/letters", f"{tmp_path}/old"),
         log_file=f"{tmp_path}/program.log",
+        runbook="https://wiki.example.com/duo",
         monitoring=Monitoring(False, "192.0.2.7", 9000, SecretRef("file", f"{tmp_path}/secrets/token")),
     )
 
@@ -330,5 +334,8 @@ def test_where_a_destination_begins_that_is_added_later_is_said_by_its_route(wri
 
 @pytest.mark.parametrize("key", [key for key in ReadingSection.model_fields if key != "start_days"])
 def test_the_public_transforms_take_the_same_numbers_as_the_file(key):
-    in_code = get_type_hints(Reading, include_extras=True)[key].__metadata__
-    assert set(in_code) == {mark for mark in ReadingSection.model_fields[key].metadata if isinstance(mark, (Ge, Le))}
+    in_code = types_in(get_type_hints(Reading, include_extras=True)[key])
+    field = ReadingSection.model_fields[key]
+    in_file = [*field.metadata, *types_in(field.annotation)]
+    in_file += [mark for each in in_file if isinstance(each, FieldInfo) for mark in each.metadata]
+    assert [mark for mark in in_code if isinstance(mark, (Ge, Le))] == [m for m in in_file if isinstance(m, (Ge, Le))]

@@ -60,6 +60,7 @@ CASES = {
     "unknown key": ("port: 6514", "port: 6514\n    prot: 1 #!", "destinations.0.prot", "not known", "Did you mean port?"),
     "unknown key of nobody": ("port: 6514", "port: 6514\n    zzz: 1 #!", "destinations.0.zzz", "not known", "Use name, kind"),
     "unknown section": ("routes:", "rootes: [] #!\nroutes:", "rootes", "not known", "Did you mean routes?"),
+    "runbook with an anchor": ("routes:", "runbook_url: https://wiki.example.com/duo#top #!\nroutes:", "runbook_url", "no place", "without #"),
     "ikey short": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: DIX #!", "accounts.0.ikey", "has 3 characters", "has 20"),
     "ikey of another kind": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: XXXXXXXXXXXXXXXXXXXX #!", "accounts.0.ikey", "begin with DI", "not the secret"),
     "skey short": ("skey: env:DUO_SKEY", "skey: short #!", "accounts.0.skey", "has 5 characters", "has 40"),

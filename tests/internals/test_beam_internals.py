@@ -13,10 +13,12 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.beam_internals import BEAM_VERSION
+from pipelines.beam_internals.causes import cause_of, cause_without_events
 from pipelines.beam_internals.flags import unknown_to_beam
 from pipelines.beam_internals.job_timeout import let_the_job_live_long
 from pipelines.beam_internals.log_records import in_words
 from pipelines.beam_internals.planning import plan_of, run_plan
+from pipelines.log_lines import TerminalLines
 from transforms.errors import RetryLater
 
 ROOT = Path(__file__).parents[2]
@@ -116,17 +118,53 @@ def run_a_bundle_that_fails(caplog, monkeypatch):
     return [record for record in caplog.records if record.name.startswith("apache_beam") and record.exc_info]
 
 
-def test_what_beam_logs_with_a_traceback_is_a_warning_in_words_where_the_error_is_ours(caplog, monkeypatch):
+def test_what_beam_logs_of_an_error_that_we_raise_on_purpose_is_said_by_us(caplog, monkeypatch):
     (record, *_) = run_a_bundle_that_fails(caplog, monkeypatch)
     assert record.levelno == logging.ERROR, "Beam does not log it as an error any more: this is not needed"
-    assert in_words(record)
+    assert "[while running" in record.getMessage(), "Beam names no steps any more: this and causes are not needed"
+    with caplog.at_level(logging.INFO):
+        assert not in_words(record)
+    with caplog.at_level(logging.DEBUG):
+        assert in_words(record)
 
-    assert (record.levelname, record.exc_info) == ("WARNING", None)
 
-
-def test_an_error_that_is_a_bug_keeps_its_traceback():
-    bug = (ValueError, ValueError("a bug"), None)
-    record = logging.LogRecord("apache_beam.runners", logging.ERROR, "", 1, "text", (), bug)
-    assert in_words(record)
-
+def test_an_error_that_is_a_bug_keeps_its_traceback_and_its_text_is_for_who_asks_for_it(caplog):
+    error = ValueError("a row of somebody's")
+    bug = (ValueError, error, None)
+    record = logging.LogRecord("apache_beam.runners", logging.ERROR, "", 1, f"{error} [while running 'x']", (), bug)
+    with caplog.at_level(logging.DEBUG):
+        assert in_words(record)
+        assert "somebody" in record.getMessage()
+    with caplog.at_level(logging.INFO):
+        assert in_words(record)
     assert (record.levelno, record.exc_info) == (logging.ERROR, bug)
+    assert record.getMessage() == "A step failed by an error that nobody expected: ValueError."
+
+
+def test_what_others_warn_of_has_a_code_too_and_can_be_rendered():
+    record = logging.LogRecord("apache_beam.runners", logging.WARNING, "", 1, "text", (), None)
+    assert in_words(record)
+
+    assert "text [DLS-P015]" in TerminalLines().format(record)
+
+
+# --- causes --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_that_comes_out_of_beam_is_said_without_classes_and_steps():
+    with pytest.raises(Exception, match="not now") as failed:
+        run_plan(plan_of(lambda pipeline: pipeline | beam.Create([1]) | "Send auth for siem" >> beam.ParDo(Fail())))
+    assert "[while running 'Send auth for siem" in str(failed.value)
+    assert cause_of(failed.value) == "not now"
+
+
+def test_of_a_traceback_as_text_the_last_line_is_the_cause():
+    text = "Traceback:\n  File x\ntransforms.errors.RetryLater: it is away. [while running 'a/ParDo(B)']\n"
+    assert cause_of(RuntimeError(text)) == cause_without_events(RuntimeError(text)) == "it is away."
+    assert cause_of(RuntimeError(" ")) == "RuntimeError"
+
+
+def test_what_may_quote_an_event_is_left_out_of_a_cause():
+    assert cause_without_events(ValueError("ada@example.com")) == "ValueError (--verbose shows what it says)"
+    assert cause_without_events(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+    assert cause_without_events(RetryLater("it is away.", kind="network")) == "it is away."

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -18,7 +19,8 @@ LIMIT = RateLimit(calls_per_minute=30, retry_after=2)
 
 
 @contextmanager
-def limited_duo(authority, skey: str) -> Iterator[DuoSimulator]:
+def limited_duo(authority, skey: str, directory: Path) -> Iterator[DuoSimulator]:
+    (directory / "skey").write_text(skey)
     with DuoSimulator(IKEY, skey, delay_secs=0, tls=(authority.cert_file, authority.key_file), rate_limit=LIMIT) as duo:
         duo.add_backlog("auth", EVENTS, now_ms() - 60_000, now_ms() - 2_000)
         duo.add("auth", TOO_LONG, row_bytes=4_000)
@@ -26,9 +28,9 @@ def limited_duo(authority, skey: str) -> Iterator[DuoSimulator]:
 
 
 def build(pipeline: beam.Pipeline, duo: DuoSimulator, siem: SiemReceiver, authority, directory: str) -> None:
-    """Its secret key is in the environment, as DUO_SKEY."""
+    """The secret key is in ``directory``, where every worker finds it."""
     read = ReadFromDuo(
-        "localhost", ikey=IKEY, skey="env:DUO_SKEY", port=duo.port, ca_file=authority.ca_file, log_types=["auth"],
+        "localhost", ikey=IKEY, skey=f"file:{directory}/skey", port=duo.port, ca_file=authority.ca_file, log_types=["auth"],
         account="main", checkpoint_dir=f"{directory}/checkpoints", lag_secs=0, start_days=1, once=True,
     )  # fmt: skip
     send = WriteToSiem(

@@ -12,9 +12,8 @@ from transforms.records import Stream, Subscription
 AUTH = Subscription(Stream("main", "auth"), "siem")
 
 
-def test_they_say_what_happened_under_the_names_of_the_catalog(authority, skey, monkeypatch, tmp_path):
-    monkeypatch.setenv("DUO_SKEY", skey)
-    with graph.limited_duo(authority, skey) as duo, SiemReceiver() as siem:
+def test_they_say_what_happened_under_the_names_of_the_catalog(authority, skey, tmp_path):
+    with graph.limited_duo(authority, skey, tmp_path) as duo, SiemReceiver() as siem:
         metrics = graph.metrics_of([], duo, siem, authority, str(tmp_path))
         graph.assert_true(metrics, duo)
     assert 0 <= metrics["position_age_seconds_main"].value <= 24 * 3_600

@@ -181,12 +181,6 @@ def test_a_span_is_one_number_as_people_say_it(secs, text):
     assert words.span(secs) == text
 
 
-def test_a_count_has_its_plural():
-    assert words.counted(1, "event") == "1 event"
-    assert words.counted(0, "event") == "0 events"
-    assert words.counted(12_000, "event") == "12,000 events"
-
-
 def test_a_moment_is_short_where_it_is_near_and_whatever_a_clock_says_it_is_a_text():
     assert words.moment(NOW_MS - HOUR_MS, NOW_MS) == "12:02 UTC"
     assert words.moment(NOW_MS - 24 * HOUR_MS, NOW_MS) == "2026-11-27 13:02:10 UTC"

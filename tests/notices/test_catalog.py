@@ -90,7 +90,7 @@ def test_the_journal_gets_a_priority_with_each_line(caplog):
     logger.debug("details")
     lines = [JournalLines().format(record).split("\n") for record in caplog.records]
     assert lines[0][0].startswith("<3>wrong [DLS-S004] ")
-    assert lines[0][-1] == "<3>ValueError: why"
+    assert lines[0][-1] == "<3>ValueError (--verbose shows what it says)"
     assert [one[0][:3] for one in lines] == ["<3>", "<4>", "<6>", "<7>"]
 
 

@@ -15,6 +15,7 @@ from transforms.notices import destinations, state
 from transforms.notices.notice import tell
 from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
+from transforms.state.dead_letters.write import tell_of_the_rest
 from transforms.state.receipts import RECEIPTS
 
 _LOGGER = logging.getLogger("duologsync.program")
@@ -36,6 +37,7 @@ def close_destinations() -> bool:
             "The checkpoints could not be brought up to date: %s. The next start repeats some events.",
             error,
         )
+    tell_of_the_rest()
     messages: Counter[str] = Counter()
     for some in unread:
         messages[some.destination.name] += len(some.messages)

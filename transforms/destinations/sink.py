@@ -35,6 +35,7 @@ from transforms.destinations.idle_checker import check_idle_connections
 from transforms.destinations.pool import Lease
 from transforms.destinations.probe import connect_once
 from transforms.destinations.sender import Rejection
+from transforms.destinations.tap import TAP
 from transforms.errors import BundleReplaced, DuoLogSyncError, Stopping
 from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import BUNDLES_FAILED, EVENTS_DELIVERED, EVENTS_REJECTED, RECONNECTS, SENT_BYTES
@@ -127,6 +128,9 @@ class SendToDestination(beam.DoFn):
             rejected += [self._dead(delivery.event(stream, r), r.reason, r.detail, delivery.at(r)) for r in confirmed.rejected]
             subscription = Subscription(stream, self._destination.name)
             _count(subscription, delivery, confirmed.rejected)
+            if TAP.watched:
+                rejected_at = {each.index for each in confirmed.rejected}
+                TAP.offer(subscription, [row for index, row in enumerate(delivery.rows) if index not in rejected_at])
             RECEIPTS.confirmed(subscription, confirmed.receipt)
             pool.done(self._destination, delivery.lease)
             CIRCUIT_BREAKERS.delivered(subscription, self._destination.name)

@@ -56,7 +56,8 @@ class ReadFromDuo(beam.PTransform):
       account: your name for the account; part of every event.
       account_id: of a child account under the Accounts API.
       start_days: how far back a log without a position begins, 0 to 180.
-      poll_interval_secs: least time between two looks for new events: 120, or 1 with ``once``.
+      poll_interval_secs: least time between two looks for new events; without it as often as Duo allows (every 15 to 60),
+        or 1 with ``once``.
       lag_secs: how far reading stays behind now; Duo publishes the newest two minutes late.
       overlap_secs: rows that Duo publishes up to so much late are found.
       port, ca_file: of a test server or a private gateway.

@@ -201,12 +201,12 @@ CHECKPOINT_AGE = _gauge(
 )  # fmt: skip
 MISSING_EVENTS = _gauge(
     "missing_events", STREAM,
-    "Events that Duo counts and does not give, in stretches that are read again.",
+    "Events that Duo counts and does not give, in stretches that are read again or were given up.",
     "The stretches are named by duologsync status.",
 )  # fmt: skip
 STREAM_STATE = _gauge(
     "stream_state", (*STREAM, "state"),
-    "1 for the state that the stream is in, 0 for the others.",
+    "1 for the state that the stream is in; the others have no series.",
     "In words, and with what to do, it is in duologsync status.",
 )  # fmt: skip
 

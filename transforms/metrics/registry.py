@@ -131,7 +131,14 @@ class MetricsRegistry:
 
     def total(self, metric: Metric, labels: Labels = ()) -> float:
         """The sum of a counter's values whose labels begin so."""
-        return sum(value for key, value in self.of(metric).items() if key[: len(labels)] == labels)
+        return self.sums(metric, len(labels)).get(labels, 0)
+
+    def sums(self, metric: Metric, by: int) -> dict[Labels, float]:
+        """The sums of a counter's values that have the first labels in common, so many of them."""
+        sums: dict[Labels, float] = {}
+        for labels, value in self.of(metric).items():
+            sums[labels[:by]] = sums.get(labels[:by], 0) + value
+        return sums
 
     def histograms(self, metric: Metric) -> dict[Labels, Histogram]:
         """All values of a histogram, by their labels."""

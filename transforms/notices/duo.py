@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from transforms.notices import program
 from transforms.notices.notice import Notice, error, warning
 
 KEYS_REFUSED = error(
@@ -217,5 +218,7 @@ BY_KIND: dict[str, Notice] = {
     "not_found": NOT_SERVED,
     "refused": PAGE_REFUSED,
     "unexpected": UNEXPECTED,
+    "connections": program.NO_DESCRIPTOR,
+    "descriptors": program.NO_DESCRIPTOR,
 }
 """What a kind of failing call is (``transforms.errors``); what is not here is UNREACHABLE."""

@@ -18,6 +18,8 @@ from typing import Any, TypedDict
 from typing_extensions import Unpack
 
 PREFIX = "DLS-"
+RUNBOOK = "docs/runbook.md"
+"""Where a notice's entry is, unless the configuration names another place."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,15 @@ def tell(
 
 
 def code_of(record: logging.LogRecord) -> str:
-    """The code of what a record says; empty for what is no notice, such as Beam's own lines."""
-    return str(vars(record).get("code", ""))
+    """The code of what a record says; empty for what is no notice."""
+    code = str(vars(record).get("code", ""))
+    return code if code.startswith(PREFIX) else ""  # other libraries' records may have an attribute of that name
 
 
 def about_of(record: logging.LogRecord) -> dict[str, str]:
     """What a record says it is about."""
-    told: Any = vars(record).get("about")
-    return dict(told) if code_of(record) else {}
+    told: Any = vars(record).get("about") if code_of(record) else None
+    return dict(told or {})
 
 
 def without_code(text: str, code: str) -> str:

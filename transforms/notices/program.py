@@ -75,3 +75,39 @@ HICCUP = warning(
     check="The cause in the line; whether it comes again.",
     fix="Nothing, unless it stays.",
 )
+NO_STATUS_PAGE = warning(
+    "P011",
+    "There is no status page",
+    meaning="Nothing can listen at the address of the configuration, or its token cannot be read. The run goes on without "
+    "page and metrics.",
+    check="The cause in the line; 'ss -ltnp' shows who listens.",
+    fix="Correct the section monitoring, or free the address, and start the program again.",
+)
+ANOTHER_PORT = warning(
+    "P012",
+    "The status page has another port",
+    meaning="The port of the configuration is taken, so a free one is used until the next start.",
+    check="'ss -ltnp' shows who has it: another duologsync on this machine, perhaps.",
+    fix="Give each program a port of its own: monitoring.port.",
+)
+PAGE_FAILED = error(
+    "P013",
+    "A bug in the status page",
+    meaning="One question could not be answered. Delivery is not touched.",
+    check="The traceback in the log.",
+    fix="Report it with the traceback; it holds no secret and no event.",
+)
+PLACE_NOT_NOTED = warning(
+    "P014",
+    "Where the status page is cannot be noted",
+    meaning="The command status cannot ask the running program and shows what the checkpoints say.",
+    check="'df' and 'ls -ld' of the checkpoint directory.",
+    fix="Make room, or let the program write to the checkpoint directory.",
+)
+LIBRARY = warning(
+    "P015",
+    "A library that is used here has something to say",
+    meaning="The line is not ours. Where it is about an error of a bundle, a line of ours says what follows from it.",
+    check="The logger in the line says whose it is.",
+    fix="Nothing, unless a line of ours asks for it.",
+)

@@ -155,10 +155,3 @@ REPLAY_PARTLY = warning(
     check="The day in the line.",
     fix="Go on with --from and that day.",
 )
-CHECKPOINT_NOT_READ = warning(
-    "K022",
-    "The checkpoint store cannot be asked now",
-    meaning="The file system is away. The stream waits and goes on when it is back.",
-    check="The cause in the line; whether the file system is mounted or the object store can be reached.",
-    fix="Bring the file system back; the stream goes on by itself.",
-)

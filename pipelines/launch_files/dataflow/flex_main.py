@@ -27,6 +27,10 @@ from pipelines.config import ConfigProblems, Problem, load
 from pipelines.config.own_model import DestinationSection, FormatSection
 from pipelines.config.sections import types_in
 from pipelines.importing import importing
+from transforms.notices import configuration as wrong
+from transforms.notices import runners
+from transforms.notices.notice import tell
+from transforms.process.plural import counted
 from transforms.secrets import GCP_SECRET_VERSION
 from transforms.settings import Job
 
@@ -159,15 +163,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     job, problems = job_of(given)
     if job is None:
         for problem in problems:
-            _LOGGER.error("%s", problem)
-        _LOGGER.error("%d problem(s). Nothing was started.", len(problems))
+            tell(_LOGGER, wrong.WRONG_PARAMETERS, "%s", problem)
+        tell(_LOGGER, wrong.WRONG_PARAMETERS, "%s. Nothing was started.", counted(len(problems), "problem"))
         return exit_codes.CONFIG
     with importing():
         from pipelines.runners.launch import launch, unknown_flags  # Beam takes its time to load; bad parameters come first
     # What a later launcher adds and this Beam does not know must not stop the job; what users write, the service has checked.
     unknown = unknown_flags(flags)
     if unknown:
-        _LOGGER.warning("Left out, because this Beam does not know it: %s.", ", ".join(f.partition("=")[0] for f in unknown))
+        tell(
+            _LOGGER,
+            runners.FLAG_LEFT_OUT,
+            "Left out, because this Beam does not know it: %s.",
+            ", ".join(f.partition("=")[0] for f in unknown),
+        )
     _LOGGER.info("duologsync %s hands the job over.", __version__)
     return launch(job, [*(flag for flag in flags if flag not in unknown), "--no_wait_until_finish"])
 

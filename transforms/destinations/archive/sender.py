@@ -5,8 +5,8 @@ Place in the flow: one of the kinds. It keeps the rows, and of an event that is 
 Delivered means: the event is in a whole file, which is durable under its name. A file is written once and never changed.
 
 Each bundle makes a file of its own for each log, and for each day that its events are of. A live log makes one per poll in
-which there were events: up to 720 a day at the default ``poll_interval_secs``, of a few KB each. That is what it costs that
-nothing waits for others before it is delivered, and that a file never changes, so that other programs may take each up once.
+which there were events: up to 5,760 a day where ``poll_interval_secs`` is left out, of a few KB each. That is what it costs
+that nothing waits for others before it is delivered, and that a file never changes, so that others may take each up once.
 ``replay --from-archive DIR --to OTHER_ARCHIVE`` makes few large ones of them.
 
 At least once, as everywhere. The same bundle sent again writes the same files over. A bundle that is read again with other

@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from transforms.destinations import certificates
 from transforms.destinations.kafka.settings import KafkaSettings
 from transforms.errors import BadDestination
 from transforms.settings import Destination
@@ -107,6 +108,8 @@ def producer(
         "compression.type": destination.settings.compression,
         **connection(destination.settings),
     }
+    if destination.settings.transport == "tls":
+        certificates.note(destination.name, destination.settings.tls, destination.place)
     return _made(destination, {**config, "error_cb": on_error})
 
 

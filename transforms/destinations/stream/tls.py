@@ -19,6 +19,7 @@ import ssl
 import time
 from collections.abc import Iterator
 
+from transforms.destinations import certificates
 from transforms.destinations.stream import socket_probe, tls_causes
 from transforms.destinations.stream.connection import (
     Connection,
@@ -93,6 +94,7 @@ def _connect(destination: Destination[TlsSettings], deadline: float, watch: Watc
     wrapped = _wrapped(sock, destination, context)
     with _explained(wrapped, destination, deadline, watch):
         _shake_hands(wrapped, deadline, watch)
+        certificates.note(destination.name, destination.settings.tls, destination.place, wrapped)
         connection = TlsConnection(wrapped, destination)
         _wait_for_trust(connection, wrapped, min(_TRUST_SECS + 2 * way_secs, _TRUST_AT_MOST_SECS), watch)
     return connection
@@ -108,6 +110,7 @@ def secured(
     wrapped = _wrapped(sock, destination, context)
     with _explained(wrapped, destination, deadline, watch):
         _shake_hands(wrapped, deadline, watch)
+        certificates.note(destination.name, destination.settings.tls, destination.place, wrapped)
     return wrapped
 
 

@@ -34,7 +34,7 @@ class LiveStream:
         self._stream = stream
         self._clock = clock
         # A live stream that keeps up is at most this far behind now.
-        self._well_secs = reading.lag_secs + 2 * reading.poll_interval_secs + _LEEWAY_SECS
+        self._well_secs = reading.lag_secs + 2 * reading.longest_poll_secs + _LEEWAY_SECS
         self._looked_at = float("-inf")
         self._behind = False
 

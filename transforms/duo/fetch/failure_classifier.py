@@ -140,7 +140,7 @@ class FailureClassifier:
     def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
         new = self._failing.due(kind) is not None
-        if told:
+        if told or kind == "unexpected":  # that one has been told with its traceback
             return
         failures = self._backoff.failures
         worth_a_line = new or failures % 20 == 0

@@ -27,11 +27,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from transforms.duo.client.client import DuoClient, PageClient, PageRefused
 from transforms.duo.client.connections import IDLE_SECS
+from transforms.duo.drift import DRIFT
 from transforms.duo.fetch.backfill_priority import LiveStream
 from transforms.duo.fetch.duo_clock import LEEWAY_SECS
 from transforms.duo.fetch.failure_classifier import FailureClassifier
@@ -43,7 +44,8 @@ from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.paging import Answer, Step, after_answer, after_refusal
 from transforms.duo.position.windows import Call, Finished, Wait, beginning, next_call
 from transforms.duo.rate_limit.budget import RateBudget
-from transforms.duo.rate_limit.budgets import budget_of
+from transforms.duo.rate_limit.budgets import BUDGETS, budget_of
+from transforms.duo.rate_limit.polling import automatic_poll_secs
 from transforms.errors import BadCredentials, DuoLogSyncError, FatalError, RetryLater, StreamUnavailable
 from transforms.metrics.reading import ReadingNotes
 from transforms.process.clock import SYSTEM_CLOCK, Clock
@@ -116,7 +118,7 @@ class PageFeed:
     ) -> None:
         self.stream = stream_of(account, log_type)
         self._notes = ReadingNotes(Subscription(self.stream, destination))
-        self._reading = reading
+        self._reading = self._reading_now = reading
         self._log_type = LOG_TYPES[log_type]
         self._clock = clock
         timeout_secs = reading.request_timeout_secs
@@ -236,6 +238,11 @@ class PageFeed:
     def caught_up(self) -> bool:
         """The last window was read to its end and the next one is not due."""
         return self._caught_up
+
+    @property
+    def poll_secs(self) -> float:
+        """How long a stream that is caught up waits before it looks again."""
+        return self._polled().longest_poll_secs
 
     @property
     def refused(self) -> StreamUnavailable | PageRefused | None:
@@ -406,6 +413,7 @@ class PageFeed:
                 self._duo_clock.note(client.skew_secs, refused=kind == "clock_skew")
             raise
         self._notes.call("ok", sum(map(len, answer.rows)))
+        DRIFT.look(self._log_type, answer.rows)
         self._duo_clock.note(client.skew_secs)
         if call.opens_window and call.now_ms > self._duo_clock.now_ms() + 1000 * LEEWAY_SECS:
             return None  # this answer told that the window's end is not past yet, for Duo: the window is opened again
@@ -436,11 +444,20 @@ class PageFeed:
             self._begin_earlier(now_ms)
             with self._answers.lock:  # until this feed has decided, no other one decides
                 others = self._part.others(self._pages.fetch_at)
-                step = next_call(self._pages.fetch_at, now_ms, self._reading, others)
+                step = next_call(self._pages.fetch_at, now_ms, self._polled(), others)
                 self._trouble.waits_at(self._pages.fetch_at, now_ms)
                 if not isinstance(step, Call):
                     return self._nothing_to_call(step)
                 return self._rest(_GIVE_WAY_SECS, caught_up=False) if gives_way else self._room_for(step)
+
+    def _polled(self) -> Reading:
+        """How the stream is read, with how often it is looked at now."""
+        if self._reading.poll_interval_secs is not None:
+            return self._reading
+        secs = automatic_poll_secs(self.budget.interval_secs, BUDGETS.count)
+        if self._reading_now.poll_interval_secs != secs:
+            self._reading_now = replace(self._reading, poll_interval_secs=secs)
+        return self._reading_now
 
     def _nothing_to_call(self, step: Wait | Finished) -> _Pause:
         if isinstance(step, Wait):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from transforms.duo.log_types import row_fields, severities
+from transforms.duo.log_types import row_fields, row_values, severities
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import endpoint, event_class, iso_to_ms, known_place
@@ -146,5 +146,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     row_fields=row_fields.ACTIVITY,
+    row_values=row_values.ACTIVITY,
     id_field="activity_id",
 )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.duo.log_types import api_v1, row_fields, severities
+from transforms.duo.log_types import api_v1, row_fields, row_values, severities
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, ip_address
@@ -109,4 +109,5 @@ LOG_TYPE = LogType(
     opt_in=True,
     also_in="activity",
     row_fields=row_fields.API_V1,
+    row_values=row_values.ADMIN,
 )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from transforms.duo.log_types import row_fields
+from transforms.duo.log_types import row_fields, row_values
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import endpoint, event_class, iso_to_ms, known_place, valid_ms
@@ -164,5 +164,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     row_fields=row_fields.AUTH,
+    row_values=row_values.AUTH,
     id_field="txid",
 )

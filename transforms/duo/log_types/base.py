@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from transforms.duo.log_types import row_values
 from transforms.duo.log_types.row_fields import NONE, RowFields
+from transforms.duo.log_types.row_values import RowValues
 from transforms.facts import EventFacts
 from transforms.records import DuoEvent
 
@@ -46,6 +48,7 @@ class LogType:
       opt_in: read only where a route names it; configurations without routes leave it out.
       also_in: the log that has the same events under other ids, so that reading both means to receive them twice.
       row_fields: the fields that Duo documents; filters and redactions are checked against them. Empty: not checked.
+      row_values: the values that are known of fields that have one of a few; others are told as new.
       id_field: the field of a row that has Duo's id of it; None where rows have none.
     """
 
@@ -64,6 +67,7 @@ class LogType:
     also_in: str | None = None
     row_fields: RowFields = field(default_factory=lambda: NONE)
     id_field: str | None = None
+    row_values: RowValues = field(default_factory=lambda: row_values.NONE)
 
     def last_time_ms(self, rows: list[bytes]) -> int:
         """The time of the last row that has one; 0 where none has."""

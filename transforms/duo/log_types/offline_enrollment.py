@@ -12,7 +12,7 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types import api_v1, row_fields
+from transforms.duo.log_types import api_v1, row_fields, row_values
 from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class
@@ -88,4 +88,5 @@ LOG_TYPE = LogType(
     opt_in=True,
     also_in="activity",
     row_fields=row_fields.API_V1,
+    row_values=row_values.OFFLINE_ENROLLMENT,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from transforms.duo.log_types import row_fields
+from transforms.duo.log_types import row_fields, row_values
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
 from transforms.duo.log_types.values import event_class, iso_to_ms
@@ -73,5 +73,6 @@ LOG_TYPE = LogType(
     row_key=row_key,
     facts=facts,
     row_fields=row_fields.TELEPHONY,
+    row_values=row_values.TELEPHONY,
     id_field="telephony_id",
 )

@@ -12,7 +12,7 @@ import datetime as dt
 
 import msgspec
 
-from transforms.duo.log_types import row_fields
+from transforms.duo.log_types import row_fields, row_values
 from transforms.duo.log_types.auth import AuthRow, auth_facts, time_ms
 from transforms.duo.log_types.base import LogType, RowKey
 from transforms.duo.log_types.decoding import RowDecoder
@@ -140,5 +140,6 @@ LOG_TYPE = LogType(
     facts=facts,
     ends_on=dt.date(2027, 1, 31),
     row_fields=row_fields.TRUST_MONITOR,
+    row_values=row_values.TRUST_MONITOR,
     id_field="sekey",
 )

@@ -38,6 +38,8 @@ DAY_MS = 86_400_000
 RETENTION_MS = 180 * DAY_MS - 10 * 60_000
 # So few rows are read again with every window: they share a page with the new ones.
 QUIET_ROWS = 500
+# A window that is so long is no sign of being behind: Duo may allow one call in some minutes only.
+_NOT_BEHIND_MS = 300_000
 # Positions that begin anew together choose their beginnings so shortly one after the other.
 _BEGIN_TOGETHER_MS = 60_000
 
@@ -146,7 +148,7 @@ def next_call(cursor: Cursor, now_ms: int, reading: Reading, others: OtherPositi
         began_ms = cursor.mintime_ms if cursor.end_ms is None else cursor.end_ms
         lag_ms = int(reading.lag_secs * 1000)
         # The last window's end was lag behind the moment when it was opened: its successor is due one interval later.
-        due_ms = began_ms + lag_ms + int(reading.poll_interval_secs * 1000)
+        due_ms = began_ms + lag_ms + int(reading.longest_poll_secs * 1000)
         maxtime_ms = now_ms - lag_ms
         meeting_ms = None if others is ALONE else _meeting_ms(cursor, began_ms, maxtime_ms, others)
         if meeting_ms is None and (now_ms < due_ms or maxtime_ms <= began_ms):
@@ -265,7 +267,7 @@ def _depth(cursor: Cursor, end_ms: int, maxtime_ms: int, reading: Reading) -> tu
         return depth_ms, True
     gap_ms = maxtime_ms - end_ms
     # After a long outage what is read again is little beside what is new; otherwise a stream that is behind catches up first.
-    keeps_up = gap_ms <= 2 * reading.poll_interval_secs * 1000 or gap_ms >= 3 * reach_ms
+    keeps_up = gap_ms <= max(2000 * reading.longest_poll_secs, _NOT_BEHIND_MS) or gap_ms >= 3 * reach_ms
     return (depth_ms, True) if maxtime_ms - cursor.swept_ms >= overlap_ms and keeps_up else (0, False)
 
 

@@ -74,6 +74,11 @@ class Budgets:
         budget.at_least(least_pause_secs)
         return budget
 
+    @property
+    def count(self) -> int:
+        """How many endpoints this process calls, of all accounts."""
+        return len(self._budgets)
+
     def load(self, directory: str | Path) -> None:
         """Takes what an earlier process learnt, and keeps what this one learns in the same place."""
         path = Path(directory) / FILE_NAME

@@ -139,7 +139,8 @@ class CheckpointStore:
         with self._lock_of(subscription):
             known = self._known(subscription)
             if known is None or (known.cursor.is_beginning and known.cursor.seq <= cursor.seq):
-                self._record(subscription, Positions(cursor, 0, cursor, begun))
+                tally = Tally(cursor.position_ms, whole=True).to_json()
+                self._record(subscription, Positions(cursor, 0, cursor, begun, tally))
 
     def begun(self, subscription: Subscription) -> Begun | None:
         """How the beginning was chosen; None where something was read since, or it was not chosen by days."""
@@ -170,7 +171,8 @@ class CheckpointStore:
             known = self._known(subscription)
             safe = cursor if safe is None else safe
             if known is None:
-                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=_counted(None, days, since_ms))
+                tally = None if since_ms is None else Tally(since_ms, whole=True).to_json()
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=_counted(tally, days, since_ms))
             else:
                 last = _later(known.cursor, cursor)
                 fresh = known._replace(

@@ -21,6 +21,9 @@ from transforms.process.files import open_to_read
 from transforms.state.dead_letters.avro_files import read_whole_blocks
 
 NOT_LOOKED_INTO, NOT_READABLE = "not_looked_into", "file_not_readable"
+TAKEN_BY_REPLAY, TAKEN_TO_DROP = ".replaying", ".dropping"
+WAITING = ("", TAKEN_BY_REPLAY, TAKEN_TO_DROP)
+"""What can stand behind the name of a file whose letters wait; see ``files``."""
 _MOST_LOOKED_INTO = 20_000  # a tenth of a second
 # What is read of a letter: Avro leaves out the rest by itself, events among it.
 _FIELDS = ("account", "log_type", "destination", "reason")
@@ -46,7 +49,7 @@ def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> 
     counts: Counter[Kind] = Counter()
     if "://" in directory or not Path(directory).is_dir():
         return counts
-    names = sorted(name for name in os.listdir(directory) if name.endswith((".avro", ".avro.replaying")))  # noqa: PTH208 - a Path hides a directory that cannot be listed
+    names = sorted(name for name in os.listdir(directory) if name.endswith(tuple(f".avro{ending}" for ending in WAITING)))  # noqa: PTH208 - a Path hides a directory that cannot be listed
     left = most_looked_into
     for name in names:
         path = Path(directory) / name

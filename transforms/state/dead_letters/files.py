@@ -2,22 +2,54 @@
 
 Place in the flow: ``pipelines.replays.letters`` takes a file, reads it and sets it aside.
 
-Contract: a file is called ``….avro`` while letters may be added, ``….avro.replaying`` once a replay has taken it, and
-``….avro.replayed`` when it is done; it is never deleted here. Methods raise OSError, and ``letters`` also ValueError for a file
-that is damaged or holds something else.
+Contract: a file is called ``….avro`` while letters may be added, ``….avro.replaying`` once a replay has taken it,
+``….avro.replayed`` when it is done, and ``….avro.dropping`` while some of its letters are dropped, by a person's word.
+Whoever adds to a file looks afterwards whether it is still called so, and writes again what is not safe then: what is read
+of a file after it was taken is all that counts of it. Methods raise OSError, and ``letters`` also ValueError for a file
+that is damaged or holds something else. On this machine one command at a time takes files (``only_one``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from transforms.errors import FatalError
+from transforms.process.files import sync_directory
+from transforms.state.dead_letters.counts import TAKEN_BY_REPLAY, TAKEN_TO_DROP, WAITING
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters, read_letters_from
 from transforms.state.remote_files import file_systems
 
-_TAKEN, _DONE = ".replaying", ".replayed"
+_DONE = ".replayed"
+
+
+class LettersInUse(FatalError):
+    """Another command takes files of the directory."""
+
+
+@contextlib.contextmanager
+def only_one(directory: str) -> Iterator[None]:
+    """While it lasts, no other command takes files of the directory; on another file system that is the user's to see to.
+
+    Raises LettersInUse, and OSError where the directory cannot be opened.
+    """
+    if "://" in directory or not Path(directory).is_dir():
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)  # the directory itself: no file is left behind
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LettersInUse(f"Another command is at work on the dead letters in {directory}. Wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class LetterFile(Protocol):
@@ -45,14 +77,22 @@ class LetterFile(Protocol):
         """It is done."""
         ...
 
+    def take_to_drop(self) -> None:
+        """From now on nobody adds to it, and what is still in it afterwards waits as before."""
+        ...
+
+    def remove(self) -> None:
+        """It is gone for good."""
+        ...
+
 
 def letter_files(directory: str) -> list[LetterFile]:
     """The files of a directory, in the order of their names. Raises OSError where it cannot be listed."""
     if "://" not in directory:
-        found = [*Path(directory).glob("*.avro"), *Path(directory).glob(f"*.avro{_TAKEN}")]
+        found = [path for ending in WAITING for path in Path(directory).glob(f"*.avro{ending}")]
         return [_Here(path) for path in sorted(found)]
     with _as_os_error(directory):
-        patterns = [f"{directory.rstrip('/')}/*.avro{ending}" for ending in ("", _TAKEN)]
+        patterns = [f"{directory.rstrip('/')}/*.avro{ending}" for ending in WAITING]
         places = [each.path for match in file_systems().match(patterns) for each in match.metadata_list]
     return [_Remote(place) for place in sorted(places)]
 
@@ -73,11 +113,19 @@ class _Here:
         return read_dead_letters(self._path)
 
     def take(self) -> None:
-        if not self._path.name.endswith(_TAKEN):
-            self._path = self._path.rename(self._path.with_name(self._path.name + _TAKEN))
+        if not self._path.name.endswith(TAKEN_BY_REPLAY):
+            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + TAKEN_BY_REPLAY))
 
     def set_aside(self) -> None:
-        self._path = self._path.rename(self._path.with_name(self._path.name.removesuffix(_TAKEN) + _DONE))
+        self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + _DONE))
+
+    def take_to_drop(self) -> None:
+        if not self._path.name.endswith(TAKEN_TO_DROP):
+            self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + TAKEN_TO_DROP))
+
+    def remove(self) -> None:
+        self._path.unlink()
+        sync_directory(self._path.parent)
 
 
 class _Remote:
@@ -99,16 +147,29 @@ class _Remote:
             yield from read_letters_from(file, self._place)
 
     def take(self) -> None:
-        if not self._place.endswith(_TAKEN):
-            self._rename(self._place + _TAKEN)
+        if not self._place.endswith(TAKEN_BY_REPLAY):
+            self._rename(_plain(self._place) + TAKEN_BY_REPLAY)
 
     def set_aside(self) -> None:
-        self._rename(self._place.removesuffix(_TAKEN) + _DONE)
+        self._rename(_plain(self._place) + _DONE)
+
+    def take_to_drop(self) -> None:
+        if not self._place.endswith(TAKEN_TO_DROP):
+            self._rename(_plain(self._place) + TAKEN_TO_DROP)
+
+    def remove(self) -> None:
+        with _as_os_error(self._place):
+            file_systems().delete([self._place])
 
     def _rename(self, place: str) -> None:
         with _as_os_error(self._place):
             file_systems().rename([self._place], [place])
         self._place = place
+
+
+def _plain(name: str) -> str:
+    """The name under which letters were added."""
+    return name.removesuffix(TAKEN_BY_REPLAY).removesuffix(TAKEN_TO_DROP)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from typing import Protocol
 import apache_beam as beam
 
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
-from transforms.errors import DuoLogSyncError, Stopping
+from transforms.errors import DuoLogSyncError, RetryLater, Stopping
 from transforms.metrics.beam import tell_beam
 from transforms.metrics.catalog import BUNDLES_FAILED, DEAD_LETTER_WRITE_FAILURES, DEAD_LETTERS
 from transforms.metrics.registry import METRICS, of_stream
@@ -52,6 +52,12 @@ _FILES: OnePerKey[str, DeadLetterFiles] = per_process(
 def _close_files() -> None:
     for files in _FILES.all():
         files.close()
+    tell_of_the_rest()
+
+
+def tell_of_the_rest() -> None:
+    """At the end: the log has told of all letters."""
+    for files in _FILES.all():
         files.telling.tell_rest()
 
 
@@ -150,9 +156,18 @@ class WriteDeadLetters(beam.DoFn):
 
     def _insist(self, attempt: Callable[[], None]) -> None:
         files = files_in(self._directory)
-        before = files.insistence.failed
+
+        def counted() -> None:
+            try:
+                attempt()
+            except RetryLater:
+                # At once: while it is tried again and again, this is by what somebody hears of it.
+                for subscription in self._subscriptions.values():
+                    METRICS.add(DEAD_LETTER_WRITE_FAILURES, of_stream(subscription))
+                raise
+
         try:
-            files.insistence.until_done(attempt, self._timeout_secs)
+            files.insistence.until_done(counted, self._timeout_secs)
         except DuoLogSyncError as error:
             for subscription in self._subscriptions.values():
                 FAILURES.record(subscription, error)
@@ -160,10 +175,6 @@ class WriteDeadLetters(beam.DoFn):
                     METRICS.add(BUNDLES_FAILED, of_stream(subscription))
                     CIRCUIT_BREAKERS.hold(subscription, self._title, files.try_out)
             raise
-        finally:
-            failed = files.insistence.failed - before
-            for subscription in self._subscriptions.values():
-                METRICS.add(DEAD_LETTER_WRITE_FAILURES, of_stream(subscription), failed)
 
 
 def reasons_of(letters: Iterable[DeadLetter]) -> Counter[_Reason]:

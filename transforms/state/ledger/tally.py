@@ -40,11 +40,13 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
       since: counted from here on, milliseconds since the epoch: where the position was then.
+      whole: that is where the destination began with the log; False where an earlier release had delivered before.
       days: by day.
       again: stretches that were sent again, and so are counted twice: from and to, milliseconds since the epoch.
     """
 
     since: int
+    whole: bool = False
     days: dict[str, Counts] = {}
     again: tuple[tuple[int, int], ...] = ()
 

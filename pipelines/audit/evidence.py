@@ -1,0 +1,107 @@
+"""What this program knows by itself: positions, tallies, gaps, backfills, dead letters.
+
+Place in the flow: the auditor asks for each stream and destination. Contract: reads and changes nothing; what a running copy
+writes meanwhile is seen or not, and each file is whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transforms.days import UNDATED, begin_of, day_of
+from transforms.destinations.stored.keys import Keys
+from transforms.duo.log_types import LOG_TYPES
+from transforms.records import Subscription
+from transforms.settings import Job
+from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.checkpoints.record import Record
+from transforms.state.cursor import Cursor
+from transforms.state.dead_letters.files import letter_files
+from transforms.state.ledger.tally import NOTHING, Counts, Tally
+
+_Identity = tuple[str, ...]
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a stream on its way to a destination.
+
+    Attributes:
+      position_ms: delivered up to here; None where there is no checkpoint.
+      tally: None where nothing was counted.
+      backfilled: by day, what backfills have read and confirmed.
+      dead: dead letters by the key of their event (``stored.keys``): why.
+    """
+
+    position_ms: int | None = None
+    tally: Tally | None = None
+    backfilled: Mapping[str, Counts] = field(default_factory=dict)
+    dead: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def began_ms(self) -> int:
+        """Where the destination began with the log; 0 where that is not known."""
+        return self.tally.since if self.tally is not None and self.tally.whole else 0
+
+    def counted(self, day: str) -> Counts | None:
+        """What was counted of a day; None where counting began within it, or later, or it is so old that it was let go."""
+        tally = self.tally
+        if tally is None or tally.since > begin_of(day) or (day not in tally.days and day < min(tally.days, default="")):
+            return None
+        return tally.days.get(day, NOTHING)
+
+    def counted_twice(self, day: str) -> bool:
+        """Whether something of a day was sent again after an end without order."""
+        begin_ms = begin_of(day)
+        stretches = self.tally.again if self.tally is not None else ()
+        return any(from_ms < begin_ms + _DAY_MS and to_ms >= begin_ms for from_ms, to_ms in stretches)
+
+
+class Evidence:
+    """All of it, as of now."""
+
+    def __init__(self, job: Job, from_ms: int, until_ms: int) -> None:
+        directory = Path(job.storage.checkpoint_dir)
+        self._records = {record.subscription.identity: record for record in CheckpointStore(directory).records()}
+        self._backfills: dict[_Identity, dict[str, Counts]] = defaultdict(dict)
+        for each in sorted(directory.glob("backfill/*/")):
+            for record in CheckpointStore(each).records():
+                self._add_backfill(record)
+        self._dead = _dead_letters(job.storage.dead_letter_dir, from_ms, until_ms)
+
+    def of(self, subscription: Subscription) -> Known:
+        """What is known of one."""
+        record = self._records.get(subscription.identity)
+        backfilled = self._backfills.get(subscription.identity, {})
+        dead = self._dead.get(subscription.identity, {})
+        if record is None:
+            return Known(None, None, backfilled, dead)
+        position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
+        return Known(position_ms, record.tallied, backfilled, dead)
+
+    def _add_backfill(self, record: Record) -> None:
+        tally = record.tallied
+        days = self._backfills[record.subscription.identity]
+        for day, counts in (tally.days if tally is not None else {}).items():
+            days[day] = days.get(day, NOTHING) + counts
+
+
+def _dead_letters(directory: str, from_ms: int, until_ms: int) -> dict[_Identity, dict[str, str]]:
+    """The reasons of dead letters whose event may have happened in a stretch, by subscription and key. Raises OSError."""
+    found: dict[_Identity, dict[str, str]] = defaultdict(dict)
+    days = (day_of(from_ms), day_of(until_ms), UNDATED)
+    if "://" not in directory and not Path(directory).exists():
+        return found
+    for file in letter_files(directory):
+        for letter in file.letters():
+            log_type = LOG_TYPES.get(letter.log_type)
+            time_ms = log_type.row_key(letter.raw).time_ms if log_type is not None and letter.raw else None
+            if time_ms is not None and not days[0] <= day_of(time_ms) <= days[1]:
+                continue
+            key = Keys(log_type.id_field if log_type is not None else None).of_text(letter.raw or letter.message)
+            found[Subscription(letter.stream, letter.destination).identity][key] = letter.reason
+    return found
