@@ -18,6 +18,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.local.children import Listing, list_children
 from pipelines.printable import say
+from transforms.destinations import certificates
 from transforms.destinations.probe import connect_once
 from transforms.duo.client.client import DuoClient
 from transforms.duo.fetch.feed import USER_AGENT
@@ -25,6 +26,7 @@ from transforms.duo.log_types import LOG_TYPES
 from transforms.duo.position.windows import Call
 from transforms.errors import DuoLogSyncError, RetryLater, StreamUnavailable
 from transforms.process.files import why_not_writable
+from transforms.process.strict_x509 import LATER
 from transforms.settings import Account, Destination, Job, Storage
 from transforms.state.cursor import Cursor
 
@@ -155,7 +157,8 @@ def _check_destination(destination: Destination) -> Finding:
         connect_once(destination)
     except DuoLogSyncError as error:
         return Finding(False, what, str(error), exit_codes.DELIVERY)
-    return Finding(True, what, "connects")
+    later = f"; {LATER}" if certificates.refused_later(destination.name) else ""
+    return Finding(True, what, f"connects{later}")
 
 
 def _check_secrets_of_routes(job: Job) -> Iterator[Finding]:
