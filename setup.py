@@ -79,6 +79,8 @@ setup(
             "azure-monitor-ingestion==1.1.0",
             "datadog-api-client==2.62.0",
             "elasticsearch==9.5.1",
+            "opensearch-py==3.2.0",
+            "splunk-sdk==2.1.1",
             "secops==0.44.1",
             # Makes the Grafana dashboard of Grafana's own types. None for Python 3.10.
             "grafana-foundation-sdk==1769699379!11.6.0; python_version >= '3.11'",

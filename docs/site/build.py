@@ -34,7 +34,7 @@ _NAV: dict[str, tuple[str, ...]] = {
     ),
     "Work on it": ("CONTRIBUTING.md", "docs/architecture.md", "benchmarks/README.md"),
 }
-_IMAGES = {".png", ".svg", ".jpg", ".webp"}
+_IMAGES = Path("docs") / "images"
 
 
 def pages() -> list[Path]:
@@ -59,6 +59,8 @@ def stage(folder: Path) -> None:
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(for_mkdocs(with_links(text, lambda link, page=page: _staged(link, page, folder))), encoding="utf-8")
+    if (ROOT / _IMAGES).exists():
+        shutil.copytree(ROOT / _IMAGES, folder / _IMAGES)
     (folder / "assets").mkdir()
     shutil.copy(HERE / "iframe-worker.js", folder / "assets")
 
@@ -72,10 +74,8 @@ def _staged(link: str, page: Path, folder: Path) -> str | None:
     if target.suffix == ".md" or not target.exists():
         return link  # MkDocs says where it leads nowhere
     path = target.relative_to(ROOT)
-    if path.suffix in _IMAGES:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(target, folder / path)
-        return f"{up}{path}"
+    if path.is_relative_to(_IMAGES):
+        return link
     shown = folder / "source" / f"{path}.md"
     shown.parent.mkdir(parents=True, exist_ok=True)
     shown.write_text(_source(path, target.read_text(encoding="utf-8")), encoding="utf-8")

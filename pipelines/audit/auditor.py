@@ -56,9 +56,14 @@ class Options:
 
 
 class Auditor:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+      unreadable: files of dead letters that could not be read; their events may look missing.
+    """
 
     def __init__(self, job: Job, options: Options) -> None:
+        self.unreadable: tuple[str, ...] = ()
         self._job = job
         self._options = options
         self._readers: dict[str, StoredReader | None] = {}
@@ -67,6 +72,7 @@ class Auditor:
     def outcomes(self, day: str, stretch: Stretch, before: Certificate | None) -> Iterator[Outcome]:
         """What is found of a day, or a part of one. Args: ``before``: the last certificate of the same stretch."""
         evidence = Evidence(self._job, stretch.from_ms, stretch.until_ms)
+        self.unreadable = tuple(dict.fromkeys((*self.unreadable, *evidence.unreadable)))
         yield from self._unlisted
         for account in self._accounts:
             for log_type in self._job.log_types_of(account.name):

@@ -20,7 +20,8 @@ from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
 from transforms.state.cursor import Cursor
 from transforms.state.dead_letters.files import letter_files
-from transforms.state.ledger.tally import NOTHING, Counts, Tally
+from transforms.state.dead_letters.letter import DeadLetter
+from transforms.state.ledger.tally import MOST_DAYS, NOTHING, Counts, Tally
 
 _Identity = tuple[str, ...]
 _DAY_MS = 86_400_000
@@ -48,9 +49,13 @@ class Known:
         return self.tally.since if self.tally is not None and self.tally.whole else 0
 
     def counted(self, day: str) -> Counts | None:
-        """What was counted of a day; None where counting began within it, or later, or it is so old that it was let go."""
+        """What was counted of a day; None where counting began after events had been delivered of it, or it is so old that it
+        was let go.
+        """
         tally = self.tally
-        if tally is None or tally.since > begin_of(day) or (day not in tally.days and day < min(tally.days, default="")):
+        if tally is None or (tally.since > begin_of(day) and not tally.whole):
+            return None
+        if day not in tally.days and len(tally.days) >= MOST_DAYS and day < min(tally.days):
             return None
         return tally.days.get(day, NOTHING)
 
@@ -62,7 +67,11 @@ class Known:
 
 
 class Evidence:
-    """All of it, as of now."""
+    """All of it, as of now.
+
+    Attributes:
+      unreadable: files of dead letters that cannot be read, and why. What is in them looks like missing events.
+    """
 
     def __init__(self, job: Job, from_ms: int, until_ms: int) -> None:
         directory = Path(job.storage.checkpoint_dir)
@@ -71,7 +80,8 @@ class Evidence:
         for each in sorted(directory.glob("backfill/*/")):
             for record in CheckpointStore(each).records():
                 self._add_backfill(record)
-        self._dead = _dead_letters(job.storage.dead_letter_dir, from_ms, until_ms)
+        self.unreadable: list[str] = []
+        self._dead = self._dead_letters(job.storage.dead_letter_dir, from_ms, until_ms)
 
     def of(self, subscription: Subscription) -> Known:
         """What is known of one."""
@@ -89,19 +99,32 @@ class Evidence:
         for day, counts in (tally.days if tally is not None else {}).items():
             days[day] = days.get(day, NOTHING) + counts
 
-
-def _dead_letters(directory: str, from_ms: int, until_ms: int) -> dict[_Identity, dict[str, str]]:
-    """The reasons of dead letters whose event may have happened in a stretch, by subscription and key. Raises OSError."""
-    found: dict[_Identity, dict[str, str]] = defaultdict(dict)
-    days = (day_of(from_ms), day_of(until_ms), UNDATED)
-    if "://" not in directory and not Path(directory).exists():
+    def _dead_letters(self, directory: str, from_ms: int, until_ms: int) -> dict[_Identity, dict[str, str]]:
+        """The reasons of dead letters whose event may have happened in a stretch, by subscription and key."""
+        found: dict[_Identity, dict[str, str]] = defaultdict(dict)
+        if "://" not in directory and not Path(directory).exists():
+            return found
+        days = (day_of(from_ms), day_of(until_ms))
+        try:
+            files = letter_files(directory)
+        except OSError as error:
+            self.unreadable.append(f"{directory}: {error.strerror or error}")
+            return found
+        for file in files:
+            try:
+                for letter in file.letters():
+                    if days[0] <= _day_of(letter) <= days[1] or _day_of(letter) == UNDATED:
+                        found[Subscription(letter.stream, letter.destination).identity][_key_of(letter)] = letter.reason
+            except (OSError, ValueError) as error:  # a replay may have taken it meanwhile; then its events are there
+                self.unreadable.append(f"{file.place}: {error}")
         return found
-    for file in letter_files(directory):
-        for letter in file.letters():
-            log_type = LOG_TYPES.get(letter.log_type)
-            time_ms = log_type.row_key(letter.raw).time_ms if log_type is not None and letter.raw else None
-            if time_ms is not None and not days[0] <= day_of(time_ms) <= days[1]:
-                continue
-            key = Keys(log_type.id_field if log_type is not None else None).of_text(letter.raw or letter.message)
-            found[Subscription(letter.stream, letter.destination).identity][key] = letter.reason
-    return found
+
+
+def _day_of(letter: DeadLetter) -> str:
+    log_type = LOG_TYPES.get(letter.log_type)
+    return day_of(log_type.row_key(letter.raw).time_ms if log_type is not None and letter.raw else None)
+
+
+def _key_of(letter: DeadLetter) -> str:
+    log_type = LOG_TYPES.get(letter.log_type)
+    return Keys(log_type.id_field if log_type is not None else None).of_text(letter.raw or letter.message)

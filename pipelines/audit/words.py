@@ -19,16 +19,18 @@ _VERDICTS = {
     Verdict.NOT_READ: "NOT READ YET",
     Verdict.UNKNOWN: "UNKNOWN",
 }
-_HEAD = f"{'stream to destination':<44} {'Duo has':>11} {'expected':>11} {'there':>11} {'dead':>8} {'missing':>9}  verdict"
+_WHOSE = "stream to destination"
+_HEAD = f"{'Duo has':>11} {'expected':>11} {'there':>11} {'dead':>8} {'missing':>9}  verdict"
 
 
 def lines_of(certificate: Certificate) -> Iterator[str]:
     """The lines, in the order in which they are read."""
     part = "" if certificate.until_ms - certificate.from_ms == 86_400_000 else f", {_span(certificate)}"
     yield f"{certificate.day} (UTC{part}): certificate {certificate.number}, revision {certificate.revision} of this day"
-    yield _HEAD
+    width = max(map(len, (_WHOSE, *map(_whose, certificate.streams))))
+    yield f"{_WHOSE:<{width}} {_HEAD}"
     for outcome in certificate.streams:
-        yield _line(outcome)
+        yield f"{_whose(outcome):<{width}} {_line(outcome)}"
         yield from _notes(outcome)
 
 
@@ -50,10 +52,13 @@ def _span(certificate: Certificate) -> str:
     return f"{moment(certificate.from_ms)} to {moment(certificate.until_ms)}"
 
 
+def _whose(outcome: Outcome) -> str:
+    return f"{outcome.account}/{outcome.log_type} to {outcome.destination}"
+
+
 def _line(outcome: Outcome) -> str:
-    whose = f"{outcome.account}/{outcome.log_type} to {outcome.destination}"
     return (
-        f"{whose:<44} {_number(outcome.duo):>11} {outcome.expected:>11,} {_number(outcome.stored):>11} "
+        f"{_number(outcome.duo):>11} {outcome.expected:>11,} {_number(outcome.stored):>11} "
         f"{sum(outcome.dead.values()):>8,} {outcome.missing or outcome.never_read:>9,}  {_VERDICTS[outcome.verdict]}"
     )
 

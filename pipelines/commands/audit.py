@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         chain.lock()
         try:
+            if chain.verify():
+                say("Certificates were changed since they were made: audit --verify says which.", to=sys.stderr)
             return _audit(arguments, job, chain, stretches)
         finally:
             chain.unlock()
@@ -111,6 +113,8 @@ def _audit(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: lis
             _show(last, as_json=arguments.json)
     finally:
         auditor.close()
+    for each in auditor.unreadable:
+        say(f"These dead letters could not be read, and their events may look missing: {each}", to=sys.stderr)
     if last is not None and not arguments.json:
         say(head_of(last))
     return exit_codes.OK if well else exit_codes.INCOMPLETE

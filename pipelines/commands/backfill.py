@@ -22,6 +22,7 @@ from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
 from pipelines.printable import say, say_json
+from pipelines.signals import undisturbed
 from transforms.duo.position.windows import RETENTION_MS
 from transforms.process.files import make_private_directory, open_new, read_own
 from transforms.settings import USUAL_START, Job
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads until the end of the stretch, or until asked to end."""
+    with undisturbed():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
@@ -140,6 +146,8 @@ def backfill_job(
         reading=replace(
             job.reading, from_ms=from_ms, until_ms=until_ms, overlap_secs=0.0, live_checkpoint_dir=job.storage.checkpoint_dir
         ),
+        # The live program has the port that the file may name; a backfill is seen at whichever is free.
+        monitoring=replace(job.monitoring, port=None),
     )
 
 

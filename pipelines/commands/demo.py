@@ -19,12 +19,17 @@ import time
 from pathlib import Path
 
 from pipelines import exit_codes
+from pipelines.commands.status import present_report
+from pipelines.config import load
 from pipelines.demo.certificates import ServerFiles, make_certificates
 from pipelines.demo.receiver import SiemReceiver
 from pipelines.demo.receiver.recognise import recognise
 from pipelines.demo.show import Screen, summary
 from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
+from pipelines.monitoring.report import Report
+from transforms.errors import DuoLogSyncError
 from transforms.formats import FORMATS
+from transforms.settings import Job
 
 _IKEY = "DISIMULATOR000000000"
 _HOUR_MS = 3_600_000
@@ -72,6 +77,7 @@ class _Demo:
         self._stopped = threading.Event()
         self._latest: dict[str, bytes] = {}
         self._pipeline: subprocess.Popen[bytes] | None = None
+        self._job: Job | None = None
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,6 +88,7 @@ class _Demo:
         with SiemReceiver(on_messages=self._remember) as siem, duo:
             self._fill_backlog(duo)
             config = self._write_config(duo, siem, files, skey)
+            self._job = load(config).job
             print(f"A simulated Duo is at https://localhost:{duo.port}, a receiver at tcp://127.0.0.1:{siem.port}.")
             print(f"The pipeline's configuration is {config}; its log is beside it. Ctrl-C ends the demo.\n")
             self._start_pipeline(config)
@@ -102,7 +109,10 @@ class _Demo:
             duo.add_backlog(log_type, count, now_ms - 12 * _HOUR_MS, now_ms - 2_000)
 
     def _produce_and_show(self, duo: DuoSimulator, siem: SiemReceiver, config: Path) -> None:
-        screen = Screen()
+        with Screen() as screen:
+            self._produce(duo, siem, config, screen)
+
+    def _produce(self, duo: DuoSimulator, siem: SiemReceiver, config: Path, screen: Screen) -> None:
         began = last_shown = time.monotonic()
         done, last_ms = 0, time.time_ns() // 1_000_000
         while not self._stopped.wait(_TICK_SECS):
@@ -121,7 +131,14 @@ class _Demo:
 
     def _show(self, screen: Screen, duo: DuoSimulator, siem: SiemReceiver) -> None:
         produced: dict[str, int] = duo.stats()["produced"]
-        screen.show(produced, siem.counts(), dict(self._latest))
+        screen.show(produced, siem.counts(), dict(self._latest), self._report())
+
+    def _report(self) -> Report | None:
+        """What the program says of itself, as ``duologsync status`` shows it."""
+        try:
+            return present_report(self._job) if self._job is not None else None
+        except (DuoLogSyncError, OSError):  # its directory is not there yet
+            return None
 
     def _remember(self, messages: list[bytes]) -> None:
         log_type, _ = recognise(messages[-1])

@@ -24,6 +24,7 @@ from pipelines.replays.archives import ArchiveReplay
 from pipelines.replays.choice import Choice
 from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
 from pipelines.replays.sending import UNDELIVERABLE, Sending
+from pipelines.signals import undisturbed
 from transforms.days import UNDATED
 from transforms.destinations.archive.reader import Window
 from transforms.destinations.archive.settings import AvroSettings
@@ -33,6 +34,7 @@ from transforms.events import filters
 from transforms.formats import FORMATS
 from transforms.notices import state
 from transforms.notices.notice import tell
+from transforms.process.plural import counted
 from transforms.settings import Job
 from transforms.state.dead_letters.files import LettersInUse
 from transforms.state.dead_letters.write import trouble_with_dead_letters
@@ -65,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sends what is chosen."""
+    with undisturbed():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config)
     if loaded is None:
         return exit_codes.CONFIG
@@ -172,7 +179,7 @@ def _told(planned: Counter[tuple[str, str]], sending: Sending, dry_run: bool, no
     if dry_run:
         for (log_type, destination), count in sorted(planned.items()):
             say(f"{log_type:<20} {destination:<20} {count:>12,}")
-        say(f"{sum(planned.values()):,} events would be sent. Nothing was sent." if planned else nothing)
+        say(f"{counted(sum(planned.values()), 'event')} would be sent. Nothing was sent." if planned else nothing)
     else:
         say(", ".join(f"{count} {what}" for what, count in sending.counts.items() if count) or nothing)
         for (destination, reason), count in sorted(sending.why.items()):

@@ -8,6 +8,7 @@ import logging
 from pipelines import __version__, exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
+from pipelines.signals import undisturbed
 from transforms.notices import configuration
 from transforms.notices.notice import tell
 from transforms.process.files import Unsafe
@@ -34,6 +35,11 @@ def _grace_secs(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until asked to end."""
+    with undisturbed():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config, runs_here=not arguments.beam_flags)
     if loaded is None:
         return exit_codes.CONFIG

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from transforms.config_keys import Broken, Wrong, wrong_header_text, wrong_host, wrong_path
+from transforms.process.plural import counted
 from transforms.secrets import GCP_SECRET_VERSION
 
 DUO_KEEPS_DAYS = 180
@@ -99,7 +100,7 @@ def _check_ikey(value: str) -> str:
         raise problem("this has the length of a secret key", "Write the integration key (DI…) here, and this under skey.")
     if len(value) != IKEY_CHARS:
         fix = f"An integration key has {IKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
-        raise problem(f"the key has {len(value)} characters", fix)
+        raise problem(f"the key has {counted(len(value), 'character')}", fix)
     if not value.startswith("DI"):
         raise problem("the key does not begin with DI", "Copy the integration key, not the secret key or another id.")
     return value
@@ -144,7 +145,7 @@ def _check_skey(value: SecretStr) -> SecretStr:
 
 def wrong_skey(chars: int) -> tuple[str, str]:
     """What is wrong with a secret key of another length, and the fix."""
-    what = f"the key has {chars} characters"
+    what = f"the key has {counted(chars, 'character')}"
     return what, f"A secret key has {SKEY_CHARS}. Copy it again from the application in the Duo Admin Panel."
 
 

@@ -19,6 +19,7 @@ from pipelines.config.problems import Findings, KeyPath
 from pipelines.config.systemd import command_inside
 from pipelines.config.yaml_file import STDIN
 from transforms.events.redaction import LEAST_KEY_CHARS
+from transforms.process.plural import counted
 from transforms.secrets import SecretRef, SecretUnavailable
 from transforms.settings import Job, Tls, parts_of
 
@@ -126,7 +127,11 @@ class _Look:
             what, fix = wrong_skey(len(value))
             self.problem(key, f"{what} in {secret}", fix)
         if key[-2:] == ("redact", "key") and len(value) < LEAST_KEY_CHARS:
-            self.problem(key, f"the key has {len(value)} characters", f"Use at least {LEAST_KEY_CHARS}: tokens can be guessed.")
+            self.problem(
+                key,
+                f"the key has {counted(len(value), 'character')}",
+                f"Use at least {LEAST_KEY_CHARS}: tokens can be guessed.",
+            )
         if secret.scheme in {"file", "config"}:
             self.at_secret_file(key, secret)
 

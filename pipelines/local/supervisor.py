@@ -48,6 +48,7 @@ _LOGGER = logging.getLogger("duologsync.local")
 GRACE_SECS = 30.0
 # So many streams run as if each were alone. Of more, not all need a pass or pages at the same time, and memory would show it.
 _FEW_STREAMS = 8
+_LOOK_AGAIN_SECS = 60.0
 _SLOTS_OF_MANY = 3
 _READ_AHEAD_BYTES_OF_MANY = 20_000_000
 
@@ -117,6 +118,9 @@ class _Supervisor:
         self._by_itself = False  # nobody asked for the end
         self._began = time.monotonic()
         self._reached: set[str] = set()
+        self._unreached: dict[str, str] = {}  # why not, by the last look
+        self._looking: set[str] = set()
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_SECS
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
 
@@ -149,6 +153,10 @@ class _Supervisor:
         """Whether a destination was connected to at the start."""
         return destination in self._reached
 
+    def unreached(self, destination: str) -> str:
+        """Why a destination could not be connected to when it was last looked at; empty where it could."""
+        return self._unreached.get(destination, "")
+
     def wait(self, tick: Callable[[], None]) -> None:
         """Returns when the program is asked to end, or when every stream waits for a person. Calls ``tick`` twice a second."""
         while not STOP.wait(0.5):
@@ -158,6 +166,7 @@ class _Supervisor:
             self._start_what_is_missing()
             self._start_what_has_waited()
             self._forgive_what_works()
+            self._look_again()
             with self._mutex:
                 parents_work = any(thread.is_alive() or thread.ident is None for thread in self._parent_threads)
                 streams_work = any(not r.done and self._cause_to_stop(r) is None for r in self._runners)
@@ -223,14 +232,30 @@ class _Supervisor:
 
     def _probe(self, destination: Destination) -> None:
         """Connects once at the start: a certificate or name that can never work is told now, not with the first event."""
+        self._looking.add(destination.name)
         try:
             connect_once(destination)
             self._reached.add(destination.name)
-        except RetryLater:
-            pass  # away for now: what goes there waits for it
+            self._unreached.pop(destination.name, None)
+        except RetryLater as error:
+            self._unreached[destination.name] = str(error)  # away for now: what goes there waits for it
         except FatalError as error:
+            self._unreached.pop(destination.name, None)
             self._bad_destinations[destination.name] = error
             tell(_LOGGER, error.notice, "%s", error, destination=destination.name)
+        finally:
+            self._looking.discard(destination.name)
+
+    def _look_again(self) -> None:
+        """Of what was away at the start, and gets no event, nobody else would find out that it is back."""
+        if not self._unreached or time.monotonic() < self._look_again_at:
+            return
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_SECS
+        for destination in self._job.destinations:
+            if health_of(destination).ever_delivered:
+                self._unreached.pop(destination.name, None)
+            if destination.name in self._unreached and destination.name not in self._looking:
+                threads.started(self._probe, f"probe {destination.name}", destination)
 
     def _forgive_what_works(self) -> None:
         """A destination that could not be used at the start, and takes events now, is no cause to stop."""

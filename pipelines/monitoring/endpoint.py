@@ -7,6 +7,7 @@ Contract: none of it can stop a run, or keep it from its end.
 
 from __future__ import annotations
 
+import logging
 import secrets
 
 from pipelines.monitoring import server
@@ -15,7 +16,12 @@ from pipelines.monitoring.observe import Observer, Running
 from pipelines.monitoring.routes import routes
 from pipelines.monitoring.systemd import Notifier
 from transforms.metrics.log_counts import LogCounts
+from transforms.notices import program
+from transforms.notices.notice import tell
+from transforms.process.log_once import LogOnce
 from transforms.settings import Job
+
+_LOGGER = logging.getLogger("duologsync.monitoring")
 
 
 class Endpoint:
@@ -30,6 +36,7 @@ class Endpoint:
         self._observer = Observer(job, running, self._log)
         self._systemd = Notifier()
         self._server: server.Server | None = None
+        self._mistake = LogOnce()
 
     def open(self) -> None:
         """The streams are started: from now on it can be asked."""
@@ -39,8 +46,12 @@ class Endpoint:
 
     def tick(self) -> None:
         """The main loop has come round."""
-        self._observer.tick()
-        self._systemd.tick(lambda: self._observer.report().words, lambda: not self._observer.ailing())
+        try:
+            self._observer.tick()
+            self._systemd.tick(lambda: self._observer.report().words, lambda: not self._observer.ailing())
+        except Exception:  # it only looks: a mistake here must not end what it looks at
+            if self._mistake.due() is not None:
+                tell(_LOGGER, program.PAGE_FAILED, "How the run is could not be looked at; it goes on.", exc_info=True)
 
     def ends(self) -> None:
         """The run is asked to end; it can be asked until it has."""

@@ -14,6 +14,7 @@ from collections import deque
 from pipelines.beam_internals.log_records import in_words
 from pipelines.monitoring.report import LogLine
 from pipelines.printable import printable
+from transforms.notices.notice import code_of, without_code
 
 LINES = 200
 _LONGEST = 1000
@@ -48,7 +49,8 @@ class LogTail(logging.Handler):
             message = printable(record.getMessage())
         except Exception:  # a record whose arguments do not fit: the log tells it
             return
+        code = code_of(record)
+        message = without_code(message, code)  # it stands beside it
         if len(message) > _LONGEST:
             message = f"{message[:_LONGEST]}…"
-        code = str(vars(record).get("code", ""))
         self._lines.append(LogLine(int(record.created * 1000), record.levelname, code, message))

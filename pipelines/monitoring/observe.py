@@ -42,10 +42,12 @@ from transforms.errors import FatalError
 from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Job
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.dead_letters.write import files_in
 
 _KEPT_SECS = 1.0
 _STALLED_SECS = 60.0  # a main loop that has not come round for so long hangs
+_UNWRITTEN_SECS = 10.0  # a checkpoint that takes longer is not just slow
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,6 +70,10 @@ class Running(Protocol):
 
     def reached(self, destination: str) -> bool:
         """Whether a destination was connected to."""
+        ...
+
+    def unreached(self, destination: str) -> str:
+        """Why it could not be connected to, the last time that this was tried without an event."""
         ...
 
 
@@ -145,6 +151,13 @@ class Observer:
         """What concerns more than single streams: dead letters that cannot be kept, children that cannot be listed."""
         if cause := files_in(self._job.storage.dead_letter_dir).insistence.cause:
             return words.Said(State.WAITING, *words.cause_and_fix(cause))
+        if store_at(self._job.storage.checkpoint_dir).unwritten_secs > _UNWRITTEN_SECS:
+            return words.Said(
+                State.WAITING,
+                f"checkpoints cannot be written to {self._job.storage.checkpoint_dir}",
+                "Free space there, or mend its permissions: delivery goes on, but a restart would repeat what is delivered "
+                "until then.",
+            )
         for parent in self._running.parents:
             if parent.error is not None or (parent.failure and not self._running.runners):
                 state = State.WAITING if parent.error is None else State.SUSPENDED
@@ -155,8 +168,10 @@ class Observer:
     def _destination(self, destination: Destination) -> DestinationReport:
         health, wrong = health_of(destination), self._running.wrong(destination.name)
         held = pool.held_by(destination)
+        reached = self._ever_reached(destination)
         cause = str(wrong) if wrong is not None else health.cause
-        reached = self._running.reached(destination.name) or health.ever_delivered
+        if not cause and not reached:
+            cause = self._running.unreached(destination.name)
         return DestinationReport(
             name=destination.name,
             kind=destination.kind,
@@ -173,12 +188,9 @@ class Observer:
     def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
         if STOP.requested:
             return ["the program is ending"]
-        reasons = [f"destination {each.name} was never reached" for each in destinations if each.usable is None]
-        reasons += [
-            f"destination {each.name} was never reached: {each.cause}"
-            for each in destinations
-            if each.usable is False and not self._ever_reached(each.name)
-        ]
+        never = [each for each in self._job.destinations if not self._ever_reached(each)]
+        causes = {each.name: f": {each.cause.rstrip('.')}" if each.cause else "" for each in destinations}
+        reasons = [f"destination {each.name} was never reached{causes[each.name]}" for each in never]
         reasons += [f"{words.title(s)} is {s.words}" for s in streams if s.state in words.NEED_A_PERSON]
         if not streams:
             reasons.append("no stream is read yet")
@@ -187,9 +199,8 @@ class Observer:
             reasons.append(f"{counted(missing, 'stream')} could not be started yet")
         return reasons
 
-    def _ever_reached(self, name: str) -> bool:
-        destination = next(each for each in self._job.destinations if each.name == name)
-        return self._running.reached(name) or health_of(destination).ever_delivered
+    def _ever_reached(self, destination: Destination) -> bool:
+        return self._running.reached(destination.name) or health_of(destination).ever_delivered
 
     def _budgets(self) -> tuple[BudgetReport, ...]:
         found: dict[int, BudgetReport] = {}

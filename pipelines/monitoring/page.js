@@ -192,8 +192,7 @@ function updateRow(row, s) {
   put(p.todo, s.todo);
   p.todo.hidden = !s.todo;
   put(p.upTo, s.position_ms === null ? "nothing yet" : clock(s.position_ms));
-  const backlog = s.backlog_events ? `, ${counted(s.backlog_events, "event")}` : "";
-  put(p.lag, s.lag_secs ? `behind ${span(s.lag_secs)}${backlog}` : "");
+  put(p.lag, s.lag_secs ? `${span(s.lag_secs)} behind` : "");
   updateSpark(p.spark, s.rates);
   put(p.now, s.rates.length ? `${rounded(rateOf(s))} now, ${rounded(Math.max(...s.rates))} at most` : "");
   put(p.delivered, number.format(s.delivered));
@@ -203,6 +202,7 @@ function updateRow(row, s) {
 
 function more(s) {
   const lines = [];
+  if (s.backlog_events) lines.push(`${counted(s.backlog_events, "event")} of the present window are not delivered`);
   if (s.safe_ms !== null) lines.push(`seen to be read by the destination up to ${clock(s.safe_ms)}`);
   if (s.committed_ms !== null) lines.push(`checkpoint written at ${clock(s.committed_ms)}`);
   if (s.oldest_undelivered_ms !== null) lines.push(`oldest event in hand is of ${clock(s.oldest_undelivered_ms)}`);

@@ -154,7 +154,9 @@ class _Looking:
     def _of_damaged(self, damaged: DamagedRecord) -> StreamReport:
         """A stream whose record cannot be read: it is told by the name of the file where nothing else is left."""
         subscription = damaged.subscription or Subscription(Stream(damaged.file, "?"), "?")
-        if damaged.before is None:
+        if damaged.too_new:
+            onward = "Install that release again; this one does not read the stream, and nothing is skipped."
+        elif damaged.before is None:
             onward = "The next start begins at its full look-back, and repeats events; none is skipped."
         else:
             position_ms = Cursor.from_json(bytes(damaged.before.cursor)).position_ms

@@ -26,6 +26,7 @@ class World:
 
     def __init__(self, simulator, authority, skey, tmp_path):
         self.duo = simulator
+        self.yesterday = YESTERDAY
         self.tmp_path = tmp_path
         self.config = tmp_path / "config.yml"
         (tmp_path / "skey").touch(mode=0o600)

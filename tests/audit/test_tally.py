@@ -119,3 +119,15 @@ class TestPending:
             thread.join()
 
         assert pending.take(AUTH) == {"undated": Counts(0, 0, 1000)}
+
+
+class TestWhereBundlesLoseCount:
+    def test_a_mark_that_has_travelled_ends_the_tally(self, tmp_path):
+        store = CheckpointStore(tmp_path)
+        store.begin(AUTH, Cursor(5, seq=1))
+        assert tally_of(tmp_path) == Tally(5, True)
+        store.commit(AUTH, Cursor(9, seq=2), days=None)
+        assert tally_of(tmp_path) is None
+
+        store.commit(AUTH, Cursor(11, seq=3), 1, days={"2026-11-27": Counts(1)}, since_ms=9)
+        assert tally_of(tmp_path) == Tally(9, False, {"2026-11-27": Counts(1)})

@@ -4,17 +4,14 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
+import pyte
 import pytest
 
 from pipelines import __version__, cli, exit_codes
-from tests.conftest import now_ms
-from transforms.destinations import KINDS
+from tests.cli.test_hostile_names import on_a_terminal
 from transforms.duo.position.windows import DAY_MS
-from transforms.errors import BadDestination
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.record import Begun
 from transforms.state.checkpoints.stores import store_at
@@ -171,91 +168,6 @@ def test_schema_prints_a_json_schema_and_a_sample_that_validates(capsys, tmp_pat
     assert "destinations:" in capsys.readouterr().out
 
 
-class TestCheck:
-    def test_a_configuration_that_works_is_found_good(self, config, simulator, capsys):
-        simulator.add("auth", 3, at_ms=now_ms() - 60_000)
-
-        assert run("check", config) == exit_codes.OK
-        out = capsys.readouterr().out
-        assert "3 events in the last hour" in out
-        assert "siem (tcp" in out
-        assert "2027-01-31" in out
-        assert "FAILED" not in out
-
-    def test_a_redaction_whose_key_cannot_be_read_is_found(self, config, capsys, monkeypatch):
-        monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-        redact = "{hash: [user.name], key: 'env:NO_SUCH_KEY'}"
-        config.write_text(config.read_text() + f"routes: [{{log_types: auth, destinations: siem, redact: {redact}}}]\n")
-
-        assert run("check", config) == exit_codes.CREDENTIALS
-        (found,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
-        assert "routes.0.redact.key" in found
-        assert "NO_SUCH_KEY is not set" in found
-
-    def test_wrong_keys_are_found(self, config, tmp_path, capsys):
-        (tmp_path / "skey").write_text("b" * 40)
-
-        assert run("check", config) == exit_codes.CREDENTIALS
-        assert "ikey, skey and api_host" in capsys.readouterr().out
-
-    @pytest.mark.parametrize(
-        ("host", "word"), [("localhost, port: 1", "Connection refused"), ("api-1.invalid", "cannot be resolved")]
-    )
-    def test_a_duo_that_cannot_be_reached_says_nothing_of_the_keys_and_where_to_look(self, config, capsys, host, word):
-        config.write_text(re.sub(r"localhost, port: \d+", host, config.read_text()))
-
-        assert run("check", config) == exit_codes.UNREACHABLE
-        out = capsys.readouterr().out
-        assert word in out
-        assert "DNS, firewall and proxy" in out
-        assert "The keys could not be tried" in out
-        assert "ikey" not in out
-
-    def test_a_duo_that_does_not_answer_in_time_is_not_reached(self, config, simulator, capsys):
-        config.write_text(config.read_text().replace("lag_secs: 0", "lag_secs: 0, request_timeout_secs: 1"))
-        simulator.faults.add("hang", times=None)
-
-        assert run("check", config) == exit_codes.UNREACHABLE
-        assert "did not answer within 1 s" in capsys.readouterr().out
-
-    def test_children_that_cannot_be_listed_for_want_of_a_connection_say_nothing_of_the_keys(self, config, capsys):
-        text = re.sub(r"port: \d+", "port: 1, msp: true", config.read_text(), count=1)
-        config.write_text(text)
-
-        assert run("check", config) == exit_codes.UNREACHABLE
-        assert "The keys could not be tried" in capsys.readouterr().out
-
-    def test_a_call_that_duo_refuses_for_its_form_says_nothing_of_the_keys(self, config, simulator):
-        simulator.faults.add("status", "auth", status=400)
-
-        assert run("check", config) == exit_codes.UNREACHABLE
-
-    def test_trouble_of_duo_s_own_says_nothing_of_the_keys(self, config, simulator, capsys):
-        simulator.faults.add("status", "auth", status=503)
-
-        assert run("check", config) == exit_codes.UNREACHABLE
-        assert "Check again in a few minutes" in capsys.readouterr().out
-
-    def test_a_destination_that_is_not_there_is_found(self, config, receiver, capsys):
-        receiver.stop()
-
-        assert run("check", config) == exit_codes.DELIVERY
-        assert "cannot be reached" in capsys.readouterr().out
-
-    def test_a_destination_that_nothing_can_send_to_is_a_finding_like_others(self, config, capsys, monkeypatch):
-        refuses = mock.Mock(side_effect=BadDestination("siem: its key cannot be used."))
-        monkeypatch.setitem(KINDS, "tcp", replace(KINDS["tcp"], make=refuses))
-
-        assert run("check", config) == exit_codes.DELIVERY
-        assert "siem: its key cannot be used." in capsys.readouterr().out
-
-    def test_a_log_that_the_edition_lacks_is_told_and_does_not_fail(self, config, simulator, capsys):
-        simulator.faults.add("status", "trustmonitor", status=403)
-
-        assert run("check", config) == exit_codes.OK
-        assert "main/trustmonitor" in capsys.readouterr().out
-
-
 def test_beams_own_flags_are_for_run_only(config):
     assert run("validate", config, "--", "--runner=PrismRunner") == exit_codes.CONFIG
 
@@ -272,9 +184,22 @@ def test_a_launch_that_cannot_ask_duo_for_its_children_says_that_duo_is_away(con
     assert "child accounts cannot be listed" in capfd.readouterr().err
 
 
-def test_the_demo_delivers_what_it_produced(capsys):
-    assert run("demo", "--seconds", "4", "--backlog", "500") == exit_codes.OK
-    assert "lost 0" in capsys.readouterr().out
+def test_the_demo_delivers_what_it_produced_and_shows_the_program_s_own_report(capsys):
+    assert run("demo", "--seconds", "12", "--backlog", "500") == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "lost 0" in out
+    assert re.search(r"^demo/auth to siem +\w+ ", out, re.MULTILINE)
+
+
+def test_the_demo_fits_a_narrow_terminal():
+    screen = pyte.Screen(60, 200)
+    shown = on_a_terminal(["demo", "--seconds", "8", "--backlog", "500"], until="\0", columns=60)
+    pyte.Stream(screen).feed(shown)
+    lines = [line.rstrip() for line in screen.display]
+    assert [line.split()[0] for line in lines if line.startswith(("log type", "auth", "activity ", "telephony", "trustm"))] == [
+        "log", "auth", "activity", "telephony", "trustmonitor",
+    ]  # fmt: skip
+    assert any(line.startswith("produced ") and "lost 0" in line for line in lines)
 
 
 def test_validate_fails_where_it_is_strict_and_a_secret_cannot_be_read_here(config, capsys, monkeypatch):

@@ -64,6 +64,7 @@ CASES = {
     "ikey short": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: DIX #!", "accounts.0.ikey", "has 3 characters", "has 20"),
     "ikey of another kind": ("ikey: DIXXXXXXXXXXXXXXXXXX", "ikey: XXXXXXXXXXXXXXXXXXXX #!", "accounts.0.ikey", "begin with DI", "not the secret"),
     "skey short": ("skey: env:DUO_SKEY", "skey: short #!", "accounts.0.skey", "has 5 characters", "has 40"),
+    "skey of one character": ("skey: env:DUO_SKEY", "skey: 'x' #!", "accounts.0.skey", "has 1 character", "has 40"),
     "skey a number": ("skey: env:DUO_SKEY", "skey: 1234567890 #!", "accounts.0.skey", "is a number", "in quotes"),
     "skey from nowhere": ("skey: env:DUO_SKEY", "skey: 'env:' #!", "accounts.0.skey", "environment variable", "env:NAME"),
     "skey from no file": ("skey: env:DUO_SKEY", "skey: 'file:' #!", "accounts.0.skey", "nothing follows", "file:PATH"),

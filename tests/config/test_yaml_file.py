@@ -20,7 +20,7 @@ BAD = {
     "tab": ("a:\n\tb: 1 #!\n", "a tab is used", "Use spaces"),
     "no colon": ("a: 1\nb #!\nc: 1\n", "not a key with a value", "key: value"),
     "two colons": ("a: b: c #!\n", "a colon stands", "quotes"),
-    "indentation": ("a:\n  b: 1\n c: 2 #!\n", "indentation", "number of spaces"),
+    "indentation": ("a:\n  b: 1\n c: 2 #!\n", "is indented by 1 space", "Give it 0 spaces"),
     "open quote": ("a: 'x #!\nb: 1\n", "a quote is opened", "Close it"),
     "open list": ("a: [x, #!\nb: 1\n", "a list is opened", "Close it with ]"),
     "open mapping": ("a: {x: 1, #!\nb\n", "a mapping is opened", "Close it with }"),

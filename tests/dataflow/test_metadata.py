@@ -101,6 +101,10 @@ BAD = {
 NO_PARAMETER = {
     "version": "the entry program writes it",
     "log_file": "a worker's logs go to Cloud Logging",
+    "monitoring.enabled": "the endpoint is of local runs; Dataflow shows Beam's metrics",
+    "monitoring.host": "as enabled",
+    "monitoring.port": "as enabled",
+    "monitoring.token": "as enabled",
     "accounts.0.name": "part of checkpoint names, so always the same",
     "destinations.0.name": "part of step labels, so always the same",
     "routes.0.destinations": "there is one",

@@ -206,7 +206,7 @@ def test_a_complete_chain_is_good_for_python_3_13(tmp_path, monkeypatch):
     deliver(weak_server(tmp_path, ""), BUNDLE)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="this Python refuses it")
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="not on Python 3.13 and later: it refuses such a certificate")
 def test_a_certificate_that_a_newer_python_refuses_is_known_once_it_was_seen(tmp_path):
     weak_server(tmp_path, "").test_connection()
     assert not certificates.refused_later("weak")

@@ -15,7 +15,7 @@ from transforms.metrics.catalog import (
     LATENCY_BUCKETS_SECS,
     SENT_BYTES,
 )
-from transforms.metrics.latency import sample
+from transforms.metrics.latency import delivered, duo_takes, sample
 from transforms.metrics.reading import ReadingNotes
 from transforms.metrics.registry import METRICS, MetricsRegistry, of_stream
 from transforms.process import lifetime
@@ -148,6 +148,36 @@ def test_what_reading_meets_is_counted_as_the_log_tells_it():
     notes.add("asked_again")
     others.add("asked_again")
     assert notes.counts == {"pages": 2, "rows": 5, "rows_left_out": 2, "pages_shared": 1, "asked_again": 1}
+
+
+class TestTheLatency:
+    NOW_MS = 10_000_000
+
+    @pytest.fixture(autouse=True)
+    def _duo_takes_two_minutes(self):
+        duo_takes(AUTH.stream, 120)
+
+    def spread(self) -> dict[float, float]:
+        histogram = METRICS.histograms(DELIVERY_LATENCY)[of_stream(AUTH)]
+        bounds = [*LATENCY_BUCKETS_SECS, float("inf")]
+        return {bound: count for bound, count in zip(bounds, histogram.counts, strict=True) if count}
+
+    def test_it_begins_when_duo_can_show_an_event(self):
+        delivered(AUTH, [(self.NOW_MS - 123_000, 250), (self.NOW_MS - 180_000, 500)], self.NOW_MS)
+        assert self.spread() == {5.0: 250, 60.0: 500}
+        assert METRICS.histograms(DELIVERY_LATENCY)[of_stream(AUTH)].total == 250 * 3 + 500 * 60
+
+    def test_an_event_that_came_sooner_than_duo_usually_shows_it_took_no_time(self):
+        delivered(AUTH, [(self.NOW_MS - 5_000, 1), (self.NOW_MS + 3_600_000, 1)], self.NOW_MS)
+        assert self.spread() == {1.0: 2}
+
+    def test_of_a_stream_that_is_read_elsewhere_the_usual_lag_is_taken(self):
+        delivered(ACTIVITY, [(self.NOW_MS - 121_000, 1)], self.NOW_MS)
+        assert METRICS.histograms(DELIVERY_LATENCY)[of_stream(ACTIVITY)].total == 1
+
+    def test_beam_gets_each_value_once(self):
+        delivered(AUTH, [(self.NOW_MS - 123_000, 250), (self.NOW_MS - 180_000, 500)], self.NOW_MS)
+        assert METRICS.take_untold("send", AUTH) == ({}, {"delivery_latency_seconds": [3.0, 60.0]})
 
 
 class TestTheSampleForTheLatency:

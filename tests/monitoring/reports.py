@@ -1,5 +1,6 @@
 """Reports of runs as they can be, for what shows them."""
 
+import math
 import time
 from dataclasses import replace
 
@@ -94,3 +95,37 @@ def of_an_msp(children: int) -> Report:
             streams[index], state=State.SUSPENDED, words="suspended: Duo refuses the keys", todo="Mend that."
         )
     return report(*streams)
+
+
+def for_the_readme() -> Report:
+    """Two tenants, two SIEMs, a day with a bit of everything."""
+    now_ms = time.time_ns() // 1_000_000
+
+    def rates(scale: float, *, until: int = 60) -> tuple[float, ...]:
+        wave = [scale * (1 + 0.6 * math.sin(minute / 7) + 0.25 * math.sin(minute / 1.7)) for minute in range(60)]
+        return tuple(round(max(0.0, each), 2) if minute < until else 0.0 for minute, each in enumerate(wave))
+
+    facts = words.StreamFacts(log_type="auth", destination="archive-eu", now_ms=now_ms, away="connection refused",
+                              away_since_ms=now_ms - 1_140_000)  # fmt: skip
+    away = words.of_stream(facts).words
+    streams = [
+        stream(account, log_type, "splunk", rates=rates(scale), delivered=int(scale * 410_000), safe_ms=now_ms - 20_000)
+        for account, scales in (("emea", (6.2, 1.4, 0.5, 0.1)), ("americas", (9.8, 2.2, 0.8, 0.2)))
+        for log_type, scale in zip(LOG_TYPES, scales, strict=True)
+    ]
+    streams[5] = replace(streams[5], state=State.READING, words="behind 12 min, 1,940 events, about 2 min", lag_secs=720.0,
+                         backlog_events=1_940, eta_secs=120.0)  # fmt: skip
+    streams[2] = replace(streams[2], dead_letters=3)
+    streams.append(
+        stream("emea", "auth", "archive-eu", State.WAITING, away, rates=rates(6.2, until=41), delivered=2_301_554,
+               lag_secs=1_140.0, backlog_events=7_068, position_ms=now_ms - 1_140_000)
+    )  # fmt: skip
+    destinations = (
+        DestinationReport("splunk", "hec", "splunk.example.com:8088", usable=True, connections=4,
+                          certificate_expires_ms=now_ms + 212 * DAY_MS),
+        DestinationReport("archive-eu", "tls", "syslog.example.com:6514", usable=False, cause="connection refused",
+                          since_ms=now_ms - 1_140_000, held_bytes=262_144, certificate_expires_ms=now_ms + 12 * DAY_MS),
+    )  # fmt: skip
+    return report(
+        *streams, destinations=destinations, dead_letters=(DeadLetters("splunk", "telephony", "oversize", 3, "emea"),)
+    )

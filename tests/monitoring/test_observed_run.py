@@ -6,6 +6,7 @@ import re
 import threading
 from dataclasses import replace
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,49 @@ def test_one_that_was_never_reached_is_why_it_is_not_ready(job, asked, siem, eve
         status, reasons = asked.check("/readyz")
         assert (status, [reason for reason in reasons if "destination siem was never reached" in reason] != []) == (503, True)
         assert asked.check("/healthz") == (200, [])
+
+
+def test_one_that_was_away_at_the_start_is_looked_at_again_without_an_event(job, asked, siem, eventually, monkeypatch):
+    from pipelines.local import supervisor
+
+    monkeypatch.setattr(supervisor, "_LOOK_AGAIN_SECS", 0.5)
+    siem.refuse()
+    with RunningJob(job):
+        eventually(lambda: "refused" in " ".join(asked.check("/readyz")[1]).lower())
+        siem.reopen()
+        eventually(lambda: asked("/readyz")[0] == 200)
+        assert asked.report()["destinations"][0]["usable"] is True
+
+
+def test_checkpoints_that_cannot_be_written_concern_everything(job, asked, simulator, siem, eventually, monkeypatch):
+    from pipelines.monitoring import observe
+
+    monkeypatch.setattr(observe, "_UNWRITTEN_SECS", 0.2)
+    with RunningJob(job):
+        eventually(lambda: asked.report()["words"] == "all caught up")
+        for record in Path(job.storage.checkpoint_dir).glob("*.json"):
+            record.with_name(f".{record.name}.new").mkdir()  # in the way of the next one, for root, too
+        simulator.add("auth", 5, at_ms=now_ms() - 1_000)
+        eventually(lambda: "checkpoints cannot be written" in asked.report()["words"])
+        assert siem.wait_for(5)
+        for blocker in Path(job.storage.checkpoint_dir).glob(".*.new"):
+            blocker.rmdir()
+        eventually(lambda: asked.report()["words"] == "all caught up")
+
+
+def test_a_mistake_in_what_only_looks_does_not_end_the_run(job, simulator, siem, eventually, monkeypatch, caplog):
+    from pipelines.monitoring.observe import Observer
+
+    def mistake(_self):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(Observer, "tick", mistake)
+    with RunningJob(job) as running:
+        simulator.add("auth", 5, at_ms=now_ms() - 1_000)
+        assert siem.wait_for(5)
+        eventually(lambda: "could not be looked at" in caplog.text)
+    assert running.exit_code == 0
+    assert caplog.text.count("could not be looked at") == 1
 
 
 def test_what_only_a_person_can_mend_is_the_first_thing_that_is_said(job, asked, simulator, eventually):

@@ -19,7 +19,7 @@ from pipelines.monitoring.place import place_in
 from pipelines.monitoring.routes import routes
 from pipelines.monitoring.server import Route
 from tests.conftest import IKEY, now_ms
-from tests.monitoring import reports
+from tests.monitoring import reports, screenshots
 from tests.monitoring.browser import browser, opened
 from tests.ports import free_port
 from transforms.secrets import SecretRef
@@ -42,7 +42,7 @@ def shown(chromium, tmp_path):
     servers = []
 
     def show(report, token=None, **options):
-        table = dict(routes(None))
+        table = dict(routes(None, ""))
         present = [report]
         table["/status.json"] = Route(lambda _: Answer(200, "application/json", msgspec.json.encode(present[0])))
         made = server.start(Monitoring(port=free_port(), token=token), table, str(tmp_path))
@@ -317,3 +317,9 @@ class TestTheProgramDoesNotAnswer:
         while page.inner_text("#freshness") == before:
             assert time.monotonic() < deadline
             page.wait_for_timeout(100)
+
+
+def test_the_pictures_in_the_readme_can_be_made_again_and_are_small(chromium, tmp_path):
+    made = screenshots.take(chromium, reports.for_the_readme(), tmp_path)
+    for path in (*made, *(screenshots.FOLDER / path.name for path in made)):
+        assert 20_000 < path.stat().st_size < screenshots.MOST_BYTES

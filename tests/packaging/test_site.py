@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_nothing_is_loaded_from_elsewhere(built):
     loaded = {url for path in pages for url in _Article(path.read_text(encoding="utf-8")).loaded}
     assert len(pages) > 15
     assert [url for url in sorted(loaded) if "//" in url or url.startswith("/")] == []
+
+
+def test_every_picture_is_there(built):
+    pages = [path for path in built.rglob("*.html") if path.name != "404.html"]
+    shown = {
+        page.parent / url
+        for page in pages
+        for url in re.findall(r'(?:<img[^>]* src|srcset)="([^"]+)"', page.read_text("utf-8"))
+    }
+    assert len(shown) > 2
+    assert [str(path) for path in shown if not path.exists()] == []
 
 
 @pytest.mark.parametrize("link", ["[x](docs/nowhere.md)", "[x](#nowhere)", "[x](CHANGELOG.md#nowhere)"])

@@ -67,6 +67,14 @@ def test_stopping_leaves_room_for_the_grace_period():
     assert int(values("TimeoutStopSec")[0]) >= parser.parse_args(["config.yml"]).grace_secs + 10
 
 
+def test_the_service_manager_is_told_when_it_has_begun_and_that_it_lives():
+    """By the main process alone: pipelines.monitoring.systemd."""
+    assert values("Type") == ["notify"]
+    assert values("NotifyAccess") == ["main"]
+    assert 60 <= int(values("WatchdogSec")[0]) <= 600
+    assert values("ExecReload") == [] or values("ExecReload") == ["/bin/kill -HUP $MAINPID"]
+
+
 def test_it_never_gives_up_on_what_may_pass():
     """A configuration error ends the main process with 2, which is not tried again; a check before it would be, for ever."""
     (run,) = values("ExecStart")

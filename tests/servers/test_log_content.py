@@ -126,3 +126,4 @@ def test_the_log_holds_nothing_of_an_event_and_no_secret(tmp_path, refusing):
     for secret in (duo.skey, *words.values()):
         assert secret not in log
     assert "Traceback" not in log
+    assert "[while running" not in log

@@ -1,6 +1,7 @@
 """The checkpoint store: what a crash, a late finalizer, a bad file or a second copy can do to it."""
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -296,6 +297,57 @@ def test_a_cursor_of_a_later_release_hides_its_own_record_and_no_other(store):
     path.write_bytes(path.read_bytes().replace(b'"cursor":{"v":1', b'"cursor":{"v":2'))
 
     assert [record.subscription for record in CheckpointStore(store.directory).records()] == [other]
+
+
+class TestDowngrade:
+    """A release reads what an earlier one wrote. What a later one wrote is not changed, and nothing is skipped or repeated."""
+
+    LATER = (
+        # A record of another shape, as only its own release knows it.
+        b'{"v":2,"positions":[{"of":"siem"}]',
+        # The same record around a cursor of a later version.
+        FROZEN.rpartition(b',"sum":"')[0].replace(
+            b'"cursor":{"v":1,"seq":3,"min":1700000000000}', b'"cursor":{"v":2,"seq":{"a":3}}'
+        ),
+    )
+
+    def write(self, store, body):
+        path = store.directory / store.file_name(AUTH)
+        path.write_bytes(b'%b,"sum":"%b"}' % (body, hashlib.blake2b(body, digest_size=8).hexdigest().encode()))
+        return path
+
+    @pytest.mark.parametrize("body", LATER, ids=["record", "cursor"])
+    def test_what_a_later_release_wrote_stops_the_stream_with_the_way_back_and_is_not_changed(self, store, body):
+        path = self.write(store, body)
+        before = path.read_bytes()
+        with pytest.raises(StoreUnusable) as told:
+            store.load(AUTH)
+
+        assert "has version 2, which a later release wrote; this release reads version 1." in str(told.value)
+        assert f"The checkpoint {path} cannot be used" in str(told.value)
+        assert "Install that release again, which goes on where it was; or move the file aside" in str(told.value)
+        assert path.read_bytes() == before
+        assert [each.name for each in store.directory.glob("*.json*")] == [path.name]
+
+    def test_the_present_record_of_a_later_release_is_not_passed_over_for_the_one_before_it(self, store):
+        store.commit(AUTH, Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(6, seq=2))
+        self.write(store, self.LATER[0])
+        with pytest.raises(StoreUnusable):
+            CheckpointStore(store.directory).load(AUTH)
+
+    def test_a_bit_that_is_wrong_in_the_version_is_a_damaged_record_and_no_later_release(self, store):
+        store.commit(AUTH, Cursor(5, seq=1))
+        store.commit(AUTH, Cursor(6, seq=2))
+        path = store.directory / store.file_name(AUTH)
+        path.write_bytes(path.read_bytes().replace(b'{"v":1', b'{"v":3', 1))
+
+        assert CheckpointStore(store.directory).load(AUTH) == Cursor(5, seq=1)
+
+    def test_keys_that_a_later_release_has_added_change_nothing(self, store):
+        self.write(store, FROZEN.rpartition(b',"sum":"')[0] + b',"of_tomorrow":{"a":1}')
+        (record,) = store.records()
+        assert record.delivered == 12
 
 
 def test_a_stream_that_is_forgotten_begins_anew_and_its_record_is_kept_aside(store):

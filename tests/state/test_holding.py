@@ -13,6 +13,8 @@ import pytest
 from tests.state.test_dead_letters import STREAM, files, letter, read_all, run
 from transforms.destinations.circuit_breaker import CIRCUIT_BREAKERS
 from transforms.errors import DeliveryTimeout, RetryLater, Stopping
+from transforms.metrics.catalog import BUNDLES_FAILED, DEAD_LETTER_WRITE_FAILURES
+from transforms.metrics.registry import METRICS, of_stream
 from transforms.notices import state
 from transforms.process import until_done
 from transforms.process.retry import RetryPolicy
@@ -109,6 +111,8 @@ def test_on_a_streaming_runner_the_delivery_timeout_ends_it_and_the_stream_is_he
         run(step, [letter()])
     assert isinstance(FAILURES.take(TO_SIEM), DeliveryTimeout)
     assert CIRCUIT_BREAKERS.held(TO_SIEM)
+    assert METRICS.of(DEAD_LETTER_WRITE_FAILURES)[of_stream(TO_SIEM)] >= 1
+    assert METRICS.of(BUNDLES_FAILED) == {of_stream(TO_SIEM): 1}
     in_the_way.unlink()
     eventually(lambda: not CIRCUIT_BREAKERS.held(TO_SIEM))
     run(step, [letter()])

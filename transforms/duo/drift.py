@@ -3,10 +3,10 @@
 Place in the flow: the feed shows each answer that it fetched; what is new is told in the log, once for each field and value,
 and counted for the metrics ``unknown_fields`` and ``unknown_values``. It changes nothing: events travel as Duo sent them.
 
-Contract: one row of an answer is looked into, another one each time, and at most ``LOOKS_A_SEC`` rows a second, so what is rare
-is found late. The table of a log's fields is its ``row_fields``, that of values its ``row_values``; a value of any other field
-is neither told nor kept. ``MOST`` fields and as many values are told of each log. A row that cannot be read is not looked into.
-Thread-safe; the lock is a leaf but for that of ``METRICS``.
+Contract: ``ROWS_A_LOOK`` rows of an answer are looked into, other ones each time, and at most ``LOOKS_A_SEC`` answers a
+second, so what is rare is found late. The table of a log's fields is its ``row_fields``, that of values its ``row_values``; a
+value of any other field is neither told nor kept. ``MOST`` fields and as many values are told of each log. A row that cannot
+be read is not looked into. Thread-safe; the lock is a leaf.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from transforms.process.lifetime import per_process
 
 _LOGGER = logging.getLogger("duologsync.duo")
 LOOKS_A_SEC = 5
+ROWS_A_LOOK = 4
 MOST = 50
 _WORDS = re.compile(r"[A-Za-z][A-Za-z0-9_. '-]{0,59}")
 
@@ -52,7 +53,12 @@ class Drift:
                 return
             self._looked_at = now
             self._looks += 1
-            row = rows[self._looks % len(rows)]
+            first = self._looks
+        apart = max(1, len(rows) // ROWS_A_LOOK)
+        for number in range(min(ROWS_A_LOOK, len(rows))):
+            self._look_into(log_type, rows[(first + number * apart) % len(rows)])
+
+    def _look_into(self, log_type: LogType, row: bytes) -> None:
         try:
             fields = _decode_row(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MemoryError):

@@ -115,9 +115,11 @@ class DuoCheckpointMark(CheckpointMark):
             )
         source.feed().delivered(self.cursor)
 
-    def _tallied(self) -> dict[str, Counts]:
-        """What became of the bundle's events, by day."""
+    def _tallied(self) -> dict[str, Counts] | None:
+        """What became of the bundle's events, by day; None where the mark has travelled, which does not know."""
         counts = PENDING.take(self._source.subscription)
+        if self._since_ms is None:
+            return None
         if not self._days:
             return {}
         read = {day: Counts(rows) for day, rows in self._days.items()}

@@ -32,6 +32,7 @@ from transforms.errors import BadRoute, Undeliverable
 from transforms.events.redact_settings import Redaction
 from transforms.events.rows import ODD, Fields, read_fields, read_loosely, write_loosely
 from transforms.process.lifetime import per_process
+from transforms.process.plural import counted
 from transforms.row_paths import Part, parse
 from transforms.secrets import SecretRef
 
@@ -75,8 +76,8 @@ def _checked(reference: SecretRef) -> bytes:
     key = reference.resolve()
     if len(key) < LEAST_KEY_CHARS:
         raise BadRoute(
-            f"The redaction key in {reference} has {len(key)} characters. With so short a key, names and phone numbers can be "
-            f"guessed from their tokens: use at least {LEAST_KEY_CHARS}."
+            f"The redaction key in {reference} has {counted(len(key), 'character')}. With so short a key, names and phone "
+            f"numbers can be guessed from their tokens: use at least {LEAST_KEY_CHARS}."
         )
     return key.encode()
 

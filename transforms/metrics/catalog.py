@@ -151,7 +151,7 @@ READING_NOTES = _counter(
 )  # fmt: skip
 DUO_CALL_INTERVAL = _gauge(
     "duo_call_interval_seconds", LOG,
-    "The pause between two calls of Duo that is kept now.",
+    "The pause between two calls of Duo that is kept now; absent while there is none.",
     "With more than a minute, fresh events wait that long.",
     unit="seconds",
 )  # fmt: skip

@@ -60,7 +60,8 @@ accounts that a step reads are one counter. `delivery_latency_seconds` is a dist
 (of the first hundred accounts of a worker). Beside these, Beam has `cumulativeThrottlingSeconds`, by which Dataflow knows that
 more workers would not help, and `lineage`.
 
-What was counted while a bundle failed is in the counts of the next one.
+What was counted while a bundle failed is in the counts of the next one. Beam's job service has them (`result.metrics()` in a
+program of your own): tests ask it on the in-process runner, on Prism and on a Flink cluster.
 
 {beam}
 """

@@ -16,6 +16,7 @@ import ssl
 from pathlib import Path
 
 from transforms.errors import RetryLater
+from transforms.process.plural import counted
 
 # More is of no use, and some libraries go through all possible numbers.
 _MOST = 65_536
@@ -74,8 +75,8 @@ def shortage(doing: str) -> RetryLater:
 def advice(streams: int, connections: int) -> str:
     """What to tell where a limit makes streams share connections."""
     return (
-        f"This process may have {limit()} file descriptors, so {streams} streams share {connections} connections to Duo. "
-        f"Nothing is lost by that, but a stream may wait for another. {_FIX}"
+        f"This process may have {limit()} file descriptors, so {streams} streams share {counted(connections, 'connection')} to "
+        f"Duo. Nothing is lost by that, but a stream may wait for another. {_FIX}"
     )
 
 

@@ -33,6 +33,14 @@ class CursorUnreadable(DuoLogSyncError):
     """Bytes that are not a cursor, or one that a later release wrote."""
 
 
+class CursorTooNew(CursorUnreadable):
+    """What a later release wrote: it is whole, and only that release knows what it means."""
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
 class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     """A stretch in which Duo counted more rows than it gave; it is read again now and then (``transforms.duo.position.gaps``).
 
@@ -175,7 +183,9 @@ class Cursor:
             for gap in wire.gaps:
                 from_wire(gap.known)
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            refuse_later_version("cursor", version_of(encoded), _VERSION)
             raise CursorUnreadable(f"Not a cursor: {error}.") from None
+        refuse_later_version("cursor", wire.v, _VERSION)
         if wire.v != _VERSION:
             raise CursorUnreadable(f"The cursor has version {wire.v}; this release reads version {_VERSION}.")
         if wire.min < 0 or (wire.max is not None and wire.max < wire.min):
@@ -199,3 +209,20 @@ class Cursor:
             gaps=wire.gaps,
             seq=wire.seq,
         )
+
+
+_decode_versioned = msgspec.json.Decoder(_Versioned).decode
+
+
+def version_of(encoded: bytes) -> int:
+    """The version that a JSON object names, whatever else is in it; 0 where it names none."""
+    try:
+        return _decode_versioned(encoded).v
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+
+
+def refuse_later_version(what: str, version: int, ours: int) -> None:
+    """Raises CursorTooNew where a later release wrote it."""
+    if version > ours:
+        raise CursorTooNew(f"The {what} has version {version}, which a later release wrote; this release reads version {ours}.")

@@ -44,6 +44,7 @@ class VictoriaLogs:
             "httpListenAddr": f"127.0.0.1:{self._port}",
             "retentionPeriod": "100y",  # what is older is dropped without a word
             "splunk.preserveJSONKeys": "event",  # else it takes objects apart
+            "delete.enable": "true",
         }
         with (self._folder / "victorialogs.log").open("ab") as log:
             words = [self._program, *(f"-{name}={value}" for name, value in flags.items())]
@@ -80,6 +81,15 @@ class VictoriaLogs:
         data = urllib.parse.urlencode({"query": f"{logsql} | stats count() events"}).encode()
         with urllib.request.urlopen(f"{self.url}/select/logsql/query", data=data, timeout=30) as answer:
             return int(json.loads(answer.read())["events"])
+
+    def delete(self, logsql: str, secs: float = 30.0) -> None:
+        """Deletes what a query finds, as its administrator may."""
+        data = urllib.parse.urlencode({"filter": logsql}).encode()
+        urllib.request.urlopen(f"{self.url}/delete/run_task", data=data, timeout=30).close()
+        end = time.monotonic() + secs
+        while self.count(logsql):
+            assert time.monotonic() < end, "VictoriaLogs does not delete"
+            time.sleep(0.1)
 
     def wait_for(self, events: int, secs: float = 10.0) -> None:
         """Until it finds so many: it counts them at once, and shows them a second later."""

@@ -14,6 +14,7 @@ from transforms.destinations.http.connection import Answer
 from transforms.destinations.http.generic_settings import GenericSettings
 from transforms.destinations.http.otlp import rejected_records
 from transforms.destinations.http.verdict import DELIVERED, Fate, Verdict, word
+from transforms.process.plural import counted
 from transforms.process.retry_after import retry_after_secs
 
 Reader = Callable[[GenericSettings, Answer, int], Verdict]
@@ -103,7 +104,7 @@ def bulk(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
         return DELIVERED
     results = [next(iter(item.values()), None) for item in said.items or ()]
     if len(results) != count or None in results:
-        return Verdict(Fate.LATER, f"it gave {len(results)} results for {count} events")
+        return Verdict(Fate.LATER, f"it gave {counted(len(results), 'result')} for {counted(count, 'event')}")
     return _of_results([result for result in results if result is not None])
 
 
@@ -139,7 +140,7 @@ def otlp(settings: GenericSettings, answer: Answer, count: int) -> Verdict:
         return Verdict(Fate.LATER, f"something answers in its place (status {answer.status})")
     if not rejected:
         return DELIVERED
-    cause = f"it took {max(0, count - rejected)} of the {count} events of a request, and does not say which"
+    cause = f"it took {max(0, count - rejected)} of the {counted(count, 'event')} of a request, and does not say which"
     every = dict.fromkeys(range(count), cause)
     return Verdict(Fate.DELIVERED, rejected=every, in_part=rejected < count, reason="partly_rejected")
 

@@ -36,7 +36,7 @@ class _LogsQl:
         what = filled(self._settings.query, self._destination, question.stream)
         within = f"_time:[{_moment(question.stretch.from_ms)}, {_moment(question.stretch.until_ms)})"
         # One more than can be taken: it says that there are more.
-        form = {"query": f"{within} ({what})", "limit": str(question.limit + 1)}
+        form = {"query": f"{within} ({what})", "limit": str(question.limit + 1), "allow_partial_response": "0"}
         target = f"{address(self._settings.url).path}/select/logsql/query"
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return Request("POST", target, headers, urlencode(form).encode())

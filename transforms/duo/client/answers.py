@@ -25,6 +25,7 @@ from transforms.duo.log_types.base import LogType
 from transforms.duo.log_types.decoding import as_text
 from transforms.duo.position.paging import Answer
 from transforms.errors import RetryLater
+from transforms.process.plural import counted
 
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_OFFSET = 1000
@@ -70,7 +71,7 @@ def read_children(body: bytes) -> list[dict[str, Any]]:
 def malformed(what: str, body: bytes) -> RetryLater:
     """The error for a body that is not what was asked for."""
     kind = "HTML" if body.lstrip()[:1] == b"<" else "not the JSON of a log page"
-    return RetryLater(f"{what} answered 200 with {len(body)} bytes that are {kind}.", kind="malformed")
+    return RetryLater(f"{what} answered 200 with {counted(len(body), 'byte')} that are {kind}.", kind="malformed")
 
 
 def _answer(rows: list[bytes], metadata: dict[str, Any], *, odd: int = 0) -> Answer:

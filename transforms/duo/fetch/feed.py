@@ -406,11 +406,12 @@ class PageFeed:
         client.skew_secs = None
         try:
             answer = client.fetch_page(self._log_type, call)
-        except DuoLogSyncError as error:
-            kind = error.kind if isinstance(error, RetryLater) else "refused"
-            self._notes.call("throttled" if kind == "rate_limited" else "refused" if kind == "refused" else "failed")
-            if isinstance(error, RetryLater):
-                self._duo_clock.note(client.skew_secs, refused=kind == "clock_skew")
+        except RetryLater as error:
+            self._notes.call("throttled" if error.kind == "rate_limited" else "failed")
+            self._duo_clock.note(client.skew_secs, refused=error.kind == "clock_skew")
+            raise
+        except DuoLogSyncError:
+            self._notes.call("refused")
             raise
         self._notes.call("ok", sum(map(len, answer.rows)))
         DRIFT.look(self._log_type, answer.rows)

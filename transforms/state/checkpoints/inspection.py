@@ -12,7 +12,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ import msgspec
 from transforms.process.files import read_own
 from transforms.records import Stream, Subscription
 from transforms.state.checkpoints.record import Record, readable_record
-from transforms.state.cursor import CursorUnreadable
+from transforms.state.cursor import CursorTooNew, CursorUnreadable
 
 _LOCK = ".lock"
 _UNLOCKING_MS = 2000
@@ -45,12 +45,14 @@ class DamagedRecord:
       file: its name. cause: what is wrong with it, as a sentence.
       subscription: whose it is, where that can still be read.
       before: the record before it, from which the next start goes on; None where there is none either.
+      too_new: it is whole, and of a later release: the next start of this one does not read the stream.
     """
 
     file: str
     cause: str
     subscription: Subscription | None
     before: Record | None
+    too_new: bool = False
 
 
 def is_in_use(directory: Path) -> bool:
@@ -90,6 +92,8 @@ def damaged_records(directory: Path) -> Iterator[DamagedRecord]:
             continue
         except OSError as error:
             yield _damaged(path, f"it cannot be read: {error.strerror}.", content)
+        except CursorTooNew as error:
+            yield replace(_damaged(path, str(error), content), too_new=True)
         except CursorUnreadable as error:
             yield _damaged(path, str(error), content)
 

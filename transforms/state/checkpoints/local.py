@@ -13,6 +13,7 @@ Contract:
   * A commit is atomic and durable: written aside, synced, renamed, and the directory synced. The record before it is kept as
     ``….json.previous``.
   * Commits are monotone: finalizers may come late and out of order, so a cursor with a lower ``seq`` changes nothing.
+  * What a later release wrote is left as it is, and its stream is not read: StoreUnusable.
   * A file that cannot be read is told at ERROR, moved aside as ``….json.unreadable-TIME`` and never silently means "start from
     now": the previous record is used, and without one all begins at the full look-back, which repeats but loses nothing.
   * ``forget`` moves a record aside as ``….json.forgotten-TIME``: where it was a mistake, renaming it back undoes it. Only the
@@ -48,8 +49,8 @@ from transforms.state.checkpoints.record import (
     readable_record,
     record_of,
 )
-from transforms.state.cursor import Cursor, CursorUnreadable
-from transforms.state.ledger.tally import Days, Tally, read_tally
+from transforms.state.cursor import Cursor, CursorTooNew, CursorUnreadable
+from transforms.state.ledger.tally import NO_DAYS, Days, Tally, read_tally
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
@@ -69,6 +70,14 @@ class StoreUnusable(FatalError):
     notice = state.DIRECTORY_UNUSABLE
 
 
+def too_new(place: object, error: CursorTooNew) -> StoreUnusable:
+    """What is raised where a later release was here: nothing is changed, so that it can go on."""
+    return StoreUnusable(
+        f"The checkpoint {place} cannot be used: {error} Install that release again, which goes on where it was; or move the "
+        "file aside, and this one begins at its look-back and repeats events."
+    )
+
+
 class CheckpointStore:
     """The store in one local directory. Thread-safe within a process."""
 
@@ -77,7 +86,7 @@ class CheckpointStore:
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._last: dict[str, Positions] = {}  # by the name of the record: a child stays the same at another API host
-        self._unwritten: set[str] = set()
+        self._unwritten: dict[str, float] = {}  # records that could not be written yet; monotonic time since when
         self._written_ms: dict[str, int] = {}  # when each record was last written by this process
         self._lock_fd: int | None = None
 
@@ -155,7 +164,7 @@ class CheckpointStore:
         delivered: int = 0,
         *,
         safe: Cursor | None = None,
-        days: Days | None = None,
+        days: Days | None = NO_DAYS,
         since_ms: int | None = None,
     ) -> bool:
         """Records that everything before the cursor is delivered; False where that, or more, is recorded already.
@@ -163,7 +172,8 @@ class CheckpointStore:
         Args:
           delivered: events, since the last commit.
           safe: what of it is safe; None for all. It is never moved back.
-          days: what became of those events, by day; since_ms: the position before them, from which on days are counted.
+          days: what became of those events, by day; None where that is not known, which ends the tally.
+          since_ms: the position before them, from which on days are counted.
 
         Raises OSError where it cannot be written: the events are delivered, and will be again after a restart.
         """
@@ -214,6 +224,12 @@ class CheckpointStore:
         known = self._last.get(name)
         return (known, self._written_ms.get(name)) if known is not None else None
 
+    @property
+    def unwritten_secs(self) -> float:
+        """For how long what is delivered could not be written down; 0 where it is."""
+        since = min(list(self._unwritten.values()), default=None)
+        return time.monotonic() - since if since is not None else 0.0
+
     def records(self) -> Iterator[Record]:
         """Every readable record, for ``status``. Touches nothing."""
         for path in sorted(self.directory.glob("*.json")):
@@ -235,11 +251,11 @@ class CheckpointStore:
     def _record(self, subscription: Subscription, known: Positions) -> None:
         # Delivered is delivered: within this process nothing repeats for want of a disk. It is written once it can be.
         self._last[self.file_name(subscription)] = known
-        self._unwritten.add(self.file_name(subscription))
+        self._unwritten.setdefault(self.file_name(subscription), time.monotonic())
         now_ms = int(time.time() * 1000)
         self._keep(subscription, encode_record(record_of(subscription, known, now_ms)))
         self._written_ms[self.file_name(subscription)] = now_ms
-        self._unwritten.discard(self.file_name(subscription))
+        self._unwritten.pop(self.file_name(subscription), None)
 
     def _lock_of(self, subscription: Subscription) -> threading.Lock:
         """Each record's own: writing takes as long as the disk does, and two hundred streams should not wait for one."""
@@ -274,6 +290,8 @@ class CheckpointStore:
                 if ran_out(error):
                     raise shortage("reading a checkpoint") from None
                 raise StoreUnusable(f"The checkpoint {candidate} cannot be read: {error.strerror}.") from None
+            except CursorTooNew as error:
+                raise too_new(candidate, error) from None
             except CursorUnreadable as error:
                 self._keep_aside(candidate, subscription, error)
         return None
@@ -368,7 +386,7 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
 def _counted(tally: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
     """The tally with what a bundle delivered."""
     if not days:
-        return tally
+        return None if days is None else tally
     known = _tally_of(tally)
     if known is None:
         if since_ms is None:

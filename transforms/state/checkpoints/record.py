@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from transforms.records import Stream, Subscription
-from transforms.state.cursor import Cursor, CursorUnreadable
+from transforms.state.cursor import Cursor, CursorUnreadable, refuse_later_version, version_of
 from transforms.state.ledger.tally import Tally, read_tally
 
 _VERSION = 1
@@ -105,12 +105,17 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(content: bytes) -> Record:
-    """The record that a file holds. Raises CursorUnreadable."""
+    """The record that a file holds. Raises CursorUnreadable, and of it CursorTooNew where a later release wrote it.
+
+    The checksum comes first, so a bit that is wrong in the version is not taken for a later release; it stays as it is in all
+    releases.
+    """
     if not content.strip():
         raise CursorUnreadable("The file is empty.")
     body, found, checksum = content.rstrip().rpartition(b',"sum":"')
     if not found or checksum != _checksum(body) + b'"}':
         raise CursorUnreadable("Not a checkpoint record as this program wrote it: its checksum is missing or wrong.")
+    refuse_later_version("record", version_of(content), _VERSION)
     try:
         record = _decode_record(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

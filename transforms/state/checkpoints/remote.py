@@ -23,9 +23,9 @@ from uuid import uuid4
 from transforms.notices import state
 from transforms.notices.notice import tell
 from transforms.records import Subscription
-from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore
+from transforms.state.checkpoints.local import FORGOTTEN_KEPT, CheckpointStore, too_new
 from transforms.state.checkpoints.record import Positions, Record, read_positions, readable_record
-from transforms.state.cursor import CursorUnreadable
+from transforms.state.cursor import CursorTooNew, CursorUnreadable
 from transforms.state.remote_files import exists, file_systems, read, retry_later, write
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
@@ -84,6 +84,8 @@ class RemoteCheckpointStore(CheckpointStore):
             return None
         try:
             return read_positions(content, subscription)
+        except CursorTooNew as error:
+            raise too_new(place, error) from None
         except CursorUnreadable as error:
             tell(
                 _LOGGER, state.CHECKPOINT_UNREADABLE,

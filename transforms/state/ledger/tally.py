@@ -7,12 +7,14 @@ Contract: a value; ``with_bundle`` and ``begun_anew`` give the next one. Counts 
 means handed on and confirmed, whatever became of each: so delivered = read - filtered - dead, where no function of the user's
 makes several events of one. A process that did not end in good order sends again what may not have been read
 (``transforms.state.receipts``): what it then counts for the second time lies in the stretches under ``again``. The newest
-``MOST_DAYS`` days are kept; whatever is older is for Duo and the destination to tell.
+``MOST_DAYS`` days are kept; whatever is older is for Duo and the destination to tell. Where bundles lose count on their way
+through a runner (all but local runs), there is no tally, rather than one that is short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -33,6 +35,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
 
 NOTHING = Counts()
 Days = Mapping[str, Counts]
+NO_DAYS: Days = MappingProxyType({})
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,1 @@
+"""What ``check`` tries: Duo, destinations, directories, and test events where they are wanted."""
