@@ -179,3 +179,4 @@ class Report:
     budgets: tuple[BudgetReport, ...] = ()
     dead_letters: tuple[DeadLetters, ...] = ()
     log: tuple[LogLine, ...] = field(default=())
+    dead_letter_keep_days: float | None = None  # for how long they are kept; None for ever

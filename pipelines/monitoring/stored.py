@@ -103,6 +103,7 @@ class _Looking:
             streams=tuple(streams),
             destinations=tuple(DestinationReport(each.name, each.kind, each.place) for each in self._job.destinations),
             dead_letters=kept_letters(self._letters),
+            dead_letter_keep_days=self._job.storage.dead_letter_keep_days,
         )
 
     def _refuse_unlisted(self) -> None:

@@ -179,7 +179,7 @@ class TestWhatItSays:
         (line,) = rows(out).values()
         assert line.split()[6:8] == ["19", "40"]
         assert "  38  too_long  main/auth to siem" in out
-        assert "40 dead letters; 'duologsync replay" in out
+        assert "40 dead letters, kept for ever; 'duologsync replay" in out
 
     def test_a_dead_letter_file_that_is_none_is_told_and_hides_no_others(self, only_auth, tmp_path, capsys):
         letters = DeadLetterFiles(str(tmp_path / "dead"))

@@ -101,6 +101,7 @@ BAD = {
 NO_PARAMETER = {
     "version": "the entry program writes it",
     "log_file": "a worker's logs go to Cloud Logging",
+    "runbook_url": "a worker's log shows the code of a line and no link",
     "monitoring.enabled": "the endpoint is of local runs; Dataflow shows Beam's metrics",
     "monitoring.host": "as enabled",
     "monitoring.port": "as enabled",

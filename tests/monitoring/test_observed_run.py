@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 import threading
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -238,6 +239,21 @@ def test_a_stream_whose_thread_is_dead_is_why_it_does_not_work(job, asked, event
     with RunningJob(job):
         eventually(lambda: asked("/healthz")[0] == 503)
         assert any("the thread of main/auth" in reason for reason in asked.check("/healthz")[1])
+
+
+def test_systemd_hears_of_the_run_from_its_beginning_to_its_end(job, tmp_path, monkeypatch, eventually):
+    heard = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000")
+        with RunningJob(job):
+            while "WATCHDOG=1" not in heard or not any(each.startswith("STATUS=") for each in heard):
+                heard.append(manager.recv(4096).decode())
+        while not heard[-1].startswith("STOPPING=1"):
+            heard.append(manager.recv(4096).decode())
+    assert heard[0] == "READY=1"
 
 
 def test_two_runs_on_one_machine_do_not_get_into_each_others_way(job, asked, tmp_path, eventually):

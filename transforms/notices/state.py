@@ -155,3 +155,18 @@ REPLAY_PARTLY = warning(
     check="The day in the line.",
     fix="Go on with --from and that day.",
 )
+MANY_LETTERS = warning(
+    "K022",
+    "Dead letters take much room",
+    meaning="They are kept, and grow. A full disk would hold up what needs a dead letter.",
+    check="'duologsync dead-letters CONFIG list' counts them by reason and day.",
+    fix="Mend what their reasons say, 'replay' or 'drop' them, or set storage.dead_letter_keep_days.",
+)
+OLD_LETTERS_REMOVED = warning(
+    "K023",
+    "Old dead letters were removed",
+    meaning="The key storage.dead_letter_keep_days says so. Those events were never delivered; 'dropped.jsonl' there "
+    "says how many, whose and why.",
+    check="Whether they should have been replayed: 'duologsync dead-letters CONFIG list' shows what is left.",
+    fix="Nothing, or a longer storage.dead_letter_keep_days.",
+)
