@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     except RetryLater as error:  # of a directory on another file system
         say(error, to=sys.stderr)
         return exit_codes.STATE
+    except BrokenPipeError:  # of ours, not of the state's
+        raise
     except OSError as error:
         say(f"The state of duologsync cannot be read: {error.filename}: {error.strerror}. {_AS_ITS_USER}", to=sys.stderr)
         return exit_codes.STATE

@@ -311,6 +311,15 @@ class TestForScripts:
         for state in report.State:
             assert f"`{state.value}`" in described
 
+    def test_a_reader_who_has_gone_is_no_trouble_of_the_state(self, only_auth):
+        command = [sys.executable, "-m", "pipelines", "status", str(only_auth)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == exit_codes.OK
+
     def test_it_needs_no_secret_and_no_beam(self, only_auth, tmp_path):
         (tmp_path / "skey").unlink()
         code = (
