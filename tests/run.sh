@@ -20,10 +20,11 @@ export DUOLOGSYNC_VENV="${DUOLOGSYNC_VENV:-$here/.venv-dev}" DUOLOGSYNC_EXTRAS="
 install_servers() {
     if command -v rsyslogd >/dev/null && command -v lognormalizer >/dev/null && command -v systemd-analyze >/dev/null &&
         command -v java >/dev/null && command -v mvn >/dev/null && command -v ip >/dev/null && command -v chromium >/dev/null &&
+        command -v openssl >/dev/null &&
         [ -e /usr/lib/"$(uname -m)"-linux-gnu/rsyslog/lmnsd_ossl.so ]; then
         return
     fi
-    packages="chromium fonts-dejavu-core iproute2 rsyslog rsyslog-openssl liblognorm-utils systemd default-jdk-headless maven"
+    packages="chromium fonts-dejavu-core iproute2 openssl rsyslog rsyslog-openssl liblognorm-utils systemd default-jdk-headless maven"
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         echo "Installing $packages ..." >&2
         apt-get update -qq
