@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _keep(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: list[tuple[str, Stretch]]) -> int:
+    """Audits, and keeps what is found."""
     logs.set_up(verbose=arguments.verbose)
     try:
         chain.lock()
