@@ -30,6 +30,7 @@ from transforms.errors import FatalError
 from transforms.settings import Job
 
 _NEWEST_SECS = 600.0
+_LONGEST_WAIT_SECS = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destinations", type=names, default=(), metavar="A,B", help="only these destinations")
     parser.add_argument("--fix", action="store_true", help="read what is missing again, and send it to where it is missing")
     parser.add_argument(
-        "--wait", dest="wait_secs", type=float, default=60.0, metavar="SECS",
+        "--wait", dest="wait_secs", type=_seconds, default=60.0, metavar="SECS",
         help="so long a destination may take to show what it was sent (60)",
     )  # fmt: skip
     parser.add_argument("--verify", action="store_true", help="only look whether certificates were changed afterwards")
@@ -62,6 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         say("Certificates are kept on this machine: name a local storage.checkpoint_dir for an audit.", to=sys.stderr)
         return exit_codes.CONFIG
     chain = Chain(job.storage.checkpoint_dir)
+    if arguments.head and not arguments.verify:
+        say("--head is what --verify compares: give both.", to=sys.stderr)
+        return exit_codes.CONFIG
     if arguments.verify:
         return _verify(chain, arguments.head)
     stretches, wrong = _stretches(arguments, job)
@@ -161,6 +165,17 @@ def _stretches(arguments: argparse.Namespace, job: Job) -> tuple[list[tuple[str,
     if from_ms < oldest_ms:
         say("Duo keeps 180 days: what is before that is out of reach and left out.", to=sys.stderr)
     return list(_days(max(from_ms, oldest_ms), min(until_ms, newest_ms))), []
+
+
+def _seconds(text: str) -> float:
+    """A time to wait, as users write it."""
+    try:
+        secs = float(text)
+    except ValueError:
+        secs = -1.0
+    if not 0 <= secs <= _LONGEST_WAIT_SECS:  # which "nan" is not, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds between 0 and {_LONGEST_WAIT_SECS:,.0f}")
+    return secs
 
 
 def _days(from_ms: int, until_ms: int) -> Iterator[tuple[str, Stretch]]:

@@ -19,7 +19,7 @@ from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report, State, StreamReport
 from pipelines.monitoring.stored import stored_report
 from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
-from pipelines.printable import say, say_json
+from pipelines.printable import say, say_json, writing
 from transforms.errors import RetryLater
 from transforms.settings import Job
 
@@ -129,7 +129,8 @@ def _show(report: Report, *, as_json: bool) -> None:
     else:
         from rich.console import Console  # a pipe needs none of it
 
-        Console(width=columns_of_terminal()).print(shown(report, columns_of_terminal()))
+        with writing():
+            Console(width=columns_of_terminal()).print(shown(report, columns_of_terminal()))
 
 
 def _watch(job: Job, every_secs: float, *, as_json: bool) -> None:
