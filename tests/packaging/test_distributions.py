@@ -104,7 +104,8 @@ def test_both_have_every_launch_file(in_sdist, in_wheel, launch_files):
 
 def test_the_wheel_has_every_module_and_nothing_else(in_wheel, launch_files, source):
     modules = {str(path.relative_to(source)) for name in ("pipelines", "transforms") for path in (source / name).rglob("*.py")}
-    assert {name for name in in_wheel if ".dist-info/" not in name} == modules | launch_files
+    page = {f"pipelines/monitoring/page.{ending}" for ending in ("html", "css", "js")}
+    assert {name for name in in_wheel if ".dist-info/" not in name} == modules | launch_files | page
 
 
 def test_no_test_is_in_the_wheel(in_wheel):
