@@ -327,6 +327,7 @@ class Storage:
       checkpoint_dir: last delivered cursor of every subscription; one running copy per directory.
       dead_letter_dir: Avro files of what can never be delivered.
       import_dir: where Duo Log Sync's checkpoint files are looked for when there is none of ours; None means nowhere.
+      dead_letter_keep_days: how long dead letters are kept on this machine; None for ever.
       resume: False begins every log ``start_days`` back at each launch (Duo Log Sync's ``checkpointing.enabled: False``).
     """
 
@@ -334,6 +335,7 @@ class Storage:
     dead_letter_dir: str
     import_dir: str | None = None
     resume: bool = True
+    dead_letter_keep_days: float | None = None
 
 
 MONITORING_PORT = 9437

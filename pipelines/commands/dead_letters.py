@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from pipelines import exit_codes, logs
 from pipelines.commands.backfill import moment, names
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
-from pipelines.printable import say
+from pipelines.printable import say, say_json
 from pipelines.replays.letter_choice import LetterChoice
 from pipelines.replays.overview import Group, Overview, overview
 from transforms.errors import DuoLogSyncError
@@ -87,7 +86,7 @@ def _ms(moment_of: dt.datetime | None) -> int | None:
 def _list(directory: str, choice: LetterChoice, arguments: argparse.Namespace) -> int:
     found = overview(directory, choice)
     if arguments.json:
-        say(json.dumps(_as_json(directory, found), ensure_ascii=False))
+        say_json(_as_json(directory, found))
     else:
         for line in _table(found):
             say(line)
@@ -140,7 +139,7 @@ def _show(directory: str, choice: LetterChoice, arguments: argparse.Namespace) -
         shown += 1
         told = _told(letter, raw=arguments.raw)
         if arguments.json:
-            say(json.dumps(told, ensure_ascii=False))
+            say_json(told)
         else:
             say(f"{told['given_up']}  {told['account']}/{told['log_type']} to {told['destination'] or '-'}: {told['reason']}")
             say(f"    {told['detail']}")

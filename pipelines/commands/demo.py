@@ -8,9 +8,11 @@ process, and it is started again and goes on where it was.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ from pipelines.demo.simulator import LOG_TYPES, DuoSimulator
 from pipelines.monitoring.report import Report
 from transforms.errors import DuoLogSyncError
 from transforms.formats import FORMATS
-from transforms.settings import Job
+from transforms.settings import MONITORING_PORT, Job
 
 _IKEY = "DISIMULATOR000000000"
 _HOUR_MS = 3_600_000
@@ -53,6 +55,7 @@ destinations:
     port: {siem_port}
     format: {format}
 storage: {{checkpoint_dir: {folder}/checkpoints, dead_letter_dir: {folder}/dead-letters}}
+monitoring: {{port: {page_port}}}
 """
 
 
@@ -70,6 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
         return _Demo(arguments, Path(folder)).run()
 
 
+def _free_port(wanted: int) -> int:
+    """That port of loopback where nobody has it now, else another one."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            return int(sock.getsockname()[1])
+    return wanted
+
+
 class _Demo:
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self._arguments = arguments
@@ -78,6 +91,7 @@ class _Demo:
         self._latest: dict[str, bytes] = {}
         self._pipeline: subprocess.Popen[bytes] | None = None
         self._job: Job | None = None
+        self._page_port = _free_port(MONITORING_PORT)
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,7 +104,8 @@ class _Demo:
             config = self._write_config(duo, siem, files, skey)
             self._job = load(config).job
             print(f"A simulated Duo is at https://localhost:{duo.port}, a receiver at tcp://127.0.0.1:{siem.port}.")
-            print(f"The pipeline's configuration is {config}; its log is beside it. Ctrl-C ends the demo.\n")
+            print(f"The pipeline shows how it is doing at http://127.0.0.1:{self._page_port}/.")
+            print(f"Its configuration is {config}; its log is beside it. Ctrl-C ends the demo.\n")
             self._start_pipeline(config)
             try:
                 self._produce_and_show(duo, siem, config)
@@ -153,7 +168,7 @@ class _Demo:
         config.write_text(
             _CONFIG.format(
                 duo_port=duo.port, siem_port=siem.port, ca_file=files.ca_file, ikey=_IKEY, skey_file=skey_file,
-                format=self._arguments.format, folder=self._folder,
+                format=self._arguments.format, folder=self._folder, page_port=self._page_port,
             ),
             encoding="utf-8",
         )  # fmt: skip
@@ -189,6 +204,8 @@ class _Demo:
         repeated = sum(log.repeated for log in counts.values())
         total = sum(len(ids) for ids in produced.values())
         print(summary(total, total - lost, lost, repeated))
+        if not lost:
+            print("Yours: 'duologsync init' asks, and writes a configuration.")
         if lost:
             sys.stdout.write((self._folder / "pipeline.log").read_text(encoding="utf-8", errors="replace")[-4_000:])
         return exit_codes.DELIVERY if lost else exit_codes.OK

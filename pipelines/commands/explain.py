@@ -17,7 +17,7 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.demo.simulator import ids
 from pipelines.demo.simulator.rows import RowFactory
-from pipelines.printable import say, writing
+from pipelines.printable import say, say_json, writing
 from pipelines.tracing import Outcome, Tracer, log_of, stream_of_row
 from transforms.duo.log_types import LOG_TYPES
 from transforms.errors import DuoLogSyncError
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--account", metavar="NAME", help="only as an event of this account, or of PARENT/CHILD_ID")
     parser.add_argument("--bytes", action="store_true", help="write only the messages, as they are, one a line")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each row and destination")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         for log_type, row in rows:
             for stream in stream_of_row(loaded.job, arguments.account, log_type):
-                _show(stream, row, tracer.outcomes(stream, row), only_bytes=arguments.bytes)
+                outcomes = tracer.outcomes(stream, row)
+                if arguments.json:
+                    for outcome in outcomes:
+                        say_json(_as_json(stream, outcome))
+                else:
+                    _show(stream, row, outcomes, only_bytes=arguments.bytes)
     except DuoLogSyncError as error:
         say(error, to=sys.stderr)
         return exit_codes.for_refusal(error)
@@ -100,6 +106,18 @@ def rows_in(data: bytes) -> list[bytes]:
 def _one_line(row: bytes) -> bytes:
     """As it is, or without the space between its tokens where it has several lines."""
     return msgspec.json.format(row, indent=-1) if b"\n" in row else row
+
+
+def _as_json(stream: Stream, outcome: Outcome) -> dict[str, object]:
+    return {
+        "account": stream.account,
+        "log_type": stream.log_type,
+        "destination": outcome.destination.name,
+        "sent": bool(outcome.messages),
+        "route": None if outcome.route is None else f"routes.{outcome.route}",
+        "messages": [_text(message) for message in outcome.messages],
+        "why_not": list(outcome.why_not),
+    }
 
 
 def _show(stream: Stream, row: bytes, outcomes: Iterable[Outcome], *, only_bytes: bool) -> None:

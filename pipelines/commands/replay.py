@@ -19,7 +19,7 @@ from pipelines import exit_codes, logs
 from pipelines.commands.backfill import moment, names
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.config.extras import fix_of_extra
-from pipelines.printable import say
+from pipelines.printable import say, say_json
 from pipelines.replays.archives import ArchiveReplay
 from pipelines.replays.choice import Choice
 from pipelines.replays.letters import HOMELESS, UNREAD, UNREADABLE, LetterReplay
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", metavar="CEL", help="only what passes this filter, as in routes")
     parser.add_argument("--format", choices=sorted(FORMATS), help="write them so; without it, as their destination says")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    parser.add_argument("--json", action="store_true", help="print at the end what became of them, as one line of JSON")
     parser.add_argument("--verbose", action="store_true", help="log more")
 
 
@@ -86,8 +87,8 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     sending = Sending(loaded.job, arguments.to, arguments.format)
     if arguments.from_archive:
-        return _replay_archive(_archive_of(arguments.from_archive, loaded.job), choice, sending, loaded.job, arguments.dry_run)
-    return _replay_letters(loaded.job.storage.dead_letter_dir, choice, sending, arguments.dry_run)
+        return _replay_archive(_archive_of(arguments.from_archive, loaded.job), choice, sending, loaded.job, arguments)
+    return _replay_letters(loaded.job.storage.dead_letter_dir, choice, sending, arguments)
 
 
 def _wrong(arguments: argparse.Namespace, job: Job) -> list[str]:
@@ -130,14 +131,14 @@ def _ms(moment_of: dt.datetime | None) -> int | None:
     return None if moment_of is None else int(moment_of.timestamp() * 1000)
 
 
-def _replay_letters(directory: str, choice: Choice, sending: Sending, dry_run: bool) -> int:
+def _replay_letters(directory: str, choice: Choice, sending: Sending, arguments: argparse.Namespace) -> int:
     trouble = trouble_with_dead_letters(directory) if Path(directory).exists() else None
     if trouble is not None:
         say(f"The dead letters in {directory} cannot be replayed: {trouble.strerror}.")
         return exit_codes.STATE
     replay = LetterReplay(directory, choice, sending)
     try:
-        replay.plan() if dry_run else replay.run()
+        replay.plan() if arguments.dry_run else replay.run()
     except LettersInUse as error:
         say(error, to=sys.stderr)
         return exit_codes.STATE
@@ -146,14 +147,14 @@ def _replay_letters(directory: str, choice: Choice, sending: Sending, dry_run: b
         return exit_codes.DELIVERY
     finally:
         sending.end_connections()
-    return _told(replay.planned, sending, dry_run, "There are no dead letters.")
+    return _told(replay.planned, sending, arguments, "There are no dead letters.")
 
 
-def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, dry_run: bool) -> int:
+def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, arguments: argparse.Namespace) -> int:
     replay = ArchiveReplay(directory, choice, sending, job.storage.dead_letter_dir)
     finished = False
     try:
-        replay.plan() if dry_run else replay.run()
+        replay.plan() if arguments.dry_run else replay.run()
         finished = True
     except FileNotFoundError:
         say(f"There is no archive in {directory}.", to=sys.stderr)
@@ -171,12 +172,15 @@ def _replay_archive(directory: str, choice: Choice, sending: Sending, job: Job, 
                 replay.day,
                 replay.day,
             )
-    return _told(replay.planned, sending, dry_run, "Nothing in the archive is chosen.")
+    return _told(replay.planned, sending, arguments, "Nothing in the archive is chosen.")
 
 
-def _told(planned: Counter[tuple[str, str]], sending: Sending, dry_run: bool, nothing: str) -> int:
+def _told(planned: Counter[tuple[str, str]], sending: Sending, arguments: argparse.Namespace, nothing: str) -> int:
     """Says what was done, or what would be; the exit code."""
-    if dry_run:
+    code = exit_codes.DELIVERY if any(sending.counts[what] for what in _FAILURES) else exit_codes.OK
+    if arguments.json:
+        say_json(_as_json(planned, sending, code, dry_run=arguments.dry_run))
+    elif arguments.dry_run:
         for (log_type, destination), count in sorted(planned.items()):
             say(f"{log_type:<20} {destination:<20} {count:>12,}")
         say(f"{counted(sum(planned.values()), 'event')} would be sent. Nothing was sent." if planned else nothing)
@@ -184,4 +188,14 @@ def _told(planned: Counter[tuple[str, str]], sending: Sending, dry_run: bool, no
         say(", ".join(f"{count} {what}" for what, count in sending.counts.items() if count) or nothing)
         for (destination, reason), count in sorted(sending.why.items()):
             say(f"    {count:,} to {destination}: {reason}, such as: {sending.examples[destination, reason]}")
-    return exit_codes.DELIVERY if any(sending.counts[what] for what in _FAILURES) else exit_codes.OK
+    return code
+
+
+def _as_json(planned: Counter[tuple[str, str]], sending: Sending, code: int, *, dry_run: bool) -> dict[str, object]:
+    chosen = [{"log_type": log, "destination": name, "events": count} for (log, name), count in sorted(planned.items())]
+    failed = [
+        {"destination": name, "reason": reason, "events": count, "example": sending.examples[name, reason]}
+        for (name, reason), count in sorted(sending.why.items())
+    ]
+    counts = {what.replace(" ", "_"): count for what, count in sending.counts.items() if count}
+    return {"dry_run": dry_run, "code": code, "chosen": chosen, "counts": counts, "failed": failed}

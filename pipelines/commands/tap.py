@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _shown(endpoint, path, arguments)
     except KeyboardInterrupt:  # is how it ends
         return exit_codes.OK
+    except BrokenPipeError:  # nobody reads what is shown
+        raise
     except (OSError, HTTPException) as error:
         say(f"The program at {endpoint.url} does not answer: {error}.", to=sys.stderr)
         return exit_codes.STOPPED

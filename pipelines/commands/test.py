@@ -18,7 +18,7 @@ from pipelines.commands.explain import rows_in
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.config.expectations import ExpectationSection, ExpectationsFile, ExpectSection, read_expectations
 from pipelines.config.problems import ConfigProblems
-from pipelines.printable import say
+from pipelines.printable import say, say_json
 from pipelines.tracing import Outcome, Tracer, log_of, stream_of_row
 from transforms.errors import DuoLogSyncError
 from transforms.settings import Job
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this verb."""
     add_config_argument(parser)
     parser.add_argument("tests", metavar="TESTS", type=Path, help="a YAML file of expectations, see docs/routes.md")
+    parser.add_argument("--json", action="store_true", help="print what is met and what is not as one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.CONFIG
     try:
         file = read_expectations(arguments.tests)
-        return _checked(file, loaded.job, arguments.tests.parent)
+        return _checked(file, loaded.job, arguments.tests.parent, as_json=arguments.json)
     except ConfigProblems as error:
         for problem in error.problems:
             say(problem, to=sys.stderr)
@@ -51,19 +52,29 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_codes.for_refusal(error)
 
 
-def _checked(file: ExpectationsFile, job: Job, base: Path) -> int:
-    tracer, failed, code = Tracer(job), 0, exit_codes.OK
+def _checked(file: ExpectationsFile, job: Job, base: Path, *, as_json: bool) -> int:
+    tracer, code = Tracer(job), exit_codes.OK
+    told: list[dict[str, object]] = []
     for test in file.tests:
         try:
             differences = list(_differences(test, job, tracer, base))
         except _UnusableError as error:
             differences, code = [str(error)], exit_codes.CONFIG
-        failed += bool(differences)
-        say(f"{'FAILED' if differences else 'ok    '}  {test.name}")
-        for line in differences:
-            say(f"        {line}")
-    say(f"{len(file.tests) - failed} passed, {failed} failed")
+        told.append({"name": test.name, "met": not differences, "differences": differences})
+        if not as_json:
+            _show(test.name, differences)
+    failed = sum(not each["met"] for each in told)
+    if as_json:
+        say_json({"passed": len(told) - failed, "failed": failed, "tests": told})
+    else:
+        say(f"{len(told) - failed} passed, {failed} failed")
     return code or (exit_codes.UNMET if failed else exit_codes.OK)
+
+
+def _show(name: str, differences: list[str]) -> None:
+    say(f"{'FAILED' if differences else 'ok    '}  {name}")
+    for line in differences:
+        say(f"        {line}")
 
 
 def _differences(test: ExpectationSection, job: Job, tracer: Tracer, base: Path) -> Iterator[str]:

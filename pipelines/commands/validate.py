@@ -13,9 +13,11 @@ import msgspec
 
 from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
+from pipelines.config import ConfigProblems, load
 from pipelines.config.loading import Dialect
 from pipelines.config.problems import Unseen
-from pipelines.printable import say
+from pipelines.config.told import told_right, told_wrong
+from pipelines.printable import say, say_json
 from transforms.duo.log_types import DEFAULT_LOG_TYPES
 from transforms.duo.position.initial import changed_beginning
 from transforms.process.clock import utc
@@ -33,10 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="fail, too, where a secret cannot be read here, without which run would end"
     )
+    parser.add_argument("--json", action="store_true", help="print what is found as one line of JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints problems or a summary of what would run."""
+    if arguments.json:
+        return _as_json(arguments)
     loaded = load_or_explain(arguments.config, needs_secrets=arguments.strict, stdin=True, then="")
     if loaded is None:
         return exit_codes.CONFIG
@@ -72,6 +77,17 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"  checkpoints    in {job.storage.checkpoint_dir}")
     say(f"  dead letters   in {job.storage.dead_letter_dir}")
     return exit_codes.OK
+
+
+def _as_json(arguments: argparse.Namespace) -> int:
+    try:
+        loaded = load(arguments.config, needs_secrets=arguments.strict)
+    except ConfigProblems as error:
+        say_json(told_wrong(arguments.config, error.problems))
+        return exit_codes.CONFIG
+    valid = not (arguments.strict and any(isinstance(notice, Unseen) for notice in loaded.notices))
+    say_json(told_right(arguments.config, loaded, valid=valid))
+    return exit_codes.OK if valid else exit_codes.CONFIG
 
 
 def _target(job: Job, account: str, log_type: str, destination: Destination) -> str:

@@ -312,6 +312,7 @@ def _storage(section: StorageSection, around: Surroundings, findings: Findings) 
         checkpoint_dir=checkpoints,
         dead_letter_dir=around.path(section.dead_letter_dir) if section.dead_letter_dir else letters,
         import_dir=around.path(section.import_dir) if section.import_dir else None,
+        dead_letter_keep_days=section.dead_letter_keep_days,
     )
 
 

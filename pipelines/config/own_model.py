@@ -319,6 +319,12 @@ class StorageSection(Section):
         "default checkpoints, or inside the checkpoint_dir given here.",
         examples=["/var/lib/duologsync/dead-letters"],
     )
+    dead_letter_keep_days: Annotated[float, Field(ge=1, le=3650)] | None = Field(
+        None,
+        description="Remove dead letters, and those that were replayed, after so many days; what goes is counted and logged. "
+        "Without it, they are kept for ever. Of a directory on this machine.",
+        examples=[90],
+    )
     import_dir: FilePath | None = Field(
         None,
         description="Directory with Duo Log Sync's checkpoint files, to go on where it stopped.",

@@ -85,6 +85,13 @@ class StreamRunner:
         return self._thread.is_alive()
 
     @property
+    def caught_up(self) -> bool:
+        """Whether Duo has answered all that was asked, the last time just now."""
+        source = self._source
+        feed = present_feed(source.account, source.log_type, source.reading, source.destination)
+        return feed is not None and feed.caught_up
+
+    @property
     def begun(self) -> bool:
         """Whether its thread could be started."""
         return self._thread.ident is not None

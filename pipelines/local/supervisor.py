@@ -42,6 +42,7 @@ from transforms.secrets import SecretUnavailable
 from transforms.settings import Account, Destination, Job
 from transforms.state.checkpoints.local import StoreInUse, StoreUnusable
 from transforms.state.checkpoints.stores import store_at
+from transforms.state.dead_letters.retention import Retention
 from transforms.state.dead_letters.write import trouble_with_dead_letters
 
 _LOGGER = logging.getLogger("duologsync.local")
@@ -123,6 +124,7 @@ class _Supervisor:
         self._look_again_at = time.monotonic() + _LOOK_AGAIN_SECS
         self._few_connections = LogOnce()
         self._threads_missing = LogOnce()
+        self._retention = Retention(job.storage)
 
     def start(self) -> None:
         for destination in self._job.destinations:
@@ -166,6 +168,7 @@ class _Supervisor:
             self._start_what_is_missing()
             self._start_what_has_waited()
             self._forgive_what_works()
+            self._retention.tend(self._duo_answers)
             self._look_again()
             with self._mutex:
                 parents_work = any(thread.is_alive() or thread.ident is None for thread in self._parent_threads)
@@ -174,6 +177,10 @@ class _Supervisor:
                 self._by_itself = True
                 self._tell_of_refusals()
                 return
+
+    def _duo_answers(self) -> bool:
+        """Whether Duo has taken a call that was signed with this machine's time: it refuses those that are minutes off."""
+        return any(runner.caught_up for runner in list(self._runners))
 
     def end(self, grace_secs: float) -> None:
         """Lets every stream finish its bundle, then closes what is shared."""

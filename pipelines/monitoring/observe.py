@@ -144,6 +144,7 @@ class Observer:
             destinations=destinations,
             budgets=self._budgets(),
             dead_letters=kept_letters(letters),
+            dead_letter_keep_days=self._job.storage.dead_letter_keep_days,
             log=self._log.lines() if self._log is not None else (),
         )
 

@@ -13,26 +13,21 @@ letters is in memory at a time.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from pipelines.replays.letter_choice import LetterChoice
 from pipelines.replays.sending import bundles
 from transforms.notices import state
 from transforms.notices.notice import tell
-from transforms.process.files import make_private_directory, open_own
 from transforms.state.dead_letters.counts import TAKEN_BY_REPLAY
 from transforms.state.dead_letters.files import LetterFile, letter_files, only_one
 from transforms.state.dead_letters.letter import DeadLetter
+from transforms.state.dead_letters.retention import write_down
 from transforms.state.dead_letters.write import files_in
 
 _LOGGER = logging.getLogger("duologsync.commands")
-RECORD_NAME = "dropped.jsonl"
 
 
 class Dropped(NamedTuple):
@@ -98,11 +93,7 @@ class Dropping:
             _LOGGER.info("Dropped: %d of %s/%s to %s, %s.", count, kind.account, kind.log_type, kind.destination, kind.reason)
         if "://" in self._directory:
             return  # an object cannot be appended to; the log has it
-        make_private_directory(Path(self._directory))
-        descriptor = open_own(Path(self._directory) / RECORD_NAME, os.O_WRONLY | os.O_APPEND)
-        with os.fdopen(descriptor, "wb", buffering=0) as record:
-            record.write(msgspec.json.encode(line) + b"\n")
-            os.fsync(record.fileno())
+        write_down(self._directory, line)
 
 
 def _kind(letter: DeadLetter) -> Dropped:

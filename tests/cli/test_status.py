@@ -22,6 +22,7 @@ from pipelines import cli, exit_codes
 from pipelines.commands import status
 from pipelines.config import extras
 from pipelines.monitoring import report, words
+from pipelines.monitoring.backfills import stamp
 from pipelines.monitoring.place import write_place
 from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
@@ -179,7 +180,7 @@ class TestWhatItSays:
         (line,) = rows(out).values()
         assert line.split()[6:8] == ["19", "40"]
         assert "  38  too_long  main/auth to siem" in out
-        assert "40 dead letters; 'duologsync replay" in out
+        assert "40 dead letters, kept for ever; 'duologsync replay" in out
 
     def test_a_dead_letter_file_that_is_none_is_told_and_hides_no_others(self, only_auth, tmp_path, capsys):
         letters = DeadLetterFiles(str(tmp_path / "dead"))
@@ -202,6 +203,23 @@ class TestWhatItSays:
         out = capsys.readouterr().out
         assert "main/DA1/auth to siem" in out
         assert "(children)" not in out
+
+    def test_a_backfill_that_is_not_finished_is_told_with_how_far_it_is(self, only_auth, store, capsys):
+        begin_ms, end_ms = 1_700_000_000_000, 1_700_001_000_000
+        directory = store.directory / "backfill" / f"{stamp(begin_ms)}-{stamp(end_ms)}"
+        backfill = CheckpointStore(directory)
+        backfill.commit(AUTH, Cursor(begin_ms + 367_000, seq=1), 5_000)
+        (store.directory / "backfill" / "no-backfill").mkdir()
+        run("status", only_auth)
+        out = capsys.readouterr().out
+        stretch = "2023-11-14 22:13:20 UTC to 2023-11-14 22:30:00 UTC"
+        assert f"  {stretch}: 36.7%, 5,000 events, stopped; the same command goes on from there" in out
+
+        backfill.commit(AUTH, Cursor(end_ms, end_ms=end_ms, seq=2))
+        run("status", only_auth, "--json")
+        assert json.loads(capsys.readouterr().out)["backfills"][0]["share"] == 1.0
+        run("status", only_auth)
+        assert stretch not in capsys.readouterr().out
 
 
 class TestOfARunningProgram:
@@ -282,6 +300,10 @@ class TestForScripts:
         assert run("status", only_auth, "--max-lag", "15m") == exit_codes.BEHIND
         assert run("status", only_auth, "--max-lag", "3h") == exit_codes.OK
 
+    def test_a_stream_that_was_never_read_is_further_behind_than_any_lag(self, config, store):
+        store.commit(AUTH, position(0))
+        assert run("status", config, "--max-lag", "9000d") == exit_codes.BEHIND
+
     @pytest.mark.parametrize("text", ["", "soon", "-5", "0", "1w", "nan"])
     def test_a_lag_that_is_no_span_is_an_error_of_the_command_line(self, config, text):
         assert run("status", config, f"--max-lag={text}") == exit_codes.CONFIG
@@ -310,6 +332,15 @@ class TestForScripts:
                 assert f"`{field.name}`" in described, f"{each.__name__}.{field.name}"
         for state in report.State:
             assert f"`{state.value}`" in described
+
+    def test_a_reader_who_has_gone_is_no_trouble_of_the_state(self, only_auth):
+        command = [sys.executable, "-m", "pipelines", "status", str(only_auth)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == exit_codes.OK
 
     def test_it_needs_no_secret_and_no_beam(self, only_auth, tmp_path):
         (tmp_path / "skey").unlink()

@@ -101,6 +101,7 @@ BAD = {
 NO_PARAMETER = {
     "version": "the entry program writes it",
     "log_file": "a worker's logs go to Cloud Logging",
+    "runbook_url": "a worker's log shows the code of a line and no link",
     "monitoring.enabled": "the endpoint is of local runs; Dataflow shows Beam's metrics",
     "monitoring.host": "as enabled",
     "monitoring.port": "as enabled",
@@ -117,6 +118,7 @@ NO_PARAMETER = {
     "routes.0.redact.mask": "as drop",
     "routes.0.redact.key": "without hash of no use",
     "storage.dead_letter_dir": "beside the checkpoints in state_dir",
+    "storage.dead_letter_keep_days": "for directories of this machine; a bucket has rules of its own",
     "storage.import_dir": "Duo Log Sync's files are on another machine",
     "accounts.0.ca_file": "for test servers",
     "accounts.0.port": "for test servers",

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 import threading
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -16,6 +17,7 @@ from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from tests.ports import free_port
 from transforms.destinations.stream.settings import TcpSettings
+from transforms.duo.fetch import failure_classifier
 from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Monitoring, Route, Storage
 
@@ -187,6 +189,25 @@ def test_duo_that_is_away_is_what_is_waited_for(job, asked, simulator, eventuall
         assert "waiting for Duo" in asked.report()["words"]
 
 
+def test_keys_that_duo_refuses_for_the_first_time_are_doubted(job, asked, simulator, eventually, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (60.0, 60.0))
+    with RunningJob(job):
+        eventually(lambda: asked.report()["words"] == "all caught up")
+        simulator.faults.add("status", status=401, times=None)
+        eventually(lambda: "waiting for Duo" in asked.report()["words"])
+
+
+def test_keys_that_stay_revoked_need_a_person(job, asked, simulator, eventually, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (0.1, 0.1))
+    with RunningJob(job):
+        eventually(lambda: asked.report()["words"] == "all caught up")
+        simulator.faults.add("status", status=401, times=None)
+        eventually(lambda: {stream["state"] for stream in asked.report()["streams"]} == {"suspended"})
+        assert "Check ikey, skey and api_host" in asked.report()["todo"]
+        assert asked.check("/readyz")[0] == 503
+        assert asked.check("/healthz")[0] == 200  # a new start would not help
+
+
 def test_the_last_lines_of_the_log_are_there(job, asked, eventually, caplog):
     caplog.set_level(logging.INFO, "duologsync")
     with RunningJob(job):
@@ -238,6 +259,21 @@ def test_a_stream_whose_thread_is_dead_is_why_it_does_not_work(job, asked, event
     with RunningJob(job):
         eventually(lambda: asked("/healthz")[0] == 503)
         assert any("the thread of main/auth" in reason for reason in asked.check("/healthz")[1])
+
+
+def test_systemd_hears_of_the_run_from_its_beginning_to_its_end(job, tmp_path, monkeypatch, eventually):
+    heard = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "1000")
+        with RunningJob(job):
+            while "WATCHDOG=1" not in heard or not any(each.startswith("STATUS=") for each in heard):
+                heard.append(manager.recv(4096).decode())
+        while not heard[-1].startswith("STOPPING=1"):
+            heard.append(manager.recv(4096).decode())
+    assert heard[0] == "READY=1"
 
 
 def test_two_runs_on_one_machine_do_not_get_into_each_others_way(job, asked, tmp_path, eventually):

@@ -11,6 +11,7 @@ import pytest
 from tests.destinations.http.standins.server import Reply, cut_in_the_answer, dripping_answer, silence_after_taking
 from tests.destinations.peers import Peer
 from tests.destinations.test_tls import Authority
+from transforms.destinations import certificates
 from transforms.destinations.http.connection import HttpConnection, Origin, Request, Unanswered, Way
 from transforms.errors import BadDestination, BundleReplaced
 from transforms.secrets import SecretRef
@@ -289,6 +290,14 @@ class TestTls:
         cert, key = authority.client_files(password="open sesame")
         own = Tls(authority.ca_file, cert, key, SecretRef("env", "KEY_PASSWORD"))
         assert connect(secured(clients=True).port, tls=own).call(HELLO, never).body == b"hello"
+
+    def test_it_is_known_then_when_both_certificates_end(self, connect, secured, authority):
+        cert, key = authority.client_files()
+        assert certificates.expires_ms("siem", "server") is None
+        connect(secured(clients=True).port, tls=Tls(authority.ca_file, cert, key)).call(HELLO, never)
+        now_ms = time.time() * 1000
+        assert certificates.expires_ms("siem", "server") > now_ms
+        assert certificates.expires_ms("siem", "client") > now_ms
 
     def test_one_that_is_missing_is_told(self, connect, secured, authority):
         with pytest.raises((BadDestination, Unanswered), match=r"client certificate|closed the connection|reset|TLS failed"):

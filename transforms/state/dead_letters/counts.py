@@ -55,7 +55,7 @@ def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> 
         path = Path(directory) / name
         try:
             if left > 0:
-                found = Counter(Kind(*(record[field] for field in _FIELDS)) for record in read_whole_blocks(path, _SCHEMA))
+                found = count_letters_in(path)
                 left -= found.total()
             else:
                 found = Counter({Kind("", "", "", NOT_LOOKED_INTO): _number_in(path)})
@@ -65,6 +65,11 @@ def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> 
         except (OSError, ValueError):
             counts[Kind("", "", "", NOT_READABLE)] += 1
     return counts
+
+
+def count_letters_in(path: Path) -> Counter[Kind]:
+    """How many letters of each kind are in one file. Raises OSError and ValueError."""
+    return Counter(Kind(*(record[field] for field in _FIELDS)) for record in read_whole_blocks(path, _SCHEMA))
 
 
 def _number_in(path: Path) -> int:

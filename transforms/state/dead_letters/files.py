@@ -24,7 +24,7 @@ from transforms.state.dead_letters.counts import TAKEN_BY_REPLAY, TAKEN_TO_DROP,
 from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters, read_letters_from
 from transforms.state.remote_files import file_systems
 
-_DONE = ".replayed"
+DONE = ".replayed"
 
 
 class LettersInUse(FatalError):
@@ -117,7 +117,7 @@ class _Here:
             self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + TAKEN_BY_REPLAY))
 
     def set_aside(self) -> None:
-        self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + _DONE))
+        self._path = self._path.rename(self._path.with_name(_plain(self._path.name) + DONE))
 
     def take_to_drop(self) -> None:
         if not self._path.name.endswith(TAKEN_TO_DROP):
@@ -151,7 +151,7 @@ class _Remote:
             self._rename(_plain(self._place) + TAKEN_BY_REPLAY)
 
     def set_aside(self) -> None:
-        self._rename(_plain(self._place) + _DONE)
+        self._rename(_plain(self._place) + DONE)
 
     def take_to_drop(self) -> None:
         if not self._place.endswith(TAKEN_TO_DROP):
