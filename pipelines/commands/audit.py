@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines import __version__, exit_codes, logs
-from pipelines.audit.certificate import Certificate, canonical
+from pipelines.audit.certificate import Certificate, Outcome, canonical
 from pipelines.audit.chain import Chain
 from pipelines.audit.words import head_of, lines_of
 from pipelines.commands.backfill import moment, names
@@ -63,17 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
         say("Certificates are kept on this machine: name a local storage.checkpoint_dir for an audit.", to=sys.stderr)
         return exit_codes.CONFIG
     chain = Chain(job.storage.checkpoint_dir)
-    if arguments.head and not arguments.verify:
-        say("--head is what --verify compares: give both.", to=sys.stderr)
-        return exit_codes.CONFIG
     if arguments.verify:
         return _verify(chain, arguments.head)
     stretches, wrong = _stretches(arguments, job)
     wrong += _unknown_names(arguments, job)
+    if arguments.head:
+        wrong.append("--head is what --verify compares: give both.")
     for line in wrong:
         say(line, to=sys.stderr)
     if wrong:
         return exit_codes.CONFIG
+    return _keep(arguments, job, chain, stretches)
+
+
+def _keep(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: list[tuple[str, Stretch]]) -> int:
+    """Audits, and keeps what is found."""
     logs.set_up(verbose=arguments.verbose)
     try:
         chain.lock()
@@ -107,12 +111,7 @@ def _audit(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: lis
         for day, stretch in stretches:
             earlier = [each for each in chain.of_day(day) if (each.from_ms, each.until_ms) == stretch]
             found = tuple(auditor.outcomes(day, stretch, earlier[-1] if earlier else None))
-            last = chain.add(
-                Certificate(
-                    number=0, previous="", day=day, revision=0, from_ms=stretch.from_ms, until_ms=stretch.until_ms,
-                    made_ms=int(time.time() * 1000), program=__version__, config_sha256=config, streams=found,
-                )
-            )  # fmt: skip
+            last = chain.add(_certificate(day, stretch, config, found))
             well = well and last.is_well
             _show(last, as_json=arguments.json)
     finally:
@@ -122,6 +121,22 @@ def _audit(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: lis
     if last is not None and not arguments.json:
         say(head_of(last))
     return exit_codes.OK if well else exit_codes.INCOMPLETE
+
+
+def _certificate(day: str, stretch: Stretch, config_sha256: str, found: tuple[Outcome, ...]) -> Certificate:
+    """One that the chain gives its place."""
+    return Certificate(
+        number=0,
+        previous="",
+        day=day,
+        revision=0,
+        from_ms=stretch.from_ms,
+        until_ms=stretch.until_ms,
+        made_ms=int(time.time() * 1000),
+        program=__version__,
+        config_sha256=config_sha256,
+        streams=found,
+    )
 
 
 def _show(certificate: Certificate, *, as_json: bool) -> None:
