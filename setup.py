@@ -14,7 +14,7 @@ setup(
     description="Moves every Cisco Duo log event into your SIEM, without losing one",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=["pipelines", "pipelines.*", "transforms", "transforms.*"]),
     include_package_data=True,
     install_requires=[
@@ -61,8 +61,8 @@ setup(
             "pyte>=0.8.2",
             # Private certificate authorities for the TLS tests and for the demo's simulator in tests.
             "trustme>=1.2",
-            # Vector's CEF and syslog parsers: an independent reader of what we write.
-            "pyvrl==0.0.2",
+            # Vector's CEF and syslog parsers: an independent reader of what we write. None for Python 3.13 and later.
+            "pyvrl==0.0.2; python_version < '3.13'",
             # OCSF's own schemas, by which every OCSF message of the tests is validated.
             "ocsf-json-schema==1.2.0",
             "jsonschema>=4.23",

@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return exit_codes.OK
     except OutputLost as error:
+        if error.nobody_reads:
+            sys.stderr.close()
+            return exit_codes.OK
         return _output_lost(error)
     except Exception:
         logger = logging.getLogger("duologsync.program")
@@ -81,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _output_lost(error: OutputLost) -> int:
     """Says where it still can why nothing more is printed. What is left of the output would fail again at the very end."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"The output cannot be written: {error.strerror}.\n")
+        sys.stderr.write(f"The output cannot be written: {error}.\n")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
     os.close(nowhere)

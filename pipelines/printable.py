@@ -29,25 +29,31 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-class OutputLost(OSError):
-    """What a command prints cannot be written: a disk is full, for one."""
+class OutputLost(Exception):
+    """What a command prints cannot be written: a disk is full, for one. No OSError, which commands take for their own files'.
+
+    Attributes:
+      nobody_reads: its reader went away, as in ``… | head``.
+    """
+
+    nobody_reads = False
 
 
 def say(line: object = "", *, to: TextIO | None = None) -> None:
-    """Prints one line, at once; to stdout unless said otherwise. Raises OutputLost; BrokenPipeError where nobody reads it."""
+    """Prints one line, at once; to stdout unless said otherwise. Raises OutputLost."""
     with writing():
         print(printable(str(line)), file=to if to is not None else sys.stdout, flush=True)
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Around what writes to stdout or stderr: an error there is no other file's. Raises as ``say``."""
+    """Around what writes to stdout or stderr: an error there is no other file's. Raises OutputLost."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise OutputLost(error.errno, error.strerror) from error
+        lost = OutputLost(error.strerror or str(error))
+        lost.nobody_reads = isinstance(error, BrokenPipeError)
+        raise lost from error
 
 
 def say_json(value: object, *, to: TextIO | None = None) -> None:
@@ -56,7 +62,8 @@ def say_json(value: object, *, to: TextIO | None = None) -> None:
 
     import msgspec
 
-    print(json.dumps(msgspec.to_builtins(value)), file=to if to is not None else sys.stdout, flush=True)
+    with writing():
+        print(json.dumps(msgspec.to_builtins(value)), file=to if to is not None else sys.stdout, flush=True)
 
 
 def write_whatever_comes() -> None:

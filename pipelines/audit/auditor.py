@@ -18,10 +18,10 @@ import msgspec
 
 from pipelines.audit.certificate import Certificate, Outcome, Verdict
 from pipelines.audit.duo_rows import DuoRows
-from pipelines.audit.evidence import Evidence, Known
+from pipelines.audit.evidence import Evidence
 from pipelines.audit.expected import Expected
 from pipelines.audit.fixing import send_again
-from pipelines.audit.side import Side
+from pipelines.audit.side import DuoSide, Side
 from pipelines.local.children import list_children
 from transforms.days import DAY_MS, begin_of
 from transforms.destinations.stored.reader import StoredReader, Stretch
@@ -106,54 +106,50 @@ class Auditor:
             for each in self._job.destinations_of(account.name, log_type)
             if not self._options.destinations or each.name in self._options.destinations
         ]
-        if not destinations:
-            return []
-        known = {each.name: evidence.of(Subscription(stream_of(account, log_type), each.name)) for each in destinations}
         try:
-            sides = [self._side(account, log_type, each, known[each.name]) for each in destinations]
+            sides = [self._side(account, log_type, each, evidence) for each in destinations]
         except DuoLogSyncError as error:  # a redaction's key that cannot be read, say
             return [_unknown(account, log_type, each, str(error)) for each in destinations]
-        rows = self._read(account, log_type, stretch)
-        total, digest = 0, 0
+        if not sides:
+            return []
         try:
-            for page in rows.pages():
-                for row, time_ms in page:
-                    total += 1
-                    digest += int.from_bytes(hashlib.blake2b(row, digest_size=_DIGEST_BYTES).digest(), "big")
-                    for side in sides:
-                        side.add(row, time_ms)
-                self._settle([side for side in sides if side.is_full], stretch)
-            self._settle(sides, stretch)
+            duo = self._compare(self._read(account, log_type, stretch), sides, stretch)
         except DuoLogSyncError as error:
             return [side.unknown(f"Duo does not serve it now: {error}") for side in sides]
-        shown = f"{digest % (1 << (8 * _DIGEST_BYTES)):0{2 * _DIGEST_BYTES}x}"
-        return [
-            self._outcome(side, known[side.subscription.destination], day, stretch, total, shown, rows.withheld)
-            for side in sides
-        ]
+        whole = stretch == (begin_of(day), begin_of(day) + DAY_MS)
+        return [side.outcome(duo, day if whole else None) for side in sides]
+
+    def _compare(self, rows: DuoRows, sides: list[Side], stretch: Stretch) -> DuoSide:
+        """Gives all that Duo serves to the sides, which settle part by part. Raises what reading raises."""
+        total, digest = 0, 0
+        for page in rows.pages():
+            for row, time_ms in page:
+                total += 1
+                digest += int.from_bytes(hashlib.blake2b(row, digest_size=_DIGEST_BYTES).digest(), "big")
+                for side in sides:
+                    side.add(row, time_ms)
+            self._settle([side for side in sides if side.is_full], stretch)
+        self._settle(sides, stretch)
+        return DuoSide(total, f"{digest % (1 << (8 * _DIGEST_BYTES)):0{2 * _DIGEST_BYTES}x}", rows.withheld)
 
     def _settle(self, sides: list[Side], stretch: Stretch) -> None:
         recent = time.time() - stretch.until_ms / 1000 < _RECENT_SECS
         for side in sides:
             side.settle(self._options.wait_secs if recent or self._options.fix else 0.0)
 
-    def _side(self, account: Account, log_type: str, destination: Destination, known: Known) -> Side:
+    def _side(self, account: Account, log_type: str, destination: Destination, evidence: Evidence) -> Side:
         stream = stream_of(account, log_type)
+        subscription = Subscription(stream, destination.name)
         if destination.name not in self._readers:
             self._readers[destination.name] = reader_of(destination)
         reader = self._readers[destination.name]
         expected = Expected(self._job, stream, destination, of_rows=reader is not None and reader.of_rows)
         again = partial(send_again, self._job, stream, destination, read=partial(self._read, account, log_type))
-        return Side(Subscription(stream, destination.name), expected, reader, known, again if self._options.fix else None)
+        known = evidence.of(subscription)
+        return Side(subscription, expected, reader, known, again if self._options.fix else None)
 
     def _read(self, account: Account, log_type: str, stretch: Stretch) -> DuoRows:
         return DuoRows(account, log_type, self._job.reading, stretch, self._job.storage.checkpoint_dir)
-
-    def _outcome(self, side: Side, known: Known, day: str, stretch: Stretch, total: int, digest: str, withheld: int) -> Outcome:
-        whole = stretch == (begin_of(day), begin_of(day) + DAY_MS)
-        counts = known.counted(day) if whole else None
-        backfilled = known.backfilled[day].read if whole and day in known.backfilled else 0
-        return side.outcome(total, digest, withheld, counts, backfilled, twice=whole and known.counted_twice(day))
 
 
 def _with_late(outcome: Outcome, before: Certificate | None) -> Outcome:

@@ -65,4 +65,5 @@ class Expected:
             return Made(row_key, row_key, error.reason)
         except Exception as error:  # as in the pipeline: a bug of a format is a dead letter
             return Made(row_key, row_key, format_failed(error).reason)
-        return Made(row_key if self._of_rows else self._keys.of_text(message), row_key)
+        key = row_key if self._of_rows else self._keys.of_text(message)
+        return Made(row_key if key == row_key else key, row_key)  # one text for both: there are many of them

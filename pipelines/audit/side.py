@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,13 +22,22 @@ from pipelines.audit.expected import Expected
 from transforms.destinations.stored.reader import StoredReader, Stretch
 from transforms.errors import DuoLogSyncError
 from transforms.records import Subscription
-from transforms.state.ledger.tally import Counts
+from transforms.state.ledger.tally import NOTHING
 
 PART_KEYS = 50_000
 _FIRST_PAUSE_SECS, _LONGEST_PAUSE_SECS = 0.5, 10.0
 
 SendAgain = Callable[[Expected, dict[str, int]], int]
 """Sends what is missing again; how many events that were."""
+
+
+@dataclass(frozen=True)
+class DuoSide:
+    """What Duo serves of a stream and stretch: how many rows, a digest of the set of them, and how many it counts beyond."""
+
+    total: int
+    digest: str
+    withheld: int
 
 
 class Side:
@@ -83,16 +93,14 @@ class Side:
             sums = self._mended(part, sums, wait_secs)
         self._add(sums)
 
-    def outcome(self, duo: int, digest: str, withheld: int, counts: Counts | None, backfilled: int, *, twice: bool) -> Outcome:
-        """What is found, behind all rows."""
-        sums, read = self._sums, counts.read if counts is not None else None
-        # What a crash made be sent twice was counted twice, so the number says nothing of what is gone.
-        never_read = max(0, self._in_reach - max(read, backfilled)) if read is not None else 0
-        outcome = msgspec.structs.replace(
+    def outcome(self, duo: DuoSide, day: str | None) -> Outcome:
+        """What is found, behind all rows. ``day``: None where only a part of it was audited, of which nothing was counted."""
+        sums = self._sums
+        found = msgspec.structs.replace(
             self._blank,
-            duo=duo,
-            duo_digest=digest,
-            duo_withholds=withheld,
+            duo=duo.total,
+            duo_digest=duo.digest,
+            duo_withholds=duo.withheld,
             undated=self._undated,
             filtered=self._filtered,
             expected=sums.expected,
@@ -104,15 +112,27 @@ class Side:
             missing=sums.missing_count,
             named=tuple(self._named),
             fixed=self._fixed,
-            read=read,
-            read_filtered=counts.filtered if counts is not None else 0,
-            read_dead=counts.dead if counts is not None else 0,
+        )
+        return judged(found if day is None else self._with_counts(found, day), self._trouble)
+
+    def _with_counts(self, found: Outcome, day: str) -> Outcome:
+        """With what the program itself has counted of the day."""
+        known = self._known
+        counts, twice = known.counted(day), known.counted_twice(day)
+        backfilled = known.backfilled.get(day, NOTHING).read
+        if counts is None:
+            return msgspec.structs.replace(found, backfilled=backfilled)
+        return msgspec.structs.replace(
+            found,
+            read=counts.read,
+            read_filtered=counts.filtered,
+            read_dead=counts.dead,
             read_again=twice,
             backfilled=backfilled,
-            never_read=never_read,
-            gone=max(0, read - self._in_reach) if read is not None and not twice else 0,
+            never_read=max(0, self._in_reach - max(counts.read, backfilled)),
+            # What a crash made be sent twice was counted twice, so the number says nothing of what is gone.
+            gone=0 if twice else max(0, counts.read - self._in_reach),
         )
-        return judged(outcome, self._trouble)
 
     def unknown(self, why: str) -> Outcome:
         """Duo did not answer."""

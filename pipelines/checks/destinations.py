@@ -10,10 +10,12 @@ from pathlib import Path
 
 from pipelines import exit_codes
 from pipelines.checks.findings import Finding
+from transforms.destinations import certificates
 from transforms.destinations.probe import connect_once
 from transforms.destinations.udp.port import refusal
 from transforms.destinations.udp.settings import UdpSettings
 from transforms.errors import DuoLogSyncError
+from transforms.process import strict_x509
 from transforms.process.files import check_own, why_not_writable
 from transforms.settings import Destination, Job
 
@@ -30,7 +32,8 @@ def check_destination(destination: Destination) -> Finding:
     except DuoLogSyncError as error:
         return Finding(False, title(destination), str(error), exit_codes.DELIVERY)
     if not isinstance(destination.settings, UdpSettings):
-        return Finding(True, title(destination), "connects")
+        later = f"; {strict_x509.LATER}" if certificates.refused_later(destination.name) else ""
+        return Finding(True, title(destination), f"connects{later}")
     cause = refusal(destination.settings)
     if cause:
         return Finding(False, title(destination), f"{cause}. Look whether its receiver listens there.", exit_codes.DELIVERY)

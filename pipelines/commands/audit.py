@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines import __version__, exit_codes, logs
-from pipelines.audit.certificate import Certificate, canonical
+from pipelines.audit.certificate import Certificate, Outcome, canonical
 from pipelines.audit.chain import Chain
 from pipelines.audit.words import head_of, lines_of
 from pipelines.commands.backfill import moment, names
@@ -30,6 +30,7 @@ from transforms.errors import FatalError
 from transforms.settings import Job
 
 _NEWEST_SECS = 600.0
+_LONGEST_WAIT_SECS = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destinations", type=names, default=(), metavar="A,B", help="only these destinations")
     parser.add_argument("--fix", action="store_true", help="read what is missing again, and send it to where it is missing")
     parser.add_argument(
-        "--wait", dest="wait_secs", type=float, default=60.0, metavar="SECS",
+        "--wait", dest="wait_secs", type=_seconds, default=60.0, metavar="SECS",
         help="so long a destination may take to show what it was sent (60)",
     )  # fmt: skip
     parser.add_argument("--verify", action="store_true", help="only look whether certificates were changed afterwards")
@@ -66,10 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
         return _verify(chain, arguments.head)
     stretches, wrong = _stretches(arguments, job)
     wrong += _unknown_names(arguments, job)
+    if arguments.head:
+        wrong.append("--head is what --verify compares: give both.")
     for line in wrong:
         say(line, to=sys.stderr)
     if wrong:
         return exit_codes.CONFIG
+    return _keep(arguments, job, chain, stretches)
+
+
+def _keep(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: list[tuple[str, Stretch]]) -> int:
+    """Audits, and keeps what is found."""
     logs.set_up(verbose=arguments.verbose)
     try:
         chain.lock()
@@ -103,12 +111,7 @@ def _audit(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: lis
         for day, stretch in stretches:
             earlier = [each for each in chain.of_day(day) if (each.from_ms, each.until_ms) == stretch]
             found = tuple(auditor.outcomes(day, stretch, earlier[-1] if earlier else None))
-            last = chain.add(
-                Certificate(
-                    number=0, previous="", day=day, revision=0, from_ms=stretch.from_ms, until_ms=stretch.until_ms,
-                    made_ms=int(time.time() * 1000), program=__version__, config_sha256=config, streams=found,
-                )
-            )  # fmt: skip
+            last = chain.add(_certificate(day, stretch, config, found))
             well = well and last.is_well
             _show(last, as_json=arguments.json)
     finally:
@@ -118,6 +121,22 @@ def _audit(arguments: argparse.Namespace, job: Job, chain: Chain, stretches: lis
     if last is not None and not arguments.json:
         say(head_of(last))
     return exit_codes.OK if well else exit_codes.INCOMPLETE
+
+
+def _certificate(day: str, stretch: Stretch, config_sha256: str, found: tuple[Outcome, ...]) -> Certificate:
+    """One that the chain gives its place."""
+    return Certificate(
+        number=0,
+        previous="",
+        day=day,
+        revision=0,
+        from_ms=stretch.from_ms,
+        until_ms=stretch.until_ms,
+        made_ms=int(time.time() * 1000),
+        program=__version__,
+        config_sha256=config_sha256,
+        streams=found,
+    )
 
 
 def _show(certificate: Certificate, *, as_json: bool) -> None:
@@ -161,6 +180,17 @@ def _stretches(arguments: argparse.Namespace, job: Job) -> tuple[list[tuple[str,
     if from_ms < oldest_ms:
         say("Duo keeps 180 days: what is before that is out of reach and left out.", to=sys.stderr)
     return list(_days(max(from_ms, oldest_ms), min(until_ms, newest_ms))), []
+
+
+def _seconds(text: str) -> float:
+    """A time to wait, as users write it."""
+    try:
+        secs = float(text)
+    except ValueError:
+        secs = -1.0
+    if not 0 <= secs <= _LONGEST_WAIT_SECS:  # which "nan" is not, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds between 0 and {_LONGEST_WAIT_SECS:,.0f}")
+    return secs
 
 
 def _days(from_ms: int, until_ms: int) -> Iterator[tuple[str, Stretch]]:

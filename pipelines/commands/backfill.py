@@ -21,6 +21,7 @@ from pathlib import Path
 from pipelines import exit_codes, logs
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
+from pipelines.monitoring.backfills import END_FILE, FOLDER, OPEN_END, stamp
 from pipelines.printable import say, say_json
 from pipelines.signals import undisturbed
 from transforms.duo.position.windows import RETENTION_MS
@@ -67,12 +68,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return exit_codes.CONFIG
     served = time.time() - RETENTION_MS / 1000
     if end <= served:
-        say(f"Duo keeps 180 days: nothing before {_stamp(int(served * 1000))} can be read any more.", to=sys.stderr)
+        say(f"Duo keeps 180 days: nothing before {stamp(int(served * 1000))} can be read any more.", to=sys.stderr)
         return exit_codes.CONFIG
     if begin < served - _EDGE_SECS:
-        say(
-            f"Duo keeps 180 days: --from is cut to {_stamp(int(served * 1000))}; what is before is out of reach.", to=sys.stderr
-        )
+        say(f"Duo keeps 180 days: --from is cut to {stamp(int(served * 1000))}; what is before is out of reach.", to=sys.stderr)
     unknown = set(arguments.log_types or ()) - {t for a in loaded.job.accounts for t in loaded.job.log_types_of(a.name)}
     if unknown:
         say(f"No route of the configuration takes {', '.join(sorted(unknown))}.", to=sys.stderr)
@@ -120,9 +119,9 @@ def backfill_job(
     job: Job, from_ms: int, until_ms: int, open_end: bool, log_types: tuple[str, ...] | None, *, again: bool = False
 ) -> Job:
     """The same job for a stretch of the past: its own cursors, no overlap, and only some log types. Raises OSError."""
-    name = f"{_stamp(from_ms)}-{'now' if open_end else _stamp(until_ms)}"
-    directory = Path(job.storage.checkpoint_dir) / "backfill" / name
-    kept_end = directory / "until"
+    name = f"{stamp(from_ms)}-{OPEN_END if open_end else stamp(until_ms)}"
+    directory = Path(job.storage.checkpoint_dir) / FOLDER / name
+    kept_end = directory / END_FILE
     if again and not is_in_use(directory):
         kept_end.unlink(missing_ok=True)
     if open_end:
@@ -171,7 +170,3 @@ def moment(text: str) -> dt.datetime:
 def names(text: str) -> tuple[str, ...]:
     """A list as users write it: with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _stamp(time_ms: int) -> str:
-    return dt.datetime.fromtimestamp(time_ms / 1000, tz=dt.timezone.utc).strftime("%Y%m%dT%H%M%SZ")

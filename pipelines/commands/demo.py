@@ -204,6 +204,8 @@ class _Demo:
         repeated = sum(log.repeated for log in counts.values())
         total = sum(len(ids) for ids in produced.values())
         print(summary(total, total - lost, lost, repeated))
+        if not lost:
+            print("Yours: 'duologsync init' asks, and writes a configuration.")
         if lost:
             sys.stdout.write((self._folder / "pipeline.log").read_text(encoding="utf-8", errors="replace")[-4_000:])
         return exit_codes.DELIVERY if lost else exit_codes.OK

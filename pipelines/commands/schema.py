@@ -6,6 +6,7 @@ import argparse
 import json
 
 from pipelines import exit_codes
+from pipelines.printable import writing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +19,6 @@ def run(arguments: argparse.Namespace) -> int:
     from pipelines.config.sample import sample_yaml  # the models take their time to load
     from pipelines.config.schema import config_schema
 
-    print(sample_yaml() if arguments.sample else json.dumps(config_schema(), indent=2))
+    with writing():
+        print(sample_yaml() if arguments.sample else json.dumps(config_schema(), indent=2), flush=True)
     return exit_codes.OK

@@ -16,10 +16,10 @@ from pipelines import exit_codes
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.monitoring import words
 from pipelines.monitoring.place import place_in
-from pipelines.monitoring.report import Report, State
+from pipelines.monitoring.report import Report, State, StreamReport
 from pipelines.monitoring.stored import stored_report
 from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
-from pipelines.printable import say, say_json
+from pipelines.printable import say, say_json, writing
 from transforms.errors import RetryLater
 from transforms.settings import Job
 
@@ -97,7 +97,7 @@ def _together(running: Report, stored: Report) -> Report:
     more = [each for each in stored.streams if words.title(each) not in told and each.state in _OF_DIRECTORY]
     streams = [*running.streams, *more]
     said = words.of_run(streams)
-    whole = replace(running, streams=tuple(streams), dead_letters=stored.dead_letters)
+    whole = replace(running, streams=tuple(streams), dead_letters=stored.dead_letters, backfills=stored.backfills)
     if words.severity(said.state) <= words.severity(running.state):
         return whole  # what concerns all of it is known to the program alone
     return replace(whole, state=said.state, words=said.words, todo=said.todo)
@@ -111,8 +111,13 @@ def exit_code(report: Report, max_lag_secs: float | None) -> int:
     if report.state is State.STOPPED:
         return exit_codes.STOPPED
     if max_lag_secs is not None:
-        return exit_codes.BEHIND if any((stream.lag_secs or 0) > max_lag_secs for stream in streams) else exit_codes.OK
+        return exit_codes.BEHIND if any(_is_further_behind(stream, max_lag_secs) for stream in streams) else exit_codes.OK
     return exit_codes.BEHIND if report.state in (State.WAITING, State.BEHIND) else exit_codes.OK
+
+
+def _is_further_behind(stream: StreamReport, max_lag_secs: float) -> bool:
+    """What was never read is further behind than anything."""
+    return stream.state is State.STARTING or (stream.lag_secs or 0.0) > max_lag_secs
 
 
 def _show(report: Report, *, as_json: bool) -> None:
@@ -124,7 +129,8 @@ def _show(report: Report, *, as_json: bool) -> None:
     else:
         from rich.console import Console  # a pipe needs none of it
 
-        Console(width=columns_of_terminal()).print(shown(report, columns_of_terminal()))
+        with writing():
+            Console(width=columns_of_terminal()).print(shown(report, columns_of_terminal()))
 
 
 def _watch(job: Job, every_secs: float, *, as_json: bool) -> None:

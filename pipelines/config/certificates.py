@@ -12,13 +12,18 @@ import datetime as dt
 import ssl
 import warnings
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from transforms.process import strict_x509
+
 Words = tuple[str, str]
+_E = TypeVar("_E", bound=x509.ExtensionType)
+_OF_ONE_SITE = 10
 _MAX_BYTES = 4 * 1024 * 1024  # the system's bundle of all CAs is a quarter of a MiB
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
@@ -37,6 +42,22 @@ def wrong_with_ca(path: str) -> Words | None:
     except (ssl.SSLError, OSError, ValueError):
         return f"{path} holds a certificate that cannot be read", "Copy the certificate again."
     return _wrong_dates(path, _certificates(data))
+
+
+def lacking_in_ca(path: str) -> Words | None:
+    """What Python 3.13 and later miss in a file of CA certificates, so that they trust nothing that such a CA has signed."""
+    data = _content(path)
+    certificates = [] if isinstance(data, tuple) else _certificates(data)
+    if len(certificates) > _OF_ONE_SITE:
+        return None  # a bundle of the public ones, a few of which are always old
+    for certificate in certificates:
+        missing = _missing(certificate)
+        if missing:
+            whose = certificate.subject.rfc4514_string()
+            lacks = " and ".join(missing)
+            what = f"the certificate of {whose} in {path} lacks {lacks}: Python 3.13 and later refuse what it signed"
+            return what, f"{strict_x509.CURE}."
+    return None
 
 
 def wrong_with_client_cert(path: str) -> Words | None:
@@ -126,6 +147,35 @@ def _wrong_dates(path: str, certificates: list[x509.Certificate]) -> Words | Non
         first = min(c.not_valid_before_utc for c in certificates)
         return f"the certificate in {path} is not valid before {first:%Y-%m-%d}", "Check this machine's clock, or wait."
     return None
+
+
+def _missing(certificate: x509.Certificate) -> list[str]:
+    """What RFC 5280 demands of a CA's certificate and is not there; nothing for one that is no CA's."""
+    try:
+        extensions = certificate.extensions
+    except ValueError:
+        return []  # OpenSSL has taken it
+    authority = _extension(extensions, x509.BasicConstraints)
+    if authority is None:
+        signs_as_before = certificate.version == x509.Version.v1 or _extension(extensions, x509.KeyUsage) is not None
+        return ["basicConstraints=critical,CA:TRUE"] if signs_as_before else []
+    if not authority.value.ca:
+        return []
+    is_root = certificate.issuer == certificate.subject
+    there = {
+        "the word critical before basicConstraints": authority.critical,
+        "keyUsage=critical,keyCertSign": _extension(extensions, x509.KeyUsage) is not None,
+        "subjectKeyIdentifier": _extension(extensions, x509.SubjectKeyIdentifier) is not None,
+        "authorityKeyIdentifier": is_root or _extension(extensions, x509.AuthorityKeyIdentifier) is not None,
+    }
+    return [name for name, is_there in there.items() if not is_there]
+
+
+def _extension(extensions: x509.Extensions, kind: type[_E]) -> x509.Extension[_E] | None:
+    try:
+        return extensions.get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _key(path: str, data: bytes, password: str | None) -> PrivateKeyTypes | Words:

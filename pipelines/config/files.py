@@ -45,7 +45,7 @@ def inspect(job: Job, findings: Findings, translate: Translate, *, needs_secrets
     look.tell_hidden(hidden)
     for index, account in enumerate(job.accounts):
         if account.ca_file:
-            look.at_words(("accounts", index, "ca_file"), _certificates().wrong_with_ca(account.ca_file))
+            look.at_ca(("accounts", index, "ca_file"), account.ca_file)
     for path, tls in parts_of(job, Tls):
         look.at_tls(path, tls)
     for index, destination in enumerate(job.destinations):
@@ -140,9 +140,16 @@ class _Look:
         if _mode(Path(path)) & stat.S_IROTH:
             self.notice(key, f"every user of this machine can read the secret in {path}", f"Run: chmod o-rwx {path}")
 
+    def at_ca(self, key: KeyPath, path: str) -> None:
+        wrong = _certificates().wrong_with_ca(path)
+        self.at_words(key, wrong)
+        lacking = None if wrong else _certificates().lacking_in_ca(path)
+        if lacking:
+            self.notice(key, *lacking)
+
     def at_tls(self, key: KeyPath, tls: Tls) -> None:
         if tls.ca_file:
-            self.at_words((*key, "ca_file"), _certificates().wrong_with_ca(tls.ca_file))
+            self.at_ca((*key, "ca_file"), tls.ca_file)
         if not tls.client_cert_file:
             return
         self.at_words((*key, "client_cert_file"), _certificates().wrong_with_client_cert(tls.client_cert_file))

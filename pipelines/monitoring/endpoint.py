@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 
+from pipelines.beam_internals.log_records import in_words
 from pipelines.monitoring import server
 from pipelines.monitoring.log_tail import LogTail
 from pipelines.monitoring.observe import Observer, Running
@@ -32,6 +33,7 @@ class Endpoint:
         self._log = LogTail()
         self._log.attach()
         self._log_counts = LogCounts()
+        self._log_counts.addFilter(in_words)  # what the log does not show is not counted
         self._log_counts.attach()
         self._observer = Observer(job, running, self._log)
         self._systemd = Notifier()

@@ -135,6 +135,17 @@ class DeadLetters:
 
 
 @dataclass(frozen=True)
+class BackfillReport:
+    """One backfill. ``share``: of the streams that were begun, 0 to 1; ``events``: delivered over all its starts."""
+
+    from_ms: int
+    until_ms: int
+    share: float
+    events: int
+    runs: bool
+
+
+@dataclass(frozen=True)
 class LogLine:
     """One line of the program's log, as it was written."""
 
@@ -179,4 +190,5 @@ class Report:
     budgets: tuple[BudgetReport, ...] = ()
     dead_letters: tuple[DeadLetters, ...] = ()
     log: tuple[LogLine, ...] = field(default=())
+    backfills: tuple[BackfillReport, ...] = ()
     dead_letter_keep_days: float | None = None  # for how long they are kept; None for ever

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.monitoring import words
+from pipelines.monitoring.backfills import backfills_in
 from pipelines.monitoring.report import VERSION, DeadLetters, DestinationReport, Missing, Report, StreamReport
 from pipelines.monitoring.words import StreamFacts
 from transforms.records import Stream, Subscription
@@ -103,6 +104,7 @@ class _Looking:
             streams=tuple(streams),
             destinations=tuple(DestinationReport(each.name, each.kind, each.place) for each in self._job.destinations),
             dead_letters=kept_letters(self._letters),
+            backfills=tuple(backfills_in(self._directory)),
             dead_letter_keep_days=self._job.storage.dead_letter_keep_days,
         )
 

@@ -105,6 +105,7 @@ def _below(report: Report) -> Iterator[tuple[str, list[str]]]:
         ("What to do", _todos(report.streams)),
         ("Missing events: Duo counted more than it gave", _stretches(report)),
         (_heading_of_letters(report.dead_letters, report.dead_letter_keep_days), _letters(report.dead_letters)),
+        ("Backfills that are not finished", _backfills(report)),
         ("Destinations", _destinations(report)),
         ("The last warnings and errors of the program", _log(report)),
         ("The program", _process(report)),
@@ -152,6 +153,14 @@ def _letters(letters: Sequence[DeadLetters]) -> Iterator[str]:
         account = f"{each.account}/" if each.account else ""
         whose = f"  {account}{each.log_type} to {each.destination or 'no destination'}" if each.log_type else ""
         yield f"{each.count:>{width},}  {each.reason}{whose}"
+
+
+def _backfills(report: Report) -> Iterator[str]:
+    for each in report.backfills:
+        if each.runs or each.share < 1:
+            stretch = f"{words.moment(each.from_ms)} to {words.moment(each.until_ms)}"
+            how = "runs" if each.runs else "stopped; the same command goes on from there"
+            yield f"{stretch}: {each.share:.1%}, {counted(each.events, 'event')}, {how}"
 
 
 def _destinations(report: Report) -> Iterator[str]:

@@ -14,6 +14,7 @@ from transforms.destinations import KINDS
 from transforms.destinations.file.stored import FileReader
 from transforms.process import lifetime
 
+YESTERDAYS = ("--from", day_of(TODAY_MS - DAY_MS), "--to", day_of(TODAY_MS))
 FILE = "{{name: {name}, kind: file, path: '{path}', format: json{more}}}"
 
 
@@ -72,7 +73,7 @@ def test_dead_letters_that_cannot_be_read_are_told_and_do_not_stop_an_audit(worl
     (world.tmp_path / "dead" / "damaged.avro").write_bytes(b"Obj\x01" + b"\xff" * 200)
 
     capsys.readouterr()
-    assert world.audit() == exit_codes.OK
+    assert world.audit(*YESTERDAYS) == exit_codes.OK
     assert "damaged.avro" in capsys.readouterr().err
 
 
@@ -85,7 +86,7 @@ def test_an_audit_says_that_certificates_before_it_were_changed_and_goes_on(worl
     path.write_bytes(path.read_bytes().replace(b'"missing":0', b'"missing":1', 1))
 
     capsys.readouterr()
-    assert world.audit() == exit_codes.OK
+    assert world.audit(*YESTERDAYS) == exit_codes.OK
     assert "audit --verify says which" in capsys.readouterr().err
     assert world.audit("--verify") == exit_codes.TAMPERED
 
@@ -233,7 +234,7 @@ def test_people_are_shown_what_is_missing_and_the_head_to_keep(world, file, caps
     file.write_text("".join(line for line in lines_of(file) if line != taken))
 
     capsys.readouterr()
-    assert world.audit() == exit_codes.INCOMPLETE
+    assert world.audit(*YESTERDAYS) == exit_codes.INCOMPLETE
     told = capsys.readouterr().out
     assert f"missing: {json.loads(taken)['txid']}, of {world.yesterday}T" in told
     assert "main/auth to siem" in told

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines import exit_codes
 from tests.audit.conftest import DAY_BEFORE, TODAY_MS, YESTERDAY, outcome
-from transforms.days import DAY_MS
+from transforms.days import DAY_MS, day_of
 
 ROUTES = "routes:\n  - {log_types: [auth, activity], destinations: [siem]}\n"
 
@@ -79,7 +79,7 @@ def test_each_day_has_its_own_certificate_and_days_are_utc(world, file, audited)
     world.happen("auth", 50, TODAY_MS - 2 * DAY_MS)
     world.deliver(lambda: len(lines_of(file)) == 80)
 
-    code, certificates = audited("--from", f"{DAY_BEFORE}T01:00+01:00")
+    code, certificates = audited("--from", f"{DAY_BEFORE}T01:00+01:00", "--to", f"{day_of(TODAY_MS)}T01:00+01:00")
     assert code == exit_codes.OK
     assert [(each["day"], outcome(each)["duo"], outcome(each)["read"]) for each in certificates] == [
         (DAY_BEFORE, 50, 50),
@@ -193,8 +193,24 @@ def test_a_certificate_that_was_changed_afterwards_has_an_exit_code_of_its_own(w
         (("--log-types", "telephony"), "no log 'telephony'"),
         (("--destinations", "other"), "no destination 'other'"),
         (("--accounts", "other"), "no account 'other'"),
+        (("--head", "0" * 64), "--head is what --verify compares"),
     ],
 )
 def test_bad_words_end_with_a_message(world, file, words, what, capsys):
     assert world.audit(*words) == exit_codes.CONFIG
     assert what in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("secs", ["nan", "-1", "soon", "1e9"])
+def test_a_time_to_wait_is_a_number_of_seconds(world, file, secs, capsys):
+    with pytest.raises(SystemExit) as end:
+        world.audit("--wait", secs)
+    assert end.value.code == exit_codes.CONFIG
+    assert "is no number of seconds" in capsys.readouterr().err
+
+
+def test_yesterday_is_audited_where_nothing_is_said(world, file, capsys):
+    world.happen("auth", 5)
+    world.deliver(lambda: len(lines_of(file)) == 5)
+    assert world.audit() == exit_codes.OK
+    assert len(list((world.tmp_path / "checkpoints" / "audit").glob("20*.json"))) == 1

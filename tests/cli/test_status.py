@@ -22,6 +22,7 @@ from pipelines import cli, exit_codes
 from pipelines.commands import status
 from pipelines.config import extras
 from pipelines.monitoring import report, words
+from pipelines.monitoring.backfills import stamp
 from pipelines.monitoring.place import write_place
 from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
@@ -205,6 +206,23 @@ class TestWhatItSays:
         assert "main/DA1/auth to siem" in out
         assert "(children)" not in out
 
+    def test_a_backfill_that_is_not_finished_is_told_with_how_far_it_is(self, only_auth, store, capsys):
+        begin_ms, end_ms = 1_700_000_000_000, 1_700_001_000_000
+        directory = store.directory / "backfill" / f"{stamp(begin_ms)}-{stamp(end_ms)}"
+        backfill = CheckpointStore(directory)
+        backfill.commit(AUTH, Cursor(begin_ms + 367_000, seq=1), 5_000)
+        (store.directory / "backfill" / "no-backfill").mkdir()
+        run("status", only_auth)
+        out = capsys.readouterr().out
+        stretch = "2023-11-14 22:13:20 UTC to 2023-11-14 22:30:00 UTC"
+        assert f"  {stretch}: 36.7%, 5,000 events, stopped; the same command goes on from there" in out
+
+        backfill.commit(AUTH, Cursor(end_ms, end_ms=end_ms, seq=2))
+        run("status", only_auth, "--json")
+        assert json.loads(capsys.readouterr().out)["backfills"][0]["share"] == 1.0
+        run("status", only_auth)
+        assert stretch not in capsys.readouterr().out
+
 
 class TestOfARunningProgram:
     def test_it_is_asked_and_afterwards_seen_to_be_stopped(self, config, simulator, receiver, capsys, eventually):
@@ -213,11 +231,11 @@ class TestOfARunningProgram:
         try:
             assert receiver.wait_for(5, 60)
 
-            def verdict() -> str:
-                assert run("status", config) == exit_codes.OK
-                return capsys.readouterr().out.splitlines()[0]
+            def all_caught_up() -> bool:
+                code = run("status", config)
+                return code == exit_codes.OK and capsys.readouterr().out.startswith("all caught up\n")
 
-            eventually(lambda: verdict() == "all caught up", "it is caught up", 60)
+            eventually(all_caught_up, "it is caught up", 60)
             assert run("status", config, "--json") == exit_codes.OK
             told = json.loads(capsys.readouterr().out)
             assert told["process"]["pid"] == process.pid
@@ -296,6 +314,10 @@ class TestForScripts:
         assert run("status", only_auth) == exit_codes.OK
         assert run("status", only_auth, "--max-lag", "15m") == exit_codes.BEHIND
         assert run("status", only_auth, "--max-lag", "3h") == exit_codes.OK
+
+    def test_a_stream_that_was_never_read_is_further_behind_than_any_lag(self, config, store):
+        store.commit(AUTH, position(0))
+        assert run("status", config, "--max-lag", "9000d") == exit_codes.BEHIND
 
     @pytest.mark.parametrize("text", ["", "soon", "-5", "0", "1w", "nan"])
     def test_a_lag_that_is_no_span_is_an_error_of_the_command_line(self, config, text):

@@ -252,7 +252,7 @@ def test_nothing_is_said_to_have_been_started_by_who_starts_nothing(config, caps
     assert capsys.readouterr().err.endswith(f"{config}: 1 problem. Nothing was started.\n")
 
 
-@pytest.mark.parametrize("words", [("explain",), ("explain", "--bytes"), ("validate",)])
+@pytest.mark.parametrize("words", [("explain",), ("explain", "--bytes"), ("validate",), ("status",), ("dead-letters",)])
 def test_an_output_that_cannot_be_written_is_told_in_one_line(config, words):
     with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-m", "pipelines", *words, str(config)]

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from pipelines.config import ConfigProblems, check_files, extras, load
 from tests.config.conftest import DLS, OWN, marked_line, replaced
+from tests.private_authority import LACKS, OF_THE_AUTHORITY, make_chain
 
 NOW = dt.datetime.now(dt.timezone.utc)
 DAY = dt.timedelta(days=1)
@@ -90,6 +91,34 @@ def test_ca_file_that_cannot_be_used(name, files, problems_of):
 @pytest.mark.parametrize("name", ["good.pem", "bundle.pem", "both.pem"])
 def test_ca_file_that_can_be_used(name, files, write):
     assert load(write(own_with_tls(files, f"ca_file: @{name}"))).notices == ()
+
+
+@pytest.mark.parametrize("lacking", OF_THE_AUTHORITY)
+def test_ca_that_python_3_13_does_not_trust_is_noticed(lacking, write, tmp_path):
+    chain = make_chain(tmp_path, lacking=lacking)
+    (notice,) = load(write(own_with_tls(tmp_path, "ca_file: @private-ca.pem"))).notices
+    assert notice.key == "destinations.0.tls.ca_file"
+    assert f"of CN=Example authority in {chain.ca_file} lacks {LACKS[lacking]}: Python 3.13" in notice.what
+    assert "docs/install.md" in notice.fix
+
+
+@pytest.mark.parametrize("lacking", ["", "authorityKeyIdentifier"])
+def test_ca_that_python_3_13_trusts_is_not_worth_a_notice(lacking, write, tmp_path):
+    make_chain(tmp_path, lacking=lacking)
+    assert load(write(own_with_tls(tmp_path, "ca_file: @private-ca.pem"))).notices == ()
+
+
+def test_old_cas_in_a_bundle_of_many_are_not_worth_a_notice(write, tmp_path):
+    chain = make_chain(tmp_path, lacking="keyUsage")
+    Path(chain.ca_file).write_bytes(Path(chain.ca_file).read_bytes() * 11)
+    assert load(write(own_with_tls(tmp_path, "ca_file: @private-ca.pem"))).notices == ()
+
+
+def test_ca_of_an_account_that_python_3_13_does_not_trust_is_noticed(write, tmp_path):
+    chain = make_chain(tmp_path, lacking="keyUsage")
+    text = replaced(OWN, "skey: env:DUO_SKEY", f"skey: env:DUO_SKEY\n    ca_file: {chain.ca_file}")
+    (notice,) = load(write(text)).notices
+    assert notice.key == "accounts.0.ca_file"
 
 
 def test_ca_file_of_the_incumbent_is_told_at_its_own_key(files, problems_of):

@@ -4,6 +4,7 @@ import datetime as dt
 import resource
 import socket
 import ssl
+import sys
 import time
 from contextlib import suppress
 
@@ -12,6 +13,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from tests.destinations.peers import FAST, Peer, deliver, destination, eventually, messages, read_all
+from tests.private_authority import LACKS, make_chain, verify_as_python_3_13_does
+from transforms.destinations import certificates
 from transforms.destinations.stream import tls
 from transforms.errors import BadDestination, DeliveryTimeout, RetryLater
 from transforms.secrets import SecretRef, SecretUnavailable
@@ -181,6 +184,34 @@ def test_a_name_in_the_certificate_is_not_enough_for_an_address(authority):
     peer = server(authority.issue("localhost"))
     deliver(at(peer, authority, host="localhost"), BUNDLE)
     assert "not for 127.0.0.1: it is for localhost" in refused(at(peer, authority))
+
+
+def weak_server(tmp_path, lacking):
+    """A receiver with a chain that lacks something, and a sender that trusts its authority."""
+    chain = make_chain(tmp_path, lacking=lacking)
+    peer = server(chain)
+    return tls.make(destination(peer.port, "tls", name="weak", tls=Tls(ca_file=chain.ca_file)), FAST)
+
+
+@pytest.mark.parametrize("lacking", LACKS)
+def test_what_a_chain_lacks_for_python_3_13_is_named_with_the_cure(tmp_path, lacking, monkeypatch):
+    verify_as_python_3_13_does(monkeypatch)
+    text = refused(weak_server(tmp_path, lacking))
+    assert f"has a chain of certificates that lacks {LACKS[lacking]}" in text
+    assert "docs/install.md" in text
+
+
+def test_a_complete_chain_is_good_for_python_3_13(tmp_path, monkeypatch):
+    verify_as_python_3_13_does(monkeypatch)
+    deliver(weak_server(tmp_path, ""), BUNDLE)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="not on Python 3.13 and later: it refuses such a certificate")
+def test_a_certificate_that_a_newer_python_refuses_is_known_once_it_was_seen(tmp_path):
+    weak_server(tmp_path, "").test_connection()
+    assert not certificates.refused_later("weak")
+    weak_server(tmp_path, "authorityKeyIdentifier").test_connection()
+    assert certificates.refused_later("weak")
 
 
 def test_an_expired_certificate(authority):

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.demo.simulator.paging import ENDPOINTS
 from tests.conftest import now_ms
+from tests.private_authority import make_chain, verify_as_python_3_13_does
 from transforms.duo.client.client import DuoClient, PageRefused
 from transforms.duo.client.connections import CONNECTIONS
 from transforms.duo.log_types import LOG_TYPES
@@ -198,6 +199,17 @@ def test_a_server_of_another_ca_is_refused_and_the_fix_is_named(account):
 
     with pytest.raises(RetryLater, match=r"not trusted.*ca_file"):
         client.fetch_page(AUTH, whole_day())
+
+
+def test_what_the_chain_of_a_gateway_lacks_for_python_3_13_is_named_with_the_cure(account, skey, tmp_path, monkeypatch):
+    from pipelines.demo.simulator import DuoSimulator
+
+    chain = make_chain(tmp_path, lacking="keyUsage")
+    verify_as_python_3_13_does(monkeypatch)
+    with DuoSimulator(account.ikey, skey, tls=(chain.cert_file, chain.key_file)) as gateway:
+        client = DuoClient(_with(account, port=gateway.port, ca_file=chain.ca_file), user_agent="test", timeout_secs=5)
+        with pytest.raises(RetryLater, match=r"lacks keyUsage.*docs/install\.md"):
+            client.fetch_page(AUTH, whole_day())
 
 
 def test_a_server_of_another_name_is_refused(account, authority, skey):

@@ -17,6 +17,7 @@ from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
 from tests.ports import free_port
 from transforms.destinations.stream.settings import TcpSettings
+from transforms.duo.fetch import failure_classifier
 from transforms.formats.json_lines import JsonOptions
 from transforms.settings import Destination, Format, Job, Monitoring, Route, Storage
 
@@ -200,6 +201,25 @@ def test_duo_that_is_away_is_what_is_waited_for(job, asked, simulator, eventuall
     with RunningJob(job):
         eventually(lambda: asked.report()["state"] == "waiting")
         assert "waiting for Duo" in asked.report()["words"]
+
+
+def test_keys_that_duo_refuses_for_the_first_time_are_doubted(job, asked, simulator, eventually, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (60.0, 60.0))
+    with RunningJob(job):
+        eventually(lambda: asked.report()["words"] == "all caught up")
+        simulator.faults.add("status", status=401, times=None)
+        eventually(lambda: "waiting for Duo" in asked.report()["words"])
+
+
+def test_keys_that_stay_revoked_need_a_person(job, asked, simulator, eventually, monkeypatch):
+    monkeypatch.setattr(failure_classifier, "REFUSAL_WAITS_SECS", (0.1, 0.1))
+    with RunningJob(job):
+        eventually(lambda: asked.report()["words"] == "all caught up")
+        simulator.faults.add("status", status=401, times=None)
+        eventually(lambda: {stream["state"] for stream in asked.report()["streams"]} == {"suspended"})
+        assert "Check ikey, skey and api_host" in asked.report()["todo"]
+        assert asked.check("/readyz")[0] == 503
+        assert asked.check("/healthz")[0] == 200  # a new start would not help
 
 
 def test_the_last_lines_of_the_log_are_there(job, asked, eventually, caplog):

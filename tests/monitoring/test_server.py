@@ -277,6 +277,14 @@ class TestWhereItListens:
         assert started(host="192.0.2.1", token=secret) is None
         assert "nothing can listen at 192.0.2.1" in caplog.text
 
+    def test_where_the_system_gives_no_thread_that_is_told_and_the_port_is_free_again(self, started, caplog, monkeypatch):
+        port = free_port()
+        with monkeypatch.context() as patched:
+            patched.setattr(server, "started", lambda *_: None)
+            assert started(port=port) is None
+        assert "no thread can be started now" in caplog.text
+        assert port_of(started(port=port)) == port
+
     def test_again_at_once_after_its_end(self, started):
         port = free_port()
         first = started(port=port)

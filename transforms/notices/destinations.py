@@ -63,14 +63,14 @@ UNREAD_AT_END = warning(
     "At the end a destination had not read everything",
     meaning="The last messages were acknowledged and not seen to be read. The next start sends them again, so some may repeat.",
     check="Whether the receiver was stopped at the same time, or was overloaded.",
-    fix="Nothing: the next start sends them again.",
+    fix="Nothing to do: the next start sends them again.",
 )
 NOT_WAITED_FOR = warning(
     "S009",
     "A destination does not answer at the end",
     meaning="It hangs, and the program ends without it. What it was not seen to take is read and sent again at the next start.",
     check="Whether the receiver's process, or the file system that is written to, hangs.",
-    fix="Nothing here: the next start goes on; look after the receiver.",
+    fix="Nothing to do here: the next start goes on; look after the receiver.",
 )
 NOT_CLOSED = warning(
     "S010",
@@ -121,7 +121,7 @@ HALF_LINE = warning(
     "A destination's file ended in the middle of a line",
     meaning="Whoever wrote there last was stopped. The half line is ended as it is; its event is sent again, whole.",
     check="Whether two programs write to the same file.",
-    fix="Nothing; let readers of the file skip a line that is not whole.",
+    fix="Nothing to do; let readers of the file skip a line that is not whole.",
 )
 DELIVERY_TIMED_OUT = warning(
     "S017",

@@ -19,7 +19,7 @@ KEYS_IN_DOUBT = warning(
     "Duo refuses the keys, and is asked again",
     meaning="A single refusal may be a gateway's mishap or a key that is being changed: it is believed after a minute.",
     check="Wait for a minute: either reading goes on, or DLS-D001 follows.",
-    fix="Nothing, unless DLS-D001 follows.",
+    fix="Nothing to do, unless DLS-D001 follows.",
 )
 RATE_LIMITED = warning(
     "D003",
@@ -86,7 +86,7 @@ PAGE_REFUSED = warning(
     meaning="A page cursor has expired or was refused. The rest of the window is read by time instead; nothing is skipped, "
     "some events may be sent twice.",
     check="How often it comes: now and then it is harmless.",
-    fix="Nothing; if it comes for every window, report it with the log's name.",
+    fix="Nothing to do; if it comes for every window, report it with the log's name.",
 )
 OUT_OF_REACH = error(
     "D012",
@@ -115,7 +115,7 @@ CIRCLED = warning(
     meaning="Duo's answer points back to a page that was read. Reading goes on by time, or with the next overlap; nothing is "
     "lost.",
     check="How often it comes: now and then it is harmless.",
-    fix="Nothing; if it comes for every window, report it with the log's name.",
+    fix="Nothing to do; if it comes for every window, report it with the log's name.",
 )
 UNREADABLE_EVENTS = error(
     "D016",

@@ -45,14 +45,14 @@ GRACE_OVER = warning(
     "The program ended before everything was delivered",
     meaning="The grace period was over. What was not delivered is read again at the next start; some may repeat.",
     check="Whether a destination was away or slow at that time.",
-    fix="Nothing; a longer --grace-secs (and TimeoutStopSec=) gives it more time.",
+    fix="Nothing to do; a longer --grace-secs (and TimeoutStopSec=) gives it more time.",
 )
 ENDS_AT_ONCE = warning(
     "P007",
     "The program was asked twice to end",
     meaning="It ends at once. What was not delivered is read again at the next start; some may repeat.",
     check="Who sends the second signal: a person, or a supervisor with a short time limit.",
-    fix="Nothing; give it time to end if it should not repeat events.",
+    fix="Nothing to do; give it time to end if it should not repeat events.",
 )
 LOG_NOT_WRITTEN = error(
     "P008",
@@ -73,7 +73,7 @@ HICCUP = warning(
     "Something passing is in the way",
     meaning="It is tried again by itself; nothing is lost.",
     check="The cause in the line; whether it comes again.",
-    fix="Nothing, unless it stays.",
+    fix="Nothing to do, unless it stays.",
 )
 NO_STATUS_PAGE = warning(
     "P011",
@@ -109,5 +109,5 @@ LIBRARY = warning(
     "A library that is used here has something to say",
     meaning="The line is not ours. Where it is about an error of a bundle, a line of ours says what follows from it.",
     check="The logger in the line says whose it is.",
-    fix="Nothing, unless a line of ours asks for it.",
+    fix="Nothing to do, unless a line of ours asks for it.",
 )

@@ -51,5 +51,5 @@ FLAG_LEFT_OUT = warning(
     "A launcher's flag is left out",
     meaning="The service added a flag that this release of Beam does not know. The job starts without it.",
     check="Whether you set it yourself.",
-    fix="Nothing, unless you set it yourself: then correct it.",
+    fix="Nothing to do, unless you set it yourself: then correct it.",
 )

@@ -10,7 +10,7 @@ CHECKPOINT_UNREADABLE = error(
     meaning="The record cannot be read, and is kept under another name. The one before it is used; where there is none, the "
     "stream begins at its full look-back: events repeat, none is skipped.",
     check="The disk, and whether something else writes to the checkpoint directory.",
-    fix="Nothing for the events; find out what damaged the file.",
+    fix="Nothing to do for the events; find out what damaged the file.",
 )
 CHECKPOINT_NOT_WRITTEN = error(
     "K002",
@@ -46,7 +46,7 @@ UNCLEAN_END = warning(
     meaning="What was delivered last may not have been read by the destination. That is read and sent again, so some may "
     "repeat.",
     check="Why it ended: killed, out of memory, a crash of the machine.",
-    fix="Nothing for the events; give the program time to end (TimeoutStopSec=).",
+    fix="Nothing to do for the events; give the program time to end (TimeoutStopSec=).",
 )
 NO_CHECKPOINT_THERE = warning(
     "K007",
@@ -89,7 +89,7 @@ BUDGETS_NOT_USED = warning(
     "What was learnt of Duo's limits is not used",
     meaning="The file is damaged, not ours, or of another release. It is learnt anew, with some 429s at first.",
     check="The file that the line names.",
-    fix="Nothing; the file is written anew.",
+    fix="Nothing to do; the file is written anew.",
 )
 DEAD_LETTERS_NOT_WRITTEN = error(
     "K013",
@@ -111,7 +111,7 @@ FILE_CUT_SHORT = warning(
     "A file of dead letters or an archive was cut short",
     meaning="Whoever wrote it was stopped, or the disk was full. What is before the cut is read.",
     check="Whether the disk was full, or the machine crashed, at that time.",
-    fix="Nothing: events that were not written whole were not confirmed, and were sent again.",
+    fix="Nothing to do: events that were not written whole were not confirmed, and were sent again.",
 )
 FILE_DAMAGED = error(
     "K016",
@@ -168,5 +168,5 @@ OLD_LETTERS_REMOVED = warning(
     meaning="The key storage.dead_letter_keep_days says so. Those events were never delivered; 'dropped.jsonl' there "
     "says how many, whose and why.",
     check="Whether they should have been replayed: 'duologsync dead-letters CONFIG list' shows what is left.",
-    fix="Nothing, or a longer storage.dead_letter_keep_days.",
+    fix="Nothing to do, or a longer storage.dead_letter_keep_days.",
 )

@@ -16,6 +16,7 @@ import time
 from transforms.destinations.stream.connection import Watch, open_socket, wait_ready
 from transforms.destinations.stream.settings import TlsSettings
 from transforms.errors import BadDestination, DuoLogSyncError, RetryLater
+from transforms.process import strict_x509
 from transforms.settings import Destination, Tls
 
 # X509_V_ERR_* of OpenSSL.
@@ -140,6 +141,9 @@ def _unverified(
         return _bad(
             destination, f"has a certificate that does not lead to {trusted}", "Set tls.ca_file to the CA that signed it"
         )
+    strict = strict_x509.fault(error)
+    if strict is not None:
+        return _bad(destination, f"has a chain of certificates that {strict}", strict_x509.CURE)
     return _bad(destination, f"has a certificate that is not valid: {error.verify_message}", "Correct it at the SIEM")
 
 

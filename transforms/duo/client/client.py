@@ -32,7 +32,7 @@ from transforms.duo.log_types.base import LogType
 from transforms.duo.position.paging import Answer
 from transforms.duo.position.windows import Call
 from transforms.errors import BadCredentials, DuoLogSyncError, RetryLater, StreamUnavailable
-from transforms.process import descriptors
+from transforms.process import descriptors, strict_x509
 from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.proxies import ProxyRefused
 from transforms.process.retry_after import retry_after_secs, served_at
@@ -216,6 +216,9 @@ class DuoClient(SignedCalls):
         if isinstance(error, ProxyRefused):
             return RetryLater(f"Calling {where} failed: {error}.", kind="proxy")
         if isinstance(error, ssl.SSLCertVerificationError):
+            strict = strict_x509.fault(error)
+            if strict is not None:
+                return RetryLater(f"The chain of certificates of {where} {strict}. {strict_x509.CURE}.", kind="tls")
             return RetryLater(
                 f"The certificate of {where} is not trusted: {error.verify_message}. Where a proxy inspects TLS, or a test "
                 "server is meant, set ca_file to its CA.",

@@ -50,7 +50,7 @@ from transforms.state.checkpoints.record import (
     record_of,
 )
 from transforms.state.cursor import Cursor, CursorTooNew, CursorUnreadable
-from transforms.state.ledger.tally import NO_DAYS, Days, Tally, read_tally
+from transforms.state.ledger.tally import NO_DAYS, Days, Tally, begun_anew, counted
 
 _LOGGER = logging.getLogger("duologsync.checkpoints")
 _LOCK_SECS = 0.5
@@ -182,14 +182,14 @@ class CheckpointStore:
             safe = cursor if safe is None else safe
             if known is None:
                 tally = None if since_ms is None else Tally(since_ms, whole=True).to_json()
-                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=_counted(tally, days, since_ms))
+                fresh = Positions(cursor, delivered, _earlier(safe, cursor), tally=counted(tally, days, since_ms))
             else:
                 last = _later(known.cursor, cursor)
                 fresh = known._replace(
                     cursor=last,
                     delivered=known.delivered + delivered,
                     safe=_later(known.safe, _earlier(safe, last)),
-                    tally=_counted(known.tally, days, since_ms),
+                    tally=counted(known.tally, days, since_ms),
                 )
                 if fresh[::2] == known[::2] and self.file_name(subscription) not in self._unwritten:
                     return False
@@ -377,26 +377,8 @@ def _begin_anew(subscription: Subscription, known: Positions) -> Positions:
             subscription, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(known.safe.position_ms / 1000)),
             **subscription.about,
         )  # fmt: skip
-        if (tally := _tally_of(known.tally)) is not None:
-            again = tally.begun_anew(known.safe.position_ms, known.cursor.position_ms)
-            known = known._replace(tally=again.to_json())
+        known = known._replace(tally=begun_anew(known.tally, known.safe.position_ms, known.cursor.position_ms))
     return known._replace(cursor=known.safe)
-
-
-def _counted(tally: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
-    """The tally with what a bundle delivered."""
-    if not days:
-        return None if days is None else tally
-    known = _tally_of(tally)
-    if known is None:
-        if since_ms is None:
-            return tally
-        known = Tally(since_ms)
-    return known.with_bundle(days).to_json()
-
-
-def _tally_of(encoded: bytes | None) -> Tally | None:
-    return None if encoded is None else read_tally(encoded)
 
 
 def _file_safe(name: str) -> str:

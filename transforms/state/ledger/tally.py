@@ -3,12 +3,13 @@
 Place in the flow: the checkpoint store keeps it in the same record as the delivered cursor, so both are written by one rename:
 what a cursor is behind is in the tally, once, whatever crashes. ``duologsync audit`` compares it with what Duo counts.
 
-Contract: a value; ``with_bundle`` and ``begun_anew`` give the next one. Counts are of days (UTC) of the events' own time. Read
-means handed on and confirmed, whatever became of each: so delivered = read - filtered - dead, where no function of the user's
-makes several events of one. A process that did not end in good order sends again what may not have been read
-(``transforms.state.receipts``): what it then counts for the second time lies in the stretches under ``again``. The newest
-``MOST_DAYS`` days are kept; whatever is older is for Duo and the destination to tell. Where bundles lose count on their way
-through a runner (all but local runs), there is no tally, rather than one that is short.
+Contract: a value; ``with_bundle`` and ``with_again`` give the next one, ``counted`` and ``begun_anew`` that of one that is
+encoded. Counts are of days (UTC) of the events' own time. Read means handed on and confirmed, whatever became of each: so
+delivered = read - filtered - dead, where no function of the user's makes several events of one. A process that did not end in
+good order sends again what may not have been read (``transforms.state.receipts``): what it then counts for the second time
+lies in the stretches under ``again``. The newest ``MOST_DAYS`` days are kept; whatever is older is for Duo and the destination
+to tell. Where bundles lose count on their way through a runner (all but local runs), there is no tally, rather than one that
+is short.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
         kept = sorted(summed)[-MOST_DAYS:] if len(summed) > MOST_DAYS else summed
         return msgspec.structs.replace(self, days={day: summed[day] for day in kept})
 
-    def begun_anew(self, from_ms: int, to_ms: int) -> Tally:
+    def with_again(self, from_ms: int, to_ms: int) -> Tally:
         """As another process goes on with it, which sends a stretch again."""
         return msgspec.structs.replace(self, again=(*self.again, (from_ms, to_ms))[-_MOST_STRETCHES:])
 
@@ -78,3 +79,19 @@ def read_tally(encoded: bytes) -> Tally | None:
         return _decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def counted(encoded: bytes | None, days: Days | None, since_ms: int | None) -> bytes | None:
+    """An encoded tally with what a bundle delivered; None for one that is not known. Args: as of ``CheckpointStore.commit``."""
+    if not days:
+        return None if days is None else encoded
+    known = None if encoded is None else read_tally(encoded)
+    if known is None and since_ms is not None:
+        known = Tally(since_ms)
+    return encoded if known is None else known.with_bundle(days).to_json()
+
+
+def begun_anew(encoded: bytes | None, from_ms: int, to_ms: int) -> bytes | None:
+    """An encoded tally, as another process goes on with it, which sends a stretch again."""
+    known = None if encoded is None else read_tally(encoded)
+    return encoded if known is None else known.with_again(from_ms, to_ms).to_json()
