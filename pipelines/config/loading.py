@@ -28,7 +28,7 @@ Dialect = Literal["duologsync-1.0.0", "own"]
 _DLS_KEYS = {"dls_settings", "servers", "account"}
 _OWN_KEYS = {"accounts", "destinations", "routes", "reading", "storage", "log_file"}
 _OLDEST_KEYS = {"duoclient", "logs", "transport", "recoverFromCheckpoint"}
-_WHICH = "Write version: 2 for the layout of the sample configuration; version: '1.0.0' is Duo Log Sync's."
+_WHICH = "Write version: 2 (the layout that 'duologsync schema --sample' shows); version: '1.0.0' is Duo Log Sync's."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ def _dialect(data: dict[str, Any], findings: Findings) -> Dialect | None:
         return "duologsync-1.0.0"
     if version is None and keys & _OLDEST_KEYS:
         what = "this is the layout that Duo Log Sync had in 2020, before version 1.0.0"
-        findings.problem((), what, "Write it anew from the sample configuration.")
+        findings.problem(
+            (), what, "Write it anew: 'duologsync init' asks for it, 'duologsync schema --sample' shows every key."
+        )
         return None
     what = "is missing" if version is None else "this is not a known version"
     findings.problem(("version",), what, _WHICH)

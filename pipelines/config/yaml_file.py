@@ -167,7 +167,9 @@ def _root(text: str, findings: Findings) -> yaml.Node | None:
         findings.problem((), "the file is not valid YAML", "Look for an escape (\\x, \\u, \\U) that is no character.")
         return None
     if node is None or node.tag == f"{_TAG}null":
-        findings.problem((), "the file is empty", "Begin with the sample configuration.")
+        findings.problem(
+            (), "the file is empty", "'duologsync init' asks for it, 'duologsync schema --sample' shows every key."
+        )
         return None
     return node
 

@@ -28,25 +28,27 @@ _SECS = {"900": "15", "3600": "60", "-60": "-1", "300": "5"}
 LOWER = {"800e6": "1e6", "128 * 1024 * 1024": "0", "[60s]) > 3": "[60s]) > 0"}
 
 
-def quick(rules: str) -> dict[str, Any]:
-    """The rules with a second for each minute, and with nothing that has to hold for a while."""
+def quick(rules: str, *, patient: bool = False) -> dict[str, Any]:
+    """The rules with a second for each minute; unless ``patient``, with nothing that has to hold for a while, and ``LOWER``."""
     loaded: dict[str, Any] = yaml.safe_load(rules)
     for group in loaded["groups"]:
         for rule in group["rules"]:
             expr = re.sub(r"\b(\d+)h\b", lambda hours: f"{60 * int(hours[1])}m", rule["expr"])
             expr = re.sub(r"\b(\d+)m\b", r"\1s", expr)
             expr = re.sub(r"(?<=[<>] )-?\d+\b(?! \*)", lambda number: _SECS.get(number[0], number[0]), expr)
-            for high, low in LOWER.items():
+            for high, low in () if patient else LOWER.items():
                 expr = expr.replace(high, low)
             rule["expr"] = expr
-            rule.pop("for", None)
+            held = rule.pop("for", None)
+            if patient and held:
+                rule["for"] = {"1h": "60s", "2h": "120s"}.get(held, held.replace("m", "s"))
     return loaded
 
 
 class Prometheus:
-    """One server. ``targets``: port by the name that the program is to have."""
+    """One server. ``targets``: port by the name that the program is to have; ``patient``: see ``quick``."""
 
-    def __init__(self, folder: Path, targets: dict[str, int]) -> None:
+    def __init__(self, folder: Path, targets: dict[str, int], *, patient: bool = False) -> None:
         self._folder = folder
         self._port = free_port()
         scrapes = [{"targets": [f"127.0.0.1:{port}"], "labels": {"instance": name}} for name, port in targets.items()]
@@ -56,7 +58,7 @@ class Prometheus:
             "scrape_configs": [{"job_name": "duologsync", "static_configs": scrapes}],
         }
         (folder / "prometheus.yml").write_text(json.dumps(config))
-        (folder / "rules.yml").write_text(json.dumps(quick(RULES.read_text(encoding="utf-8"))))
+        (folder / "rules.yml").write_text(json.dumps(quick(RULES.read_text(encoding="utf-8"), patient=patient)))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -305,3 +305,9 @@ def test_a_format_that_the_receivers_content_does_not_read_is_noticed(write):
     assert notice.key == "destinations.0.format"
     assert notice.what == "this receiver's own content for Duo reads Duo's rows, and gets cef"
     assert notice.fix == "Write format: json, unless you have content of your own."
+
+
+@pytest.mark.parametrize("text", ["", "duoclient: {}\nlogs: {}\n"])
+def test_who_has_to_begin_anew_is_told_with_what(text, problems_of):
+    (problem,) = problems_of(text)
+    assert "'duologsync init' asks for it, 'duologsync schema --sample' shows every key." in problem.fix
