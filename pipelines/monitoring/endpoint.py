@@ -42,8 +42,16 @@ class Endpoint:
 
     def open(self) -> None:
         """The streams are started: from now on it can be asked."""
-        key = secrets.token_urlsafe(24)
-        self._server = server.start(self._job.monitoring, routes(self._observer, key), self._job.storage.checkpoint_dir, key)
+        key, directory = secrets.token_urlsafe(24), self._job.storage.checkpoint_dir
+        try:
+            self._server = server.start(self._job.monitoring, routes(self._observer, key), directory, key)
+        except Exception:  # as in ``tick``
+            tell(
+                _LOGGER,
+                program.NO_STATUS_PAGE,
+                "There is no status page and there are no metrics; the run goes on.",
+                exc_info=True,
+            )
         self._systemd.ready()
 
     def tick(self) -> None:

@@ -3,7 +3,8 @@
 Place in the flow: ``status`` and ``tap`` ask here, where ``place`` says that one listens; ``server`` answers.
 
 Contract: nothing is raised where nobody listens, or somebody else does: then there is no answer, and whoever asks goes by the
-checkpoint store. An answer counts only where it is of the process that wrote the file.
+checkpoint store. An answer counts only where it is of the process that wrote the file; where no process holds the checkpoint
+directory, nobody is asked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +21,7 @@ from pipelines.monitoring.place import place_in
 from pipelines.monitoring.report import Report
 from transforms.errors import DuoLogSyncError
 from transforms.settings import Job
+from transforms.state.checkpoints.inspection import is_in_use
 
 _LONGEST_REPORT_BYTES = 64 * 1024 * 1024
 # Made while importing: see transforms.state.cursor on msgspec and threads.
@@ -57,9 +60,13 @@ class Endpoint:
 
 
 def endpoint_of(job: Job) -> Endpoint | None:
-    """Where the program listens that runs a job; None where none runs, or it cannot be asked."""
+    """Where the program listens that runs a job; None where none runs, or it cannot be asked.
+
+    What a program that was killed has noted counts for nothing: by now, another user's may listen there, who must get neither
+    token nor key.
+    """
     place = place_in(job.storage.checkpoint_dir)
-    if place is None:
+    if place is None or not is_in_use(Path(job.storage.checkpoint_dir)):
         return None
     reference = job.monitoring.token
     try:

@@ -69,7 +69,8 @@ class Dropping:
                     tell(_LOGGER, state.NOT_REPLAYED, "%s stays as it is, and the others go on: %s.", file.place, error)
 
     def _drop_from(self, file: LetterFile) -> None:
-        if not any(self._is_chosen(letter) for letter in file.letters()):
+        # All of it is read before it is taken: what cannot be read is neither dropped nor kept by what follows.
+        if not any([self._is_chosen(letter) for letter in file.letters(whole=True)]):  # noqa: C419
             return
         file.take_to_drop()
         dropped: Counter[Dropped] = Counter()

@@ -128,6 +128,7 @@ class TestShow:
         [
             (b'{"new_field":"ada","by":{"ada@example.com":{"n":1}}}', '{"new_field":"***","by":{"***":{"n":1}}}'),
             (b'{"result":"ok","list":["a",1,null,true]}', '{"result":"ok","list":["***",1,null,true]}'),
+            (b'{"state":"new","location":{"state":"Ohio"}}', '{"state":"new","location":{"state":"***"}}'),
             (b"<14>1 - ada logged in", "(21 bytes that are no JSON)"),
             (b"\xff\xfe", "(2 bytes that are no JSON)"),
             (b"[1]", "(3 bytes that are no JSON object)"),
@@ -204,6 +205,18 @@ class TestDrop:
         monkeypatch.undo()
         assert run(config, "list", "--json") == exit_codes.OK
         assert json.loads(capsys.readouterr().out)["total"] == 3
+
+    def test_a_file_in_which_a_disk_has_damaged_a_block_stays_with_all_that_is_in_it(self, config, dead, capsys):
+        """Whose the letters are that cannot be read, and whether they are chosen, nobody knows."""
+        path = next(each for each in dead.glob("*.avro") if ".auth." in each.name)
+        data = path.read_bytes()
+        head, block, end = data.split(data[-16:])
+        path.write_bytes(data[-16:].join([head, b"\x55" * len(block), block, end]))
+        before = path.read_bytes()
+        assert run(config, "drop", "--reasons", "oversize") == exit_codes.STATE
+        assert path.read_bytes() == before
+        assert not (dead / "dropped.jsonl").exists()
+        assert "is damaged" in capsys.readouterr().err
 
     @pytest.mark.parametrize("verb", ["drop", "replay"])
     def test_while_another_command_is_at_work_nothing_is_taken(self, config, dead, capsys, verb):

@@ -73,11 +73,13 @@ def rows(out: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def answering(body: bytes):
-    """A server on loopback that says the same to everybody; its port."""
+def answering(body: bytes, asked: list | None = None):
+    """A server on loopback that says the same to everybody; its port. ``asked``: gets what it was shown."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            if asked is not None:
+                asked.append(str(self.headers))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -270,6 +272,19 @@ class TestOfARunningProgram:
             finally:
                 store.unlock()
         assert "forged" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("command", ["status", "tap"])
+    def test_what_a_killed_program_noted_leads_nobody_to_who_listens_there_now(
+        self, only_auth, store, tmp_path, capsys, command
+    ):
+        """It could be another user's server, and know the number of the process that was: it must not get token and key."""
+        only_auth.write_text(only_auth.read_text() + f"monitoring: {{token: 'file:{tmp_path / 'skey'}'}}\n")
+        stopped_in_good_order(store)
+        asked: list[str] = []
+        with answering(b'{"v":1,"time_ms":1,"state":"caught_up","words":"forged"}', asked) as port:
+            write_place(str(store.directory), f"http://127.0.0.1:{port}/", "key")
+            assert run(command, only_auth) == exit_codes.STOPPED
+        assert asked == []
 
 
 class TestForScripts:

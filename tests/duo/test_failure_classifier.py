@@ -59,6 +59,31 @@ def test_what_passes_by_itself_stays_a_warning(trouble, caplog):
     assert levels(caplog) == [logging.WARNING]
 
 
+def test_what_comes_and_goes_fills_no_log_and_what_stays_is_told_all_the_same(caplog):
+    caplog.set_level(logging.INFO)
+    clock = SteppedClock()
+    stream = Stream("main", "auth")
+    trouble = FailureClassifier(stream, RateBudget(), ReadingNotes(Subscription(stream, "siem")), clock)
+    for _ in range(30):  # every second call fails
+        trouble.failed(RetryLater("Duo answered 502.", kind="server_error"))
+        trouble.over()
+        clock.now += 1
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    for _ in range(10):
+        trouble.failed(RetryLater("Duo answered 502.", kind="server_error"))
+        clock.now += 10
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
+class SteppedClock:
+    now = 1000.0
+
+    def monotonic_secs(self):
+        return self.now
+
+    wall_secs = monotonic_secs
+
+
 def window(**changes):
     return Step([], Cursor(1_700_000_000_000, seq=1), window_done=True, **changes)
 

@@ -22,6 +22,7 @@ from transforms.coders import DuoEvent, Stream
 from transforms.destinations.pool import UnreadMessages
 from transforms.errors import RetryLater
 from transforms.state.dead_letters import avro_files
+from transforms.state.dead_letters.counts import count_letters
 from transforms.state.dead_letters.letter import SCHEMA, DeadLetter, DeadLetterCoder, dead_letter, read_dead_letters
 from transforms.state.dead_letters.local import DeadLetterFiles
 from transforms.state.dead_letters.write import WriteDeadLetters, files_in, keep_unread
@@ -129,6 +130,18 @@ def test_a_block_that_a_disk_has_damaged_costs_only_its_own_letters(tmp_path, ca
     damaged.write_bytes(marker.join(parts))
     assert list(read_dead_letters(damaged)) == [letter(n) for n in range(6) if n != 2]
     assert "is damaged" in caplog.text
+
+
+def test_who_counts_again_and_again_says_nothing_of_damage(tmp_path, caplog):
+    """A page that is left open would fill the log; and while a letter is written, its file looks as if it was cut short."""
+    run(WriteDeadLetters(str(tmp_path / "a")), [letter(n) for n in range(3)])
+    (path,) = files(tmp_path / "a")
+    data = path.read_bytes()
+    path.write_bytes(data[:-5])
+    (tmp_path / "a" / "other.avro").write_bytes(data[: data.index(data[-16:]) + 18] + b"\x55" * 30 + data[-16:])
+    caplog.clear()
+    assert count_letters(str(tmp_path / "a")).total() >= 2
+    assert caplog.records == []
 
 
 def test_a_damaged_header_is_not_taken_for_a_file_that_was_cut_short(tmp_path):

@@ -148,3 +148,11 @@ def test_a_directory_that_grows_is_told_and_again_when_it_has_doubled(dead, capl
 def test_a_directory_that_is_not_there_is_nothing_to_tell(tmp_path, caplog):
     looked_after(tmp_path / "nothing", Clock(0.0), keep_days=1, hours=3)
     assert caplog.text == ""
+
+
+def test_a_file_whose_name_is_no_text_goes_like_others_and_stops_nothing(dead, caplog):
+    (path,) = dead.glob("*.avro")
+    path.rename(dead / os.fsdecode(b"\xff.avro"))
+    looked_after(dead, Clock(written_secs(dead) + 91 * DAY_SECS), keep_days=90, hours=3)
+    assert kept_in(dead) == []
+    assert json.loads((dead / "dropped.jsonl").read_text())["letters"][0]["count"] == 2

@@ -38,7 +38,6 @@ _KEPT_FIELDS = frozenset(
         "reason",
         "result",
         "sekey",
-        "state",
         "surfaced_timestamp",
         "telephony_id",
         "timestamp",
@@ -49,6 +48,7 @@ _KEPT_FIELDS = frozenset(
         "type",
     ]
 )
+_KEPT_AT_THE_TOP = _KEPT_FIELDS | {"state"}  # of an event; below, it is where somebody is
 _DEEPEST = 50
 
 # Made while importing: see transforms.state.cursor on msgspec and threads.
@@ -71,7 +71,8 @@ def _masked(value: Any, *, kept: bool, depth: int) -> Any:
         return MASK
     if isinstance(value, dict):
         # A name of a field that has never been one of Duo's may be personal itself, such as the keys of a mapping by user.
-        return {_name(name): _masked(each, kept=name in _KEPT_FIELDS, depth=depth + 1) for name, each in value.items()}
+        known = _KEPT_FIELDS if depth else _KEPT_AT_THE_TOP
+        return {_name(name): _masked(each, kept=name in known, depth=depth + 1) for name, each in value.items()}
     if isinstance(value, list):
         return [_masked(each, kept=kept, depth=depth + 1) for each in value]
     return value if kept or not isinstance(value, str) or not value else MASK

@@ -22,7 +22,7 @@ from transforms.metrics.reading import ReadingNotes
 from transforms.notices import duo, program
 from transforms.notices.notice import Notice, tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock, utc
-from transforms.process.log_once import REMIND_SECS, LogOnce
+from transforms.process.log_once import REMIND_SECS, LogOnce, LogOncePerKey
 from transforms.process.plural import counted
 from transforms.process.retry import Backoff, RetryPolicy
 from transforms.process.threads import NO_THREAD
@@ -49,7 +49,8 @@ class FailureClassifier:
         self._budget = budget
         self._notes = notes
         self._clock = clock
-        self._failing = LogOnce(clock=clock)  # its cause is the kind of the last error
+        self._told_kind = ""  # of the trouble that lasts
+        self._passing: LogOncePerKey[str] = LogOncePerKey(remind_secs=REMIND_SECS, clock=clock)
         self._backoff = Backoff(_RETRY)
         self._refusals = 0  # of the keys, since a call was answered
         self._ahead = LogOnce(clock=clock)  # the position lies in the future
@@ -102,7 +103,8 @@ class FailureClassifier:
 
     def over(self, *, told: bool = False) -> None:
         """A call was answered. ``told``: another feed of the stream made it, and said so."""
-        if self._failing.over() is not None and not told:
+        told_kind, self._told_kind = self._told_kind, ""
+        if told_kind and not told:
             _LOGGER.info("%s is readable again after %s.", self._stream, counted(self._backoff.failures, "failed call"))
         self.answered = True
         self.refused = self.error = self.since_ms = None
@@ -139,7 +141,7 @@ class FailureClassifier:
 
     def _tell(self, kind: str, error: Exception, wait_secs: float, *, told: bool) -> None:
         """Once per kind of trouble, and again when it has lasted."""
-        new = self._failing.due(kind) is not None
+        new = self._is_new(kind, error)
         if told or kind == "unexpected":  # that one has been told with its traceback
             return
         failures = self._backoff.failures
@@ -154,6 +156,13 @@ class FailureClassifier:
             _LOGGER.info(text, self._stream, error, wait_secs, failures)
         else:
             self._say(duo.BY_KIND.get(kind, duo.UNREACHABLE), text, error, wait_secs, failures)
+
+    def _is_new(self, kind: str, error: Exception) -> bool:
+        """Each kind is told once while it lasts; of what passes by itself no more than once a minute, if it comes and goes."""
+        if kind == self._told_kind or (isinstance(error, RetryLater) and self._passing.due(kind) is None):
+            return False
+        self._told_kind = kind
+        return True
 
     def _say(self, notice: Notice, text: str, *args: object) -> None:
         """A line about the stream, whose name goes first."""
@@ -272,4 +281,4 @@ def _in_words(gap: Gap) -> tuple[str, str, str]:
 
 
 def _span(days: float) -> str:
-    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+    return f"{days:.1f} days" if round(days, 1) >= 1 else f"{days * 24:.1f} hours"

@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,12 +22,15 @@ import fastavro
 import fastavro.write
 
 from transforms.notices import state
-from transforms.notices.notice import tell
+from transforms.notices.notice import Notice, tell
 from transforms.process.files import open_new, open_to_read, sync_directory
 
 _LOGGER = logging.getLogger("duologsync.dead_letters")
 _MAGIC = b"Obj\x01"
 _MARKER_BYTES = 16  # of the marker that ends the header and every block
+
+Damage = Callable[[Notice, str], None]
+"""Takes note of what of a file cannot be read: what it is, and in a sentence where and why. May raise ValueError."""
 
 
 class AppendedAvro:
@@ -99,23 +102,34 @@ class AppendedAvro:
         self._file.close()
 
 
-def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def told(notice: Notice, text: str) -> None:
+    """Says in the log what of a file cannot be read."""
+    tell(_LOGGER, notice, "%s", text)
+
+
+def refused(notice: Notice, text: str) -> None:
+    """Goes on only where a crash has cut a file short: nobody was promised what was being written. Raises ValueError."""
+    if notice is not state.FILE_CUT_SHORT:
+        raise ValueError(text)
+
+
+def read_whole_blocks(path: str | os.PathLike[str], schema: dict[str, Any], damage: Damage = told) -> Iterator[dict[str, Any]]:
     """The records of one file, of all its whole blocks.
 
     Raises ValueError for a file that is not such an Avro file, and OSError for one that cannot be read or is not ours.
     """
     with os.fdopen(open_to_read(Path(path)), "rb") as file:
-        yield from _read(file, path, schema)
+        yield from _read(file, path, schema, damage)
 
 
-def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _read(file: BinaryIO, path: object, schema: dict[str, Any], damage: Damage) -> Iterator[dict[str, Any]]:
     try:
         blocks = fastavro.block_reader(file, schema)
     except Exception as error:  # a damaged header shows as whatever its reader trips over
         file.seek(0)
         start = file.read(_header_bytes(schema))
         if len(start) < _header_bytes(schema) and _MAGIC[: len(start)] == start[: len(_MAGIC)]:
-            tell(_LOGGER, state.FILE_CUT_SHORT, "%s was cut short before its first record.", path)
+            damage(state.FILE_CUT_SHORT, f"{path} was cut short before its first record.")
             return
         raise ValueError(f"{path} is not an Avro file, or a damaged one: {error or type(error).__name__}") from error
     begin = file.tell()
@@ -129,23 +143,12 @@ def _read(file: BinaryIO, path: object, schema: dict[str, Any]) -> Iterator[dict
         except Exception as error:  # a broken block shows as whatever its codec trips over
             file.seek(begin)
             _, marker, rest = file.read().partition(header[-_MARKER_BYTES:])
+            cause = type(error).__name__
             if not marker:
-                cause = type(error).__name__
-                tell(
-                    _LOGGER,
-                    state.FILE_CUT_SHORT,
-                    "%s was cut short: nothing can be read after its last whole block (%s).",
-                    path,
-                    cause,
-                )
+                what = f"{path} was cut short: nothing can be read after its last whole block ({cause})."
+                damage(state.FILE_CUT_SHORT, what)
                 return
-            tell(
-                _LOGGER,
-                state.FILE_DAMAGED,
-                "%s is damaged: the records of one block are left out (%s).",
-                path,
-                type(error).__name__,
-            )
+            damage(state.FILE_DAMAGED, f"{path} is damaged: the records of one block are left out ({cause}).")
             file, begin = io.BytesIO(header + rest), len(header)
             blocks = fastavro.block_reader(file, schema)
             continue

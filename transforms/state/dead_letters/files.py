@@ -65,8 +65,8 @@ class LetterFile(Protocol):
         """Its name without the directory."""
         ...
 
-    def letters(self) -> Iterator[DeadLetter]:
-        """All that is in it now, a block at a time in memory."""
+    def letters(self, *, whole: bool = False) -> Iterator[DeadLetter]:
+        """All that is in it now, a block at a time in memory. Blocks that a disk has damaged are left out, unless ``whole``."""
         ...
 
     def take(self) -> None:
@@ -109,8 +109,8 @@ class _Here:
     def name(self) -> str:
         return self._path.name
 
-    def letters(self) -> Iterator[DeadLetter]:
-        return read_dead_letters(self._path)
+    def letters(self, *, whole: bool = False) -> Iterator[DeadLetter]:
+        return read_dead_letters(self._path, whole=whole)
 
     def take(self) -> None:
         if not self._path.name.endswith(TAKEN_BY_REPLAY):
@@ -140,7 +140,7 @@ class _Remote:
     def name(self) -> str:
         return self._place.rpartition("/")[2]
 
-    def letters(self) -> Iterator[DeadLetter]:
+    def letters(self, *, whole: bool = False) -> Iterator[DeadLetter]:  # noqa: ARG002 - nothing is ever left out here
         with _as_os_error(self._place):
             file = file_systems().open(self._place)
         with file:

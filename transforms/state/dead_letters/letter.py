@@ -20,7 +20,7 @@ from apache_beam import coders
 
 from transforms.records import DuoEvent, Stream
 from transforms.settings import Destination
-from transforms.state.dead_letters.avro_files import read_whole_blocks
+from transforms.state.dead_letters.avro_files import read_whole_blocks, refused, told
 
 DEAD = "dead"
 """The tag of the output that dead letters leave a step by."""
@@ -151,9 +151,11 @@ class DeadLetterCoder(coders.Coder):
 coders.registry.register_coder(DeadLetter, DeadLetterCoder)
 
 
-def read_dead_letters(path: str | os.PathLike[str]) -> Iterator[DeadLetter]:
-    """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else."""
-    return map(_letter, read_whole_blocks(path, SCHEMA))
+def read_dead_letters(path: str | os.PathLike[str], *, whole: bool = False) -> Iterator[DeadLetter]:
+    """The letters of one file, up to its last whole block. Raises ValueError for a file that holds something else, and with
+    ``whole`` for one in which a disk has damaged a block, which is left out else.
+    """
+    return map(_letter, read_whole_blocks(path, SCHEMA, refused if whole else told))
 
 
 def read_letters_from(file: BinaryIO, name: str) -> Iterator[DeadLetter]:

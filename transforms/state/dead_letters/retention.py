@@ -11,13 +11,12 @@ everything. Nothing here stops a run.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import msgspec
 
 from transforms.errors import DuoLogSyncError
 from transforms.notices import state
@@ -56,7 +55,7 @@ class Retention:
             if self._keep_days is not None and clock_is_right() and Path(self._directory).is_dir():
                 self.remove_old(self._keep_days)
             self._warn_where_many()
-        except (OSError, DuoLogSyncError) as error:
+        except (OSError, ValueError, DuoLogSyncError) as error:
             _LOGGER.info("The dead letters in %s are looked after again in an hour: %s", self._directory, error)
 
     def remove_old(self, keep_days: float) -> Counter[Kind]:
@@ -127,5 +126,5 @@ def write_down(directory: str, line: dict[str, object]) -> None:
     """Adds a line to the record of what was dropped, on disk when this returns. Raises OSError."""
     descriptor = open_own(Path(directory) / DROPPED_NAME, os.O_WRONLY | os.O_APPEND)
     with os.fdopen(descriptor, "wb", buffering=0) as record:
-        record.write(msgspec.json.encode(line) + b"\n")
+        record.write(json.dumps(line).encode("ascii") + b"\n")  # msgspec writes no file name that is not UTF-8
         os.fsync(record.fileno())
