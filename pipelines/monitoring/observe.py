@@ -89,6 +89,7 @@ class Observer:
         self._lock = threading.Lock()
         self._started_ms = _now_ms()
         self._report: Report | None = None
+        self._verdict = "starting"
         self._reported_at = self._ticked_at = self._sampled_at = time.monotonic()
 
     # --- the supervisor's side ---------------------------------------------------------------------------------------
@@ -99,8 +100,20 @@ class Observer:
         everything = now - self._sampled_at >= MINUTE_SECS
         if everything:
             self._sampled_at = now
-        with self._lock:
-            self._streams.sample(now, everything=everything)
+        if self._lock.acquire(blocking=False):  # else somebody looks, perhaps at a file system that hangs: the next time
+            try:
+                self._streams.sample(now, everything=everything)
+            finally:
+                self._lock.release()
+
+    def verdict(self) -> str:
+        """How the run is, in words, without a look at any file and without a wait: for the main loop itself."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._verdict = words.of_run(self._streams.report(_now_ms(), {}), trouble=self._trouble()).words
+            finally:
+                self._lock.release()
+        return self._verdict
 
     # --- whoever looks -----------------------------------------------------------------------------------------------
 
