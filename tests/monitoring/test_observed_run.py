@@ -303,6 +303,7 @@ def test_a_look_that_hangs_does_not_hold_up_the_run(job, asked, tmp_path, monkey
 
     rounds = []
     tick = observe.Observer.tick
+    monkeypatch.setattr(observe, "_LOOK_SECS", 0.2)
     monkeypatch.setattr(LetterCounts, "count", hang)
     monkeypatch.setattr(observe.Observer, "tick", lambda self: (rounds.append(1), tick(self)))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -315,6 +316,8 @@ def test_a_look_that_hangs_does_not_hold_up_the_run(job, asked, tmp_path, monkey
             assert looking.wait(20)
             before = len(rounds)
             eventually(lambda: len(rounds) > before + 3, "the main loop comes round")
+            assert asked.check("/healthz") == (200, [])
+            assert asked("/readyz") == (0, b"")  # not known yet, and its thread is free again
             assert asked.check("/healthz") == (200, [])
             go_on.set()
             asking.join(20)
