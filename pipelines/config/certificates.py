@@ -151,10 +151,12 @@ def _wrong_dates(path: str, certificates: list[x509.Certificate]) -> Words | Non
 
 def _missing(certificate: x509.Certificate) -> list[str]:
     """What RFC 5280 demands of a CA's certificate and is not there; nothing for one that is no CA's."""
-    try:
-        extensions = certificate.extensions
-    except ValueError:
-        return []  # OpenSSL has taken it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as where they are read
+        try:
+            extensions = certificate.extensions
+        except ValueError:
+            return []  # OpenSSL has taken it
     authority = _extension(extensions, x509.BasicConstraints)
     if authority is None:
         signs_as_before = certificate.version == x509.Version.v1 or _extension(extensions, x509.KeyUsage) is not None
