@@ -1,6 +1,6 @@
 """A day in minutes: the program, its SIEM and Duo through an outage, a revoked key, a late batch and an odd row, as it is seen.
 
-    python -m benchmarks.day --minutes 12 --to /tmp/day
+    python -m benchmarks.day --minutes 24 --to /tmp/day
 
 Real parts: the program with its page and endpoint, Prometheus with our rules a minute a second (``tests.alerts.prometheus``),
 VictoriaLogs as the SIEM, Chromium for the page; Duo is the simulator. The day has 24 hours of ``--minutes`` / 24 each. It
@@ -64,11 +64,11 @@ class Day:
             (3, "the SIEM goes away", self._siem.stop),
             (7, "it has been away for four hours", self._nothing),
             (7, "it is back", self._siem.start),
-            (9, "two hours later", self._nothing),
-            (10, "the key is revoked", lambda: faults.add("status", status=401, code=40103, times=None)),
-            (13, "it has been revoked for three hours", self._nothing),
-            (13, "a new key", faults.clear),
-            (18, "five hours later", self._nothing),
+            (8, "an hour later", self._nothing),
+            (9, "the key is revoked", lambda: faults.add("status", status=401, code=40103, times=None)),
+            (12, "it has been revoked for three hours", self._nothing),
+            (12, "a new key", faults.clear),
+            (18, "six hours later", self._nothing),
             (19, "Duo publishes 120 events that are hours old", self._late_batch),
             (20, "an event that no SIEM takes", self._odd_row),
             (22, "the evening", self._nothing),
@@ -156,7 +156,7 @@ class Day:
 def main(argv: list[str] | None = None) -> None:
     """Runs a day."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--minutes", type=float, default=24.0)
     parser.add_argument("--to", type=Path, required=True, help="a folder for what is seen")
     arguments = parser.parse_args(argv)
     with ExitStack() as life:

@@ -9,8 +9,9 @@ entry in the runbook is.
 
 A traceback shows where an error arose and of which kind it is, and what it says only with ``texts``: that may quote an event.
 
-structlog is loaded with the first record, so that commands that log nothing do not pay for it: 10 ms and 0.3 MB, because rich,
-which it would load to paint tracebacks (40 ms and 3.4 MB more), is hidden from it.
+structlog is loaded when a formatter is made, so that commands that log nothing do not pay for it: 10 ms and 0.3 MB, because
+rich, which it would load to paint tracebacks (40 ms and 3.4 MB more), is hidden from it. Formatters are made before there are
+other threads, which could miss rich meanwhile.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from transforms.notices import CATALOG
 from transforms.notices.notice import RUNBOOK, about_of, code_of, without_code
 
 if TYPE_CHECKING:
-    from structlog.stdlib import ProcessorFormatter
     from structlog.typing import ExcInfo
 
 _LONGEST_CHAIN = 10
@@ -43,23 +43,20 @@ _Event = MutableMapping[str, Any]
 
 
 class _Lines(logging.Formatter):
-    """Hands records to structlog, which is loaded when the first one comes."""
+    """Hands records to structlog."""
 
     def __init__(self, runbook: str = RUNBOOK, *, texts: bool = False) -> None:
         super().__init__()
         self._runbook = runbook
         self._texts = texts
-        self._made: ProcessorFormatter | None = None
+        with _without_rich():
+            from structlog.processors import ExceptionRenderer
+            from structlog.stdlib import ProcessorFormatter  # see the module
+        self._structlog = ProcessorFormatter(processors=[ExceptionRenderer(self._traceback), self._facts, self._render])
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        if self._made is None:
-            with _without_rich():
-                from structlog.processors import ExceptionRenderer
-                from structlog.stdlib import ProcessorFormatter  # see the module
-
-            self._made = ProcessorFormatter(processors=[ExceptionRenderer(self._traceback), self._facts, self._render])
-        return self._made.format(record)
+        return self._structlog.format(record)
 
     def _traceback(self, exc_info: ExcInfo) -> str:
         kind, error, frames = exc_info
@@ -80,7 +77,7 @@ class _Lines(logging.Formatter):
         if notice := CATALOG.get(code):
             known |= {"fix": notice.fix, "runbook": f"{self._runbook}#{notice.anchor}"}
         known["traceback"] = event.get("exception")
-        return {key: value for key, value in known.items() if value} | {"_record": record}
+        return {key: value for key, value in known.items() if value or key == "message"} | {"_record": record}
 
     def _render(self, logger: object, method: str, event: _Event) -> str:
         raise NotImplementedError

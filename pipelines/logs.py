@@ -36,7 +36,7 @@ _FILE_BYTES = 10_000_000
 _FILES = 5
 
 
-class _Stderr(logging.StreamHandler[Any]):
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # it takes none on Python 3.10
     """Writes to what stderr is at the moment: while progress is drawn there, lines go above it."""
 
     @property

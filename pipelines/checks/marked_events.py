@@ -37,14 +37,22 @@ _OF_A_PERSON = ("user", "actor", "admin")
 def send_test_events(job: Job) -> Iterator[Finding]:
     """One of each log to each destination that some route sends it to."""
     for destination in job.destinations:
-        streams = [
-            Stream(account.name, log_type, account.api_host)
-            for account in job.accounts
-            for log_type in job.log_types_of(account.name)
-            if destination in job.destinations_of(account.name, log_type)
-        ]
-        by_log = {stream.log_type: stream for stream in reversed(streams)}
-        yield from one_cause_once(_send_to(destination, [by_log[name] for name in sorted(by_log)]))
+        yield from one_cause_once(_send_to(destination, streams_to(job, destination)))
+
+
+def streams_to(job: Job, destination: Destination) -> list[Stream]:
+    """One stream of each log that goes to a destination."""
+    by_log: dict[str, Stream] = {}
+    for account in job.accounts:
+        for log_type in job.log_types_of(account.name):
+            if destination in job.destinations_of(account.name, log_type):
+                by_log.setdefault(log_type, Stream(account.name, log_type, account.api_host))
+    return [by_log[name] for name in sorted(by_log)]
+
+
+def name_of(destination: Destination, stream: Stream) -> str:
+    """What a test event is called in the table."""
+    return f"test event to {destination.name}/{stream.log_type}"
 
 
 def row_of(log_type: str, event_id: str, at: datetime) -> bytes:
@@ -96,7 +104,7 @@ def _send_to(destination: Destination, streams: list[Stream]) -> Iterator[Findin
 
 
 def _send(sender: Sender, destination: Destination, stream: Stream) -> Finding:
-    what = f"test event to {destination.name}/{stream.log_type}"
+    what = name_of(destination, stream)
     event_id = f"{ID_PREFIX}{uuid.uuid4()}"
     event = DuoEvent(stream, row_of(stream.log_type, event_id, datetime.now(timezone.utc)))
     try:

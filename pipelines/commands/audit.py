@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines import __version__, exit_codes, logs
-from pipelines.audit.certificate import Certificate, Outcome, canonical
+from pipelines.audit.certificate import Certificate, Outcome
 from pipelines.audit.chain import Chain
 from pipelines.audit.words import head_of, lines_of
 from pipelines.commands.backfill import moment, names
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.importing import importing
-from pipelines.printable import say
+from pipelines.printable import say, say_json
 from transforms.days import DAY_MS, begin_of, day_of
 from transforms.destinations.stored.reader import Stretch
 from transforms.duo.position.windows import RETENTION_MS
@@ -141,7 +141,7 @@ def _certificate(day: str, stretch: Stretch, config_sha256: str, found: tuple[Ou
 
 def _show(certificate: Certificate, *, as_json: bool) -> None:
     if as_json:
-        say(canonical(certificate).decode())
+        say_json(certificate)
         return
     for line in lines_of(certificate):
         say(line)

@@ -17,7 +17,7 @@ from pipelines import exit_codes
 from pipelines.checks.destinations import check_destination, check_directories, check_secrets_of_routes, title
 from pipelines.checks.duo import check_account
 from pipelines.checks.findings import Finding
-from pipelines.checks.marked_events import ID_PREFIX, send_test_events
+from pipelines.checks.marked_events import ID_PREFIX, name_of, send_test_events, streams_to
 from pipelines.commands.loading import add_config_argument, load_or_explain
 from pipelines.printable import printable, say, say_json
 from transforms.settings import Job
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Each finding is a line of the table; what senders log about the same attempt would say it twice.
     logging.disable(logging.CRITICAL)
     findings = []
-    width = _width(loaded.job)
+    width = _width(loaded.job, send=arguments.send_test_event)
     try:
         for finding in check_job(loaded.job, send=arguments.send_test_event):
             findings.append(finding)
@@ -67,10 +67,12 @@ def check_job(job: Job, *, send: bool = False) -> Iterator[Finding]:
         yield from send_test_events(job)
 
 
-def _width(job: Job) -> int:
+def _width(job: Job, *, send: bool) -> int:
     """How wide the names are; of an MSP's children, nobody knows before they are listed."""
     names = [title(destination) for destination in job.destinations] + ["dead letters"]
     names += [f"{account.name}/{log_type}" for account in job.accounts for log_type in job.log_types_of(account.name)]
+    if send:
+        names += [name_of(destination, stream) for destination in job.destinations for stream in streams_to(job, destination)]
     return min(_WIDEST, max(map(len, map(printable, names))))
 
 

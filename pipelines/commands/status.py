@@ -95,7 +95,7 @@ def present_report(job: Job) -> Report:
 def _together(running: Report, stored: Report) -> Report:
     told = set(map(words.title, running.streams))
     more = [each for each in stored.streams if words.title(each) not in told and each.state in _OF_DIRECTORY]
-    streams = [*running.streams, *more]
+    streams = sorted([*running.streams, *more], key=lambda each: (each.account, each.log_type, each.destination))
     said = words.of_run(streams)
     whole = replace(running, streams=tuple(streams), dead_letters=stored.dead_letters, backfills=stored.backfills)
     if words.severity(said.state) <= words.severity(running.state):

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -172,3 +175,18 @@ def test_two_audits_do_not_add_at_the_same_time(chain):
     assert ChainInUse.__name__ in other.stderr
     chain.unlock()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "audit.md"
+
+
+def test_the_lines_of_python_that_auditors_are_given_verify_a_chain(chain):
+    odd = msgspec.structs.replace(OUTCOME, account='o"d\\d\x01\u2028 zoë 社', why="\t/", dead={"z": 1, "a": 2})
+    chain.add(certificate("2026-11-28", odd))
+    lines = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    run = [sys.executable, "-c", textwrap.dedent(lines)]
+    done = subprocess.run(run, cwd=chain.directory, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["5", "certificates;", "head", chain.head().sha256], done.stderr
+
+    change(chain, lambda day: day["revisions"][0].update(made_ms=7))
+    assert subprocess.run(run, cwd=chain.directory, capture_output=True, check=False).returncode == 1

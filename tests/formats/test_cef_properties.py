@@ -89,8 +89,13 @@ def test_every_custom_value_has_its_label_and_every_label_its_value(event: DuoEv
     assert labels == custom
 
 
+# Fields of one assessment that no golden row has of the other.
+_REMEMBERED = {"remember_me": {"preview_mode_enabled": False, "detected_attack_detectors": ["push_harassment"]}}
+
+
 @quick
 @given(_events, _profiles)
+@example(_auth_event(adaptive_trust_assessments=_REMEMBERED), "standard")
 def test_every_key_is_in_the_dictionary_and_no_value_is_longer_than_it_allows(event: DuoEvent, profile: str) -> None:
     for key, size in cef_reader.read(FORMATTERS[profile].format(event)).escaped_bytes.items():
         _, longest = DICTIONARY[key]

@@ -59,7 +59,7 @@ class Connection(threading.Thread):
     ) -> None:
         super().__init__(name="siem-connection", daemon=True)
         self._sock = sock
-        self._context = context
+        self._tls = context
         self._reading = reading
         self._tally = tally
         self._happenings = happenings
@@ -73,9 +73,9 @@ class Connection(threading.Thread):
     def run(self) -> None:
         """Reads until the client or somebody here ends it."""
         try:
-            if self._context is not None:
+            if self._tls is not None:
                 self._sock.settimeout(_HANDSHAKE_SECS)
-                self._sock = self._context.wrap_socket(self._sock, server_side=True)
+                self._sock = self._tls.wrap_socket(self._sock, server_side=True)
         except (OSError, ValueError) as error:
             self._happenings.handshake_failures.append(str(error))
             self._sock.close()
@@ -135,7 +135,7 @@ class StreamEnd:
     ) -> None:
         self._host = host
         self.port = port
-        self._context = context
+        self._tls = context
         self._reading = reading
         self._tally = tally
         self._happenings = happenings
@@ -166,7 +166,7 @@ class StreamEnd:
                 except TimeoutError:
                     continue
                 self._happenings.accepted += 1
-                connection = Connection(sock, self._context, self._reading, self._tally, self._happenings)
+                connection = Connection(sock, self._tls, self._reading, self._tally, self._happenings)
                 # Under the lock, so that a connection which is already read from cannot be missed by end_connections.
                 with self._lock:
                     connection.start()
