@@ -167,7 +167,7 @@ def _onward(path: Path, interview: Interview, arguments: argparse.Namespace, *, 
     if arguments.check or (asks and not is_unset and _yes("Try it now, with Duo and the SIEM?")):
         from pipelines.commands import check  # needs Beam, which the questions do not
 
-        return check.run(argparse.Namespace(config=path))
+        return check.run(argparse.Namespace(config=path, send_test_event=False, json=False))
     say(f"Next: duologsync check {path}, then: duologsync {path}")
     return exit_codes.OK
 
