@@ -72,6 +72,7 @@ def test_the_pipeline_in_beam_yaml_sends_what_its_filter_keeps(duo, simulator, r
     assert all(b" - auth - CEF:0|Cisco|Duo|" in message for message in receiver.messages)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="not on Python 3.10: there is no library for filters")
 def test_the_pipeline_that_redacts_sends_what_its_filter_takes_without_names(duo, simulator, receiver, tmp_path, monkeypatch):
     monkeypatch.setenv("REDACTION_KEY", "k" * 32)
     run_yaml("refused_log_ins.yaml", duo, receiver, tmp_path / "state")

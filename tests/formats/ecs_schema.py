@@ -28,7 +28,8 @@ _OBJECTS = {name.rstrip("*"): kind for name, kind in FIELDS.items() if kind in {
 
 
 def _is_date(value: Any) -> bool:
-    return dt.datetime.fromisoformat(value).tzinfo is not None and value.endswith("Z")
+    # Python 3.10 reads no "Z".
+    return value.endswith("Z") and dt.datetime.fromisoformat(f"{value[:-1]}+00:00").tzinfo is not None
 
 
 def _is_ip(value: Any) -> bool:

@@ -49,7 +49,7 @@ def trees() -> Iterator[ast.Module]:
 # --- what may stand in a module without being registered ---------------------------------------------------------------
 
 _PLAIN = (int, float, complex, str, bytes, type(None), range, re.Pattern, struct.Struct, enum.Enum, Path, logging.Logger)
-_CODE = (types.ModuleType, type, types.GenericAlias, types.UnionType)
+_CODE = (types.ModuleType, types.MethodWrapperType, type, types.GenericAlias, types.UnionType)
 _OF_OTHERS = {
     "Timestamp",
     "Raw",

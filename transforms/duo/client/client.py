@@ -247,11 +247,17 @@ def _read_body(connection: DuoConnection, response: http.client.HTTPResponse) ->
     connection.allow_body(MAX_ANSWER_BYTES + _BESIDE_BODY_BYTES)
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.read1(_READ_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise http.client.HTTPException(f"an answer over the limit of {MAX_ANSWER_BYTES} bytes")
+    try:
+        while chunk := response.read1(_READ_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise http.client.HTTPException(f"an answer over the limit of {MAX_ANSWER_BYTES} bytes")
+    except ConnectionResetError:
+        # Over TLS, Python 3.12 and older take a reset for an end; an answer is cut short on each of them.
+        if expected is None:
+            raise
+        raise http.client.IncompleteRead(b"", expected - size) from None
     # read1 leaves a complete answer open, and an open answer keeps the connection from being used again.
     response.close()
     if expected is not None and size != expected:
