@@ -58,7 +58,7 @@ class Endpoint:
         """The main loop has come round."""
         try:
             self._observer.tick()
-            self._systemd.tick(lambda: self._observer.report().words, lambda: not self._observer.ailing())
+            self._systemd.tick(self._observer.verdict, lambda: not self._observer.ailing())
         except Exception:  # it only looks: a mistake here must not end what it looks at
             if self._mistake.due() is not None:
                 tell(_LOGGER, program.PAGE_FAILED, "How the run is could not be looked at; it goes on.", exc_info=True)

@@ -42,6 +42,7 @@ from transforms.state.checkpoints.stores import store_at
 from transforms.state.dead_letters.write import files_in
 
 _KEPT_SECS = 1.0
+_LOOK_SECS = 5.0  # whoever asks has a thread of few, and health checks need one
 _STALLED_SECS = 60.0  # a main loop that has not come round for so long hangs
 _UNWRITTEN_SECS = 10.0  # a checkpoint that takes longer is not just slow
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -71,6 +72,7 @@ class Observer:
         self._lock = threading.Lock()
         self._started_ms = _now_ms()
         self._report: Report | None = None
+        self._verdict = "starting"
         self._reported_at = self._ticked_at = self._sampled_at = time.monotonic()
 
     # --- the supervisor's side ---------------------------------------------------------------------------------------
@@ -81,18 +83,39 @@ class Observer:
         everything = now - self._sampled_at >= MINUTE_SECS
         if everything:
             self._sampled_at = now
-        with self._lock:
-            self._streams.sample(now, everything=everything)
+        if self._lock.acquire(blocking=False):  # else somebody looks, perhaps at a file system that hangs: the next time
+            try:
+                self._streams.sample(now, everything=everything)
+            finally:
+                self._lock.release()
+
+    def verdict(self) -> str:
+        """How the run is, in words, without a look at any file and without a wait: for the main loop itself."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._verdict = words.of_run(self._streams.report(_now_ms(), {}), trouble=self._trouble()).words
+            finally:
+                self._lock.release()
+        return self._verdict
 
     # --- whoever looks -----------------------------------------------------------------------------------------------
 
     def report(self) -> Report:
-        """Everything that is known now, or was a second ago."""
-        with self._lock:
+        """Everything that is known now, or was a second ago; or, while somebody else's look hangs, what was known before it.
+
+        Raises TimeoutError where there is none of that.
+        """
+        if not self._lock.acquire(timeout=_LOOK_SECS):
+            if self._report is None:
+                raise TimeoutError
+            return self._report
+        try:
             if self._report is None or time.monotonic() - self._reported_at >= _KEPT_SECS:
                 self._report = self._made()
                 self._reported_at = time.monotonic()
             return self._report
+        finally:
+            self._lock.release()
 
     def ailing(self) -> tuple[str, ...]:
         """Why the program does not work as it should, and only its end and a new start would help; empty while it does."""

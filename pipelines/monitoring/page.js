@@ -30,6 +30,8 @@ function span(secs) {
   return s < 129600 ? `${rounded(s / 3600)} h` : `${rounded(s / 86400)} days`;
 }
 
+const pace = (secs) => (secs < 9.95 ? `${rounded(secs)} s` : span(secs));
+
 function bytes(n) {
   if (n < 1000) return `${n} B`;
   return n < 1e6 ? `${rounded(n / 1e3)} KB` : n < 1e9 ? `${rounded(n / 1e6)} MB` : `${rounded(n / 1e9)} GB`;
@@ -274,7 +276,7 @@ function showLetters() {
 function showBudgets() {
   showLines(by("budgets"), report.budgets.slice(0, 200).map((b) => [
     `${b.account}/${b.log_type}`,
-    [b.limit_secs ? `one call in ${span(b.interval_secs)} (limit: one in ${span(b.limit_secs)})` : "no limit met",
+    [b.limit_secs ? `one call in ${pace(b.interval_secs)} (limit: one in ${pace(b.limit_secs)})` : "no limit met",
       counted(b.calls, "call"), `${number.format(b.refused)} refused by Duo’s limit`,
       b.waits_secs >= 1 ? `next in ${span(b.waits_secs)}` : ""].filter(Boolean).join(" · "),
   ]));

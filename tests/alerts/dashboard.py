@@ -4,7 +4,7 @@ Place: built with Grafana's own types, compared and checked by ``test_dashboard`
 ``test_prometheus``. It goes by docs/metrics.md and by what rules.yml records.
 
 Contract: one row of panels per question that somebody has, the first that of the verdict; variables choose program, account,
-log and destination; a panel of streams shows the fifteen worst, so that an MSP with a thousand customers can be looked at.
+log and destination; a graph of streams shows the fifteen worst, so that an MSP with a thousand customers can be looked at.
 """
 
 from __future__ import annotations

@@ -3,10 +3,16 @@
 import json
 import threading
 
+import pytest
+
+from tests.conftest import FAST
 from transforms.days import DAY_MS, begin_of, day_of
 from transforms.duo.log_types import LOG_TYPES
+from transforms.duo.source import DuoCheckpointMark, DuoLogSource, Passes
 from transforms.records import Stream, Subscription
+from transforms.settings import Storage
 from transforms.state.checkpoints.local import CheckpointStore
+from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.ledger.pending import Pending, rows_by_day
 from transforms.state.ledger.tally import MOST_DAYS, Counts, Tally, read_tally
@@ -122,6 +128,15 @@ class TestPending:
 
 
 class TestWhereBundlesLoseCount:
+    @pytest.mark.parametrize("passes", [Passes(), None], ids=["in passes", "endless"])
+    def test_only_runs_in_passes_keep_one(self, tmp_path, account, passes):
+        source = DuoLogSource("auth", account, "siem", FAST, Storage(str(tmp_path / "state"), str(tmp_path)), passes)
+        store_at(source.storage.checkpoint_dir).begin(source.subscription, Cursor(5, seq=1))
+        DuoCheckpointMark(Cursor(9, seq=2), source, {"2026-11-27": 3}, 5).finalize_checkpoint()
+
+        kept = tally_of(tmp_path / "state")
+        assert kept == (Tally(5, True, {"2026-11-27": Counts(3)}) if passes else None)
+
     def test_a_mark_that_has_travelled_ends_the_tally(self, tmp_path):
         store = CheckpointStore(tmp_path)
         store.begin(AUTH, Cursor(5, seq=1))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.demo.receiver import SiemReceiver
+from pipelines.monitoring import observe
 from pipelines.monitoring.place import place_in
 from tests.conftest import FAST, now_ms
 from tests.pipeline.test_local_run import RunningJob
@@ -149,8 +150,6 @@ def in_the_way_of(record: Path) -> bool:
 
 
 def test_checkpoints_that_cannot_be_written_concern_everything(job, asked, simulator, siem, eventually, monkeypatch):
-    from pipelines.monitoring import observe
-
     monkeypatch.setattr(observe, "_UNWRITTEN_SECS", 0.2)
     with RunningJob(job):
         eventually(lambda: asked.report()["words"] == "all caught up")
@@ -288,6 +287,40 @@ def test_systemd_hears_of_the_run_from_its_beginning_to_its_end(job, tmp_path, m
         while not heard[-1].startswith("STOPPING=1"):
             heard.append(manager.recv(4096).decode())
     assert heard[0] == "READY=1"
+
+
+def test_a_look_that_hangs_does_not_hold_up_the_run(job, asked, tmp_path, monkeypatch, eventually):
+    """The dead letters lie on a file system that does not answer, and somebody looks at the page."""
+    from pipelines.monitoring.letters import LetterCounts
+
+    looking, go_on = threading.Event(), threading.Event()
+    count = LetterCounts.count
+
+    def hang(self):
+        looking.set()
+        go_on.wait(60)
+        return count(self)
+
+    rounds = []
+    tick = observe.Observer.tick
+    monkeypatch.setattr(observe, "_LOOK_SECS", 0.2)
+    monkeypatch.setattr(LetterCounts, "count", hang)
+    monkeypatch.setattr(observe.Observer, "tick", lambda self: (rounds.append(1), tick(self)))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with RunningJob(job):
+            eventually(lambda: asked("/healthz")[0] == 200)
+            asking = threading.Thread(target=asked, args=("/status.json",))
+            asking.start()
+            assert looking.wait(20)
+            before = len(rounds)
+            eventually(lambda: len(rounds) > before + 3, "the main loop comes round")
+            assert asked.check("/healthz") == (200, [])
+            assert asked("/readyz") == (0, b"")  # not known yet, and its thread is free again
+            assert asked.check("/healthz") == (200, [])
+            go_on.set()
+            asking.join(20)
 
 
 def test_two_runs_on_one_machine_do_not_get_into_each_others_way(job, asked, tmp_path, eventually):

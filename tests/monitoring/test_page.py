@@ -172,6 +172,8 @@ class TestEverybodyCanUseIt:
             box = page.locator(selector).first.bounding_box()
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width, selector
+        if width <= 768:  # each stream is a card, and its words have the whole of it
+            assert page.locator("td.of-state").first.bounding_box()["width"] > 0.8 * width
 
     def test_the_keyboard_reaches_everything(self, shown):
         page, _, _ = shown(reports.troubled())

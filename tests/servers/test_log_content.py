@@ -118,7 +118,8 @@ def test_the_log_holds_nothing_of_an_event_and_no_secret(tmp_path, refusing):
         with Program(tmp_path, "run", config, "--grace-secs", 1, env=env) as program:
             for code in ("E001", "E002", "E003", "S001", "S004"):
                 wait_until(lambda code=code: f"DLS-{code}" in program.log() or not program.running, f"DLS-{code}")
-            wait_until(lambda: siem.wait_for(20, 0.1), "events")
+            wait_until(lambda: siem.wait_for(20, 0.1) or not program.running, "events")
+            wait_until(lambda: len(dead_letters(tmp_path)) > 10 or not program.running, "dead letters")
             program.end()
     log = program.log()
     assert len(dead_letters(tmp_path)) > 10

@@ -116,9 +116,11 @@ class DuoCheckpointMark(CheckpointMark):
         source.feed().delivered(self.cursor)
 
     def _tallied(self) -> dict[str, Counts] | None:
-        """What became of the bundle's events, by day; None where the mark has travelled, which does not know."""
+        """What became of the bundle's events, by day; None where that is not known: where the mark has travelled, and on
+        runners that may go back to an older checkpoint of theirs, from which on all would be counted twice without a word.
+        """
         counts = PENDING.take(self._source.subscription)
-        if self._since_ms is None:
+        if self._since_ms is None or self._source.passes is None:
             return None
         if not self._days:
             return {}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.destinations.http.making import STREAM, http_destination
-from transforms.destinations.http.bodies import moment
+from transforms.destinations.http.bodies import as_json, moment
 from transforms.destinations.http.dialect import Outgoing
 from transforms.destinations.http.generic import GenericDialect
 from transforms.destinations.http.hec import HecDialect
@@ -18,6 +18,7 @@ from transforms.errors import Undeliverable
 from transforms.secrets import SecretRef
 
 VERY_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+WIDE = b'{"a":[' + b'{"[":"\\"["},' * 2000 + b"1]}"
 DEEP = b'{"a":' * 1200 + b"1" + b"}" * 1200
 HOSTILE = [
     b"",
@@ -33,6 +34,7 @@ HOSTILE = [
     b'{"a":' + b"9" * 5000 + b"}",
     b'{"isotimestamp":"9999-99-99T99:99:99","timestamp":1e400}',
     b'{"isotimestamp":"0001-01-01T00:00:00+00:00","timestamp":-99999999999}',
+    WIDE,
     DEEP,
     VERY_DEEP,
     b'{"a":"' + b"x" * 2_000_000 + b'"}',
@@ -105,6 +107,11 @@ def _python_reads_numbers_of_any_length():
 def test_hostile_messages_stay_apart(name):
     deep = [DEEP] if name != "sentinel" else []  # Python's own parser reads no such depth; it is sent as a text elsewhere
     check(name, [message for message in HOSTILE if message is not DEEP] + deep)
+
+
+def test_many_objects_are_sent_as_they_are_and_too_many_inside_one_another_as_a_text():
+    assert as_json(WIDE) == WIDE
+    assert as_json(DEEP) == json.dumps(DEEP.decode()).encode()
 
 
 @pytest.mark.parametrize("name", ["hec", "elastic", "datadog", "sentinel", "secops", "otlp"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -24,6 +25,11 @@ from transforms.records import Stream
 
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
+# Python 3.11 reads no deeper, and newer ones read 10,000 objects inside one another and more: too many for most receivers.
+_DEEPEST = 900
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[][{}]")
+
 
 class Body(Protocol):
     """See the module."""
@@ -37,7 +43,7 @@ class Body(Protocol):
 
 def as_json(message: bytes) -> bytes:
     """A message as a JSON value: itself where it is an object, else a text. Raises Undeliverable."""
-    if message[:1] == b"{":
+    if message[:1] == b"{" and not _too_deep(message):
         try:
             _check_json(message)
         except (msgspec.DecodeError, RecursionError):
@@ -45,6 +51,17 @@ def as_json(message: bytes) -> bytes:
         else:
             return message
     return as_text(message)
+
+
+def _too_deep(message: bytes) -> bool:
+    if message.count(b"{") + message.count(b"[") <= _DEEPEST:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_TEXTS.sub(b"", message)):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def as_text(message: bytes) -> bytes:
