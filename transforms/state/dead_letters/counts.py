@@ -52,6 +52,11 @@ class Kind(NamedTuple):
         return self.reason == MAYBE_UNREAD
 
 
+def kept_for(keep_days: float | None) -> str:
+    """For how long letters are kept, in words."""
+    return "for ever" if keep_days is None else f"for {keep_days:g} day{'' if keep_days == 1 else 's'}"
+
+
 def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> Counter[Kind]:
     """How many letters of each kind wait in a directory; see the module."""
     counts: Counter[Kind] = Counter()
