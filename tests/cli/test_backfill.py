@@ -270,7 +270,12 @@ def test_what_duo_does_not_keep_any_more_is_told_and_the_rest_is_delivered(confi
 def test_times_without_a_zone_are_utc():
     assert moment("2026-11-01T08:30").isoformat() == "2026-11-01T08:30:00+00:00"
     assert moment("2026-11-01T08:30+01:00").utcoffset() == dt.timedelta(hours=1)
-    assert moment("2d") == moment("2d")
+
+
+def test_a_number_of_days_is_that_many_midnights_ago_all_day_long():
+    found = moment("2d")
+    assert found.timestamp() % 86_400 == 0
+    assert 2 <= (dt.datetime.now(dt.timezone.utc) - found) / dt.timedelta(days=1) < 3.5, "or a midnight later"
 
 
 def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read(config, monkeypatch, tmp_path, capsys):
