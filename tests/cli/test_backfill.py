@@ -11,7 +11,8 @@ import pyte
 import pytest
 
 from pipelines import cli, exit_codes
-from pipelines.commands.backfill import moment
+from pipelines.commands.backfill import backfill_job, moment
+from pipelines.config import load
 from pipelines.local.progress import Progress
 from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
@@ -291,3 +292,8 @@ def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read
     assert "takes no event that is older than 18 hours" in told
     assert "too_old: send" in told
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_it_leaves_the_usual_port_to_the_live_program_whether_that_runs_now_or_not(config):
+    job = backfill_job(load(config).job, 1_000_000_000_000, 1_100_000_000_000, open_end=False, log_types=None)
+    assert job.monitoring.port == 0, "any that is free"
