@@ -48,14 +48,28 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # it takes none
         """What the base class was made with is of no use later."""
 
     @override
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except RecursionError:  # which the library lets through: whoever logs must not fail for what it logs
+            self.handleError(record)
+
+    @override
     def handleError(self, record: logging.LogRecord) -> None:
         """Where stderr cannot be written to, there is nobody to tell; a record that cannot be rendered is told of plainly."""
         error = sys.exc_info()[1]
         if isinstance(error, (OSError, ValueError)):  # ValueError: it is closed
             return
-        with suppress(OSError, ValueError):
-            self.stream.write(f"{record.levelname} {printable(repr(record.msg))} ({type(error).__name__} in the log itself)\n")
+        with suppress(OSError, ValueError, RuntimeError):  # RuntimeError: a signal's handler logs in the midst of a line
+            self.stream.write(f"{record.levelname} {_plainly(record)} ({type(error).__name__} in the log itself)\n")
             self.flush()
+
+
+def _plainly(record: logging.LogRecord) -> str:
+    try:
+        return printable(repr(record.msg))
+    except Exception:  # of an object that cannot even say what it is
+        return f"by {printable(record.name)}"
 
 
 class _OwnerOnlyFile(logging.handlers.RotatingFileHandler):

@@ -349,7 +349,7 @@ class Monitoring:
     Attributes:
       enabled: False opens no port at all.
       host: a name or an address of this machine; another one than loopback only with a token.
-      port: None for MONITORING_PORT, or a free one where that is taken.
+      port: None for MONITORING_PORT, or a free one where that is taken; 0 for a free one.
       token: what whoever asks must have; None for nothing, on loopback only.
     """
 

@@ -94,7 +94,7 @@ class Side:
         self._add(sums)
 
     def outcome(self, duo: DuoSide, day: str | None) -> Outcome:
-        """What is found, behind all rows. ``day``: None where only a part of it was audited, of which nothing was counted."""
+        """What is found, after all rows. ``day``: None where only a part of it was audited, of which nothing was counted."""
         sums = self._sums
         found = msgspec.structs.replace(
             self._blank,

@@ -27,6 +27,7 @@ from transforms.days import DAY_MS, begin_of, day_of
 from transforms.destinations.stored.reader import Stretch
 from transforms.duo.position.windows import RETENTION_MS
 from transforms.errors import FatalError
+from transforms.process.plural import counted
 from transforms.settings import Job
 
 _NEWEST_SECS = 600.0
@@ -159,7 +160,7 @@ def _verify(chain: Chain, kept_head: str | None) -> int:
     except OSError as error:
         say(f"The certificates cannot be read: {error.filename}: {error.strerror or error}.", to=sys.stderr)
         return exit_codes.STATE
-    say(f"{head.number:,} certificates, and none was changed. Head: {head.sha256 or 'none yet'}.")
+    say(f"{counted(head.number, 'certificate')}, and none was changed. Head: {head.sha256 or 'none yet'}.")
     if kept_head is None and head.number:
         say("That nobody made all of them anew, only a head that was kept elsewhere can show: --head.")
     return exit_codes.OK

@@ -145,8 +145,8 @@ def backfill_job(
         reading=replace(
             job.reading, from_ms=from_ms, until_ms=until_ms, overlap_secs=0.0, live_checkpoint_dir=job.storage.checkpoint_dir
         ),
-        # The live program has the port that the file may name; a backfill is seen at whichever is free.
-        monitoring=replace(job.monitoring, port=None),
+        # The usual port, and the one that the file may name, are the live program's, whether it runs now or not.
+        monitoring=replace(job.monitoring, port=0),
     )
 
 

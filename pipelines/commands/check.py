@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_or_explain(arguments.config, then="")
     if loaded is None:
         return exit_codes.CONFIG
-    # Each finding is a line of the table; what senders log about the same attempt would say it twice.
-    logging.disable(logging.CRITICAL)
     findings = []
     width = _width(loaded.job, send=arguments.send_test_event)
+    # Each finding is a line of the table; what senders log about the same attempt would say it twice.
+    logging.disable(logging.CRITICAL)
     try:
         for finding in check_job(loaded.job, send=arguments.send_test_event):
             findings.append(finding)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pipelines.monitoring.stored import stored_report
 from pipelines.monitoring.table import columns_of_terminal, lines_of, shown
 from pipelines.printable import say, say_json, writing
 from transforms.errors import RetryLater
+from transforms.process.shutdown import StopFlag
 from transforms.settings import Job
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -134,19 +136,24 @@ def _show(report: Report, *, as_json: bool) -> None:
 
 
 def _watch(job: Job, every_secs: float, *, as_json: bool) -> None:
-    """Shows it again and again; Ctrl-C is how it ends."""
+    """Shows it again and again; Ctrl-C is how it ends. That is heard between two looks: an exception in the midst of one could
+    come where nobody hands it on.
+    """
+    ended = StopFlag()
+    before = signal.signal(signal.SIGINT, lambda *_: ended.request(0.0))
     try:
         if as_json or not sys.stdout.isatty():
-            while True:
+            _show(present_report(job), as_json=as_json)
+            while not ended.wait(every_secs):
                 _show(present_report(job), as_json=as_json)
-                time.sleep(every_secs)
+            return
         from rich.console import Console
         from rich.live import Live
 
         with Live(console=Console(), auto_refresh=False, screen=True, vertical_overflow="ellipsis") as live:
-            while True:
+            while not ended.requested:
                 live.console.width = columns_of_terminal()
                 live.update(shown(present_report(job), columns_of_terminal()), refresh=True)
-                time.sleep(every_secs)
-    except KeyboardInterrupt:
-        return
+                ended.wait(every_secs)
+    finally:
+        signal.signal(signal.SIGINT, before)

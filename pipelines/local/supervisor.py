@@ -371,16 +371,17 @@ def on_signals(stop: Callable[[], None]) -> dict[int, object]:
         return {}
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        # What was asked for comes first: where stderr takes nothing at the moment, the line fails or waits.
         if STOP.requested:
+            STOP.request(0.0)
             tell(
                 _LOGGER,
                 program.ENDS_AT_ONCE,
                 "Asked again: ending at once. What is not delivered is read again at the next start.",
             )
-            STOP.request(0.0)
             return
-        _LOGGER.info("Asked to end (%s): delivering what was read; asked again, it ends at once.", signal.Signals(number).name)
         stop()
+        _LOGGER.info("Asked to end (%s): delivering what was read; asked again, it ends at once.", signal.Signals(number).name)
 
     return {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
 

@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines import __version__
-from pipelines.local.children import Children
-from pipelines.local.stream_runner import StreamRunner
-from pipelines.monitoring import words
+from pipelines.monitoring import streams, words
 from pipelines.monitoring.letters import LetterCounts
 from pipelines.monitoring.log_tail import LogTail
 from pipelines.monitoring.rates import MINUTE_SECS
@@ -34,11 +32,9 @@ from pipelines.monitoring.report import (
     StreamReport,
 )
 from pipelines.monitoring.stored import kept_letters
-from pipelines.monitoring.streams import Streams
 from transforms.destinations import certificates, pool
 from transforms.destinations.health import health_of
 from transforms.duo.rate_limit.budget import RateBudget
-from transforms.errors import FatalError
 from transforms.process.plural import counted
 from transforms.process.shutdown import STOP
 from transforms.settings import Destination, Job
@@ -52,22 +48,8 @@ _UNWRITTEN_SECS = 10.0  # a checkpoint that takes longer is not just slow
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Running(Protocol):
+class Running(streams.Running, Protocol):
     """What an observer looks at: the supervisor of a run."""
-
-    @property
-    def runners(self) -> Sequence[StreamRunner]:
-        """The streams that are read, and those that will be."""
-        ...
-
-    @property
-    def parents(self) -> Sequence[Children]:
-        """The MSPs whose children are followed."""
-        ...
-
-    def wrong(self, destination: str) -> FatalError | None:
-        """Why a destination can never be used as configured."""
-        ...
 
     def reached(self, destination: str) -> bool:
         """Whether a destination was connected to."""
@@ -85,7 +67,7 @@ class Observer:
         self._job = job
         self._running = running
         self._log = log
-        self._streams = Streams(job, running)
+        self._streams = streams.Streams(job, running)
         self._letters = LetterCounts(job.storage.dead_letter_dir)
         self._lock = threading.Lock()
         self._started_ms = _now_ms()
@@ -151,9 +133,9 @@ class Observer:
         now_ms = _now_ms()
         destinations = tuple(self._destination(each) for each in self._job.destinations)
         letters = self._letters.count()
-        streams = self._streams.report(now_ms, letters)
-        said = words.of_run(streams, trouble=self._trouble())
-        not_ready = tuple(self._not_ready(streams, destinations))
+        found = self._streams.report(now_ms, letters)
+        said = words.of_run(found, trouble=self._trouble())
+        not_ready = tuple(self._not_ready(found, destinations))
         return Report(
             v=VERSION,
             time_ms=now_ms,
@@ -163,7 +145,7 @@ class Observer:
             process=self._process(),
             ready=not not_ready,
             not_ready=not_ready,
-            streams=streams,
+            streams=found,
             destinations=destinations,
             budgets=self._budgets(),
             dead_letters=kept_letters(letters),
@@ -209,14 +191,14 @@ class Observer:
             client_certificate_expires_ms=certificates.expires_ms(destination.name, "client"),
         )
 
-    def _not_ready(self, streams: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
+    def _not_ready(self, found: Sequence[StreamReport], destinations: Sequence[DestinationReport]) -> list[str]:
         if STOP.requested:
             return ["the program is ending"]
         never = [each for each in self._job.destinations if not self._ever_reached(each)]
         causes = {each.name: f": {each.cause.rstrip('.')}" if each.cause else "" for each in destinations}
         reasons = [f"destination {each.name} was never reached{causes[each.name]}" for each in never]
-        reasons += [f"{words.title(s)} is {s.words}" for s in streams if s.state in words.NEED_A_PERSON]
-        if not streams:
+        reasons += [f"{words.title(s)} is {s.words}" for s in found if s.state in words.NEED_A_PERSON]
+        if not found:
             reasons.append("no stream is read yet")
         missing = sum(not runner.begun for runner in self._running.runners)
         if missing:

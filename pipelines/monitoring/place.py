@@ -3,9 +3,8 @@
 Place in the flow: ``server`` writes it when it listens and removes it at the end; ``running`` reads it for the commands.
 
 Contract: mode 600, JSON: ``v`` (1), ``url``, ``pid``, and ``key``, which ``tap`` shows: who can read the directory may see
-events. No token is in it. One that a killed program has left behind leads to
-nobody, or to a process of another number, which ``running`` sees; the next start removes it. A directory on another file system
-has none.
+events. No token is in it. One that a killed program has left behind leads to nobody, or to a process of another number, which
+``running`` sees; the next start removes it. A directory on another file system has none.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def start(monitoring: Monitoring, routes: Mapping[str, Route], directory: str, k
 
 def _listener(monitoring: Monitoring) -> socket.socket | None:
     """At the port that is wanted, else at a free one: two programs on one machine must not get into each other's way."""
-    wanted = monitoring.port or MONITORING_PORT
+    wanted = MONITORING_PORT if monitoring.port is None else monitoring.port
     try:
         return _listening(monitoring.host, wanted)
     except OSError as error:

@@ -11,9 +11,8 @@ system that cannot be asked, OSError for a local one that cannot be listed.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.monitoring import words
@@ -32,7 +31,6 @@ CHILDREN = "(children)"
 """Stands for the children of an MSP's parent where none was ever read."""
 _LEEWAY_SECS = 60.0
 _STANDS_STILL_SECS = 600.0
-_MAYBE_READ = "maybe_unread"  # such a letter was sent as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +196,17 @@ class _Looking:
     def _report(
         self, facts: StreamFacts, subscription: Subscription, record: Record | None = None, safe_ms: int | None = None
     ) -> StreamReport:
-        said = words.of_stream(facts)
-        stream, destination = subscription.stream, subscription.destination
-        letters = self._letters_of(stream.account, stream.log_type, destination)
-        return StreamReport(
-            stream.account, stream.log_type, destination, *said,
-            position_ms=facts.position_ms,
+        account = subscription.stream.account
+        whose = (account, facts.log_type, facts.destination)
+        letters = {kind: count for kind, count in self._letters.items() if kind[:3] == whose}
+        not_delivered = sum(count for kind, count in letters.items() if not kind.was_sent)
+        return replace(
+            words.reported(account, facts),
             safe_ms=safe_ms,
-            lag_secs=facts.lag_secs,
-            backlog_events=facts.backlog_events,
-            delivered=max(0, record.delivered - sum(letters.values()) + letters[_MAYBE_READ]) if record else 0,
+            delivered=max(0, record.delivered - not_delivered) if record else 0,
             committed_ms=record.committed_ms if record else None,
-            missing=facts.missing,
             dead_letters=sum(letters.values()),
-        )  # fmt: skip
-
-    def _letters_of(self, account: str, log_type: str, destination: str) -> Counter[str]:
-        return Counter({
-            kind.reason: count for kind, count in self._letters.items() if kind[:3] == (account, log_type, destination)
-        })  # fmt: skip
+        )
 
 
 def _key(subscription: Subscription) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pipelines.local.children import Children
@@ -29,21 +30,41 @@ from transforms.state.checkpoints.record import Positions
 from transforms.state.checkpoints.stores import store_at
 from transforms.state.cursor import Cursor
 from transforms.state.dead_letters.counts import Kind
-from transforms.state.dead_letters.write import MAYBE_UNREAD
 
 _STILL_SECS = 2 * MINUTE_SECS
 
 
 class Running(Protocol):
-    """The part of ``observe.Running`` that is asked here."""
+    """Whose streams these are: the supervisor of a run."""
 
     @property
-    def runners(self) -> Sequence[StreamRunner]: ...
+    def runners(self) -> Sequence[StreamRunner]:
+        """The streams that are read, and those that will be."""
+        ...
 
     @property
-    def parents(self) -> Sequence[Children]: ...
+    def parents(self) -> Sequence[Children]:
+        """The MSPs whose children are followed."""
+        ...
 
-    def wrong(self, destination: str) -> FatalError | None: ...
+    def wrong(self, destination: str) -> FatalError | None:
+        """Why a destination can never be used as configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One stream, as the program has it in memory at this moment. ``positions`` and what is behind it: of its checkpoint."""
+
+    runner: StreamRunner
+    feed: FeedFacts | None
+    positions: Positions | None = None
+    committed_ms: int | None = None
+    rates: Rates | None = None
+
+    @property
+    def delivered(self) -> int:
+        return self.positions.delivered if self.positions is not None else 0
 
 
 class _Counts:
@@ -51,11 +72,11 @@ class _Counts:
 
     def __init__(self, letters: Mapping[Kind, int]) -> None:
         self.dead_letters: Counter[Labels] = Counter()
-        self.not_delivered: Counter[Labels] = Counter()  # dead letters but those that were sent, too
+        self.not_delivered: Counter[Labels] = Counter()  # dead letters without those that were sent as well
         for kind, count in letters.items():
             labels = (kind.account, kind.log_type, kind.destination)
             self.dead_letters[labels] += count
-            self.not_delivered[labels] += count if kind.reason != MAYBE_UNREAD else 0
+            self.not_delivered[labels] += 0 if kind.was_sent else count
         self.rejected = _by_stream(METRICS.of(EVENTS_REJECTED))
         self.filtered = _by_stream(METRICS.of(EVENTS_FILTERED))
 
@@ -92,58 +113,50 @@ class Streams:
     # --- one stream --------------------------------------------------------------------------------------------------
 
     def _one(self, runner: StreamRunner, counts: _Counts, now: float, now_ms: int) -> StreamReport:
-        subscription = runner.subscription
-        found, feed = self._store.present(subscription), runner.feed
-        facts = feed.facts() if feed is not None else None
-        positions, committed_ms = found if found is not None else (None, None)
-        cursor = positions.cursor if positions is not None else None
-        rates = self._rates_of(subscription, positions, now) if positions is not None else None
-        delivered = positions.delivered if positions is not None else 0
-        begun = cursor is not None and not cursor.is_beginning
-        lag_secs = self._lag_secs(cursor, now_ms) if cursor is not None and begun else None
-        caught_up = self._caught_up(facts, lag_secs)
-        backlog = 0 if caught_up else _backlog(cursor, facts)
-        per_second = rates.lately(delivered, now) if rates is not None else 0.0
-        eta_secs = backlog / per_second if backlog and per_second > 0 else None
-        missing = missing_of(cursor.gaps) if cursor is not None else ()
-        labels = of_stream(subscription)
-        said = words.of_stream(
-            words.StreamFacts(
-                log_type=subscription.stream.log_type,
-                destination=subscription.destination,
-                now_ms=now_ms,
-                position_ms=cursor.position_ms if cursor is not None and begun else None,
-                lag_secs=0.0 if caught_up else lag_secs,
-                caught_up=caught_up,
-                backlog_events=backlog,
-                eta_secs=eta_secs,
-                advances=_advances(feed.budget.facts().wait_secs if feed is not None else 0.0, rates, now),
-                finished=runner.done and self._job.reading.until_ms is not None,
-                missing=missing,
-                **self._troubles(runner, facts),
-            )
-        )
-        return StreamReport(
-            account=subscription.stream.account,
-            log_type=subscription.stream.log_type,
-            destination=subscription.destination,
-            state=said.state,
-            words=said.words,
-            todo=said.todo,
-            position_ms=cursor.position_ms if cursor is not None and begun else None,
+        seen = self._seen(runner, now)
+        positions, labels = seen.positions, of_stream(runner.subscription)
+        account = runner.subscription.stream.account
+        return replace(
+            words.reported(account, self._facts(seen, now, now_ms)),
             safe_ms=positions.safe.position_ms if positions is not None and not positions.safe.is_beginning else None,
-            lag_secs=0.0 if caught_up else lag_secs,
-            backlog_events=backlog,
-            eta_secs=eta_secs,
-            delivered=max(0, delivered - counts.not_delivered[labels]),
+            delivered=max(0, seen.delivered - counts.not_delivered[labels]),
             rejected=counts.rejected[labels],
             filtered=counts.filtered[labels],
-            rates=rates.per_second(delivered, now) if rates is not None else (),
-            oldest_undelivered_ms=facts.oldest_ms if facts is not None else None,
-            committed_ms=committed_ms,
-            missing=missing,
+            rates=seen.rates.per_second(seen.delivered, now) if seen.rates is not None else (),
+            oldest_undelivered_ms=seen.feed.oldest_ms if seen.feed is not None else None,
+            committed_ms=seen.committed_ms,
             dead_letters=counts.dead_letters[labels],
-            title=self._title(subscription.stream.account),
+            title=self._title(account),
+        )
+
+    def _seen(self, runner: StreamRunner, now: float) -> _Seen:
+        found = self._store.present(runner.subscription)
+        feed = runner.feed.facts() if runner.feed is not None else None
+        if found is None:
+            return _Seen(runner, feed)
+        positions, committed_ms = found
+        return _Seen(runner, feed, positions, committed_ms, self._rates_of(runner.subscription, positions, now))
+
+    def _facts(self, seen: _Seen, now: float, now_ms: int) -> words.StreamFacts:
+        subscription = seen.runner.subscription
+        cursor = seen.positions.cursor if seen.positions is not None else None
+        position_ms = cursor.position_ms if cursor is not None and not cursor.is_beginning else None
+        lag_secs = self._lag_secs(position_ms, now_ms) if position_ms is not None else None
+        caught_up = self._caught_up(seen.feed, lag_secs)
+        backlog = 0 if caught_up else _backlog(cursor, seen.feed)
+        return words.StreamFacts(
+            log_type=subscription.stream.log_type,
+            destination=subscription.destination,
+            now_ms=now_ms,
+            position_ms=position_ms,
+            lag_secs=0.0 if caught_up else lag_secs,
+            caught_up=caught_up,
+            backlog_events=backlog,
+            eta_secs=_eta_secs(backlog, seen, now),
+            advances=_advances(seen, now),
+            finished=seen.runner.done and self._job.reading.until_ms is not None,
+            missing=missing_of(cursor.gaps) if cursor is not None else (),
+            **self._troubles(seen.runner, seen.feed),
         )
 
     def _rates_of(self, subscription: Subscription, positions: Positions, now: float) -> Rates:
@@ -153,10 +166,10 @@ class Streams:
         rates.note(positions.delivered, positions.cursor.seq, now)
         return rates
 
-    def _lag_secs(self, cursor: Cursor, now_ms: int) -> float:
+    def _lag_secs(self, position_ms: int, now_ms: int) -> float:
         until_ms = self._job.reading.until_ms
         readable_ms = now_ms - 1000 * self._job.reading.lag_secs if until_ms is None else until_ms
-        return max(0.0, (readable_ms - cursor.position_ms) / 1000)
+        return max(0.0, (readable_ms - position_ms) / 1000)
 
     def _caught_up(self, facts: FeedFacts | None, lag_secs: float | None) -> bool:
         """All that there was is delivered. The moments in which it looks for more, and delivers that, belong to it."""
@@ -202,11 +215,17 @@ def _is_rate_limit(error: Exception) -> bool:
     return isinstance(error, RetryLater) and error.kind == "rate_limited"
 
 
-def _advances(wait_secs: float, rates: Rates | None, now: float) -> bool | None:
+def _eta_secs(backlog: int | None, seen: _Seen, now: float) -> float | None:
+    per_second = seen.rates.lately(seen.delivered, now) if seen.rates is not None else 0.0
+    return backlog / per_second if backlog and per_second > 0 else None
+
+
+def _advances(seen: _Seen, now: float) -> bool | None:
     """Whether it moves; None while that cannot be told: it has just begun, or Duo lets nobody call now."""
-    if rates is None or wait_secs > 0:
+    feed = seen.runner.feed
+    if seen.rates is None or (feed is not None and feed.budget.facts().wait_secs > 0):
         return None
-    return now - rates.moved_at < _STILL_SECS
+    return now - seen.rates.moved_at < _STILL_SECS
 
 
 def _backlog(cursor: Cursor | None, facts: FeedFacts | None) -> int | None:

@@ -17,6 +17,7 @@ from pipelines.monitoring import words
 from pipelines.monitoring.report import DeadLetters, Missing, Report, State, StreamReport
 from pipelines.printable import printable
 from transforms.process.plural import counted
+from transforms.state.dead_letters.counts import kept_for
 
 if TYPE_CHECKING:  # rich is loaded where something is shown on a terminal, and no earlier
     from rich.console import RenderableType
@@ -140,11 +141,8 @@ def _outlook(gap: Missing, now_ms: int) -> str:
 
 
 def _heading_of_letters(letters: Sequence[DeadLetters], keep_days: float | None) -> str:
-    total = sum(each.count for each in letters)
-    kept = "for ever" if keep_days is None else f"for {keep_days:g} days"
-    return (
-        f"{counted(total, 'dead letter')}, kept {kept}; 'duologsync replay CONFIG' sends them again once their cause is mended"
-    )
+    kept = f"{counted(sum(each.count for each in letters), 'dead letter')}, kept {kept_for(keep_days)}"
+    return f"{kept}; 'duologsync replay CONFIG' sends them again once their cause is mended"
 
 
 def _letters(letters: Sequence[DeadLetters]) -> Iterator[str]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipelines.monitoring.report import Missing, State, StreamReport
+from transforms.process.clock import utc
 from transforms.process.plural import counted
 
 MINUTE_SECS, HOUR_SECS, DAY_SECS = 60.0, 3600.0, 86_400.0
-_YEAR_10000_MS = 253_402_300_800_000
 # A cause of ours is one sentence or more; what stands behind the first says what to do.
 _SENTENCE_END = re.compile(r"\.\s+(?=[A-Z\"'])")
 
@@ -78,6 +78,18 @@ class StreamFacts:
     duo_away: str = ""
     failure: str = ""
     missing: tuple[Missing, ...] = ()
+
+
+def reported(account: str, facts: StreamFacts) -> StreamReport:
+    """What is known of a stream, with its words, as it is reported; what else its caller knows is not in it."""
+    return StreamReport(
+        account, facts.log_type, facts.destination, *of_stream(facts),
+        position_ms=facts.position_ms,
+        lag_secs=facts.lag_secs,
+        backlog_events=facts.backlog_events,
+        eta_secs=facts.eta_secs,
+        missing=facts.missing,
+    )  # fmt: skip
 
 
 def of_stream(facts: StreamFacts) -> Said:
@@ -279,7 +291,6 @@ def _rounded(number: float) -> str:
 
 def moment(time_ms: int, now_ms: int | None = None) -> str:
     """``2026-11-28 14:02:10 UTC``; ``14:02 UTC`` where that is within half a day of now."""
-    if not 0 <= time_ms < _YEAR_10000_MS:  # of a clock that is far off
-        return f"{time_ms} ms"
-    near = now_ms is not None and abs(now_ms - time_ms) < 1000 * DAY_SECS / 2
-    return time.strftime("%H:%M UTC" if near else "%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ms / 1000))
+    if now_ms is not None and abs(now_ms - time_ms) < 1000 * DAY_SECS / 2:
+        return time.strftime("%H:%M UTC", time.gmtime(time_ms / 1000))
+    return utc(time_ms)

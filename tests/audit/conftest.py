@@ -1,4 +1,7 @@
-"""A simulated Duo with two days of events behind it, a configuration file, the program that delivers, and ``audit`` itself."""
+"""A simulated Duo with days of events behind it, a configuration file, the program that delivers, and ``audit`` itself.
+
+The day that is audited ended a day before the tests began: no midnight that passes while they run changes what they see.
+"""
 
 import json
 import logging
@@ -13,8 +16,10 @@ from tests.pipeline.test_local_run import RunningJob
 from transforms.days import DAY_MS, day_of
 from transforms.process import lifetime
 
-TODAY_MS = now_ms() // DAY_MS * DAY_MS
-YESTERDAY, DAY_BEFORE = day_of(TODAY_MS - DAY_MS), day_of(TODAY_MS - 2 * DAY_MS)
+END_MS = now_ms() // DAY_MS * DAY_MS - DAY_MS
+BEGIN_MS, NOON_MS = END_MS - DAY_MS, END_MS - DAY_MS // 2
+DAY, DAY_BEFORE, DAY_AFTER = day_of(BEGIN_MS), day_of(BEGIN_MS - DAY_MS), day_of(END_MS)
+THE_DAY = ("--from", DAY, "--to", DAY_AFTER)
 
 
 class World:
@@ -26,7 +31,6 @@ class World:
 
     def __init__(self, simulator, authority, skey, tmp_path):
         self.duo = simulator
-        self.yesterday = YESTERDAY
         self.tmp_path = tmp_path
         self.config = tmp_path / "config.yml"
         (tmp_path / "skey").touch(mode=0o600)
@@ -45,7 +49,7 @@ class World:
             f"storage: {{checkpoint_dir: {self.tmp_path}/checkpoints, dead_letter_dir: {self.tmp_path}/dead}}\n"
         )
 
-    def happen(self, log_type, count, day_ms=TODAY_MS - DAY_MS, **more):
+    def happen(self, log_type, count, day_ms=BEGIN_MS, **more):
         """Events, evenly over a day."""
         self.duo.add_backlog(log_type, count, day_ms, day_ms + DAY_MS - 1, **more)
 
@@ -77,8 +81,7 @@ def audited(world, capsys):
 
     def run(*words):
         capsys.readouterr()
-        # Not the usual stretch, which is another one behind a midnight.
-        day = () if "--from" in words else ("--from", YESTERDAY, "--to", day_of(TODAY_MS))
+        day = () if "--from" in words else THE_DAY
         code = world.audit("--json", *day, *words)
         return code, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
 

@@ -7,14 +7,12 @@ import pytest
 from pipelines import cli, exit_codes
 from pipelines.audit import side
 from pipelines.demo.receiver import SiemReceiver
-from tests.audit.conftest import TODAY_MS, outcome
+from tests.audit.conftest import BEGIN_MS, DAY, END_MS, NOON_MS, THE_DAY, outcome
 from tests.audit.test_audit_files import ROUTES, ids_of, lines_of
-from transforms.days import DAY_MS, day_of
 from transforms.destinations import KINDS
 from transforms.destinations.file.stored import FileReader
 from transforms.process import lifetime
 
-YESTERDAYS = ("--from", day_of(TODAY_MS - DAY_MS), "--to", day_of(TODAY_MS))
 FILE = "{{name: {name}, kind: file, path: '{path}', format: json{more}}}"
 
 
@@ -51,15 +49,14 @@ def test_a_destination_that_cannot_be_asked_is_judged_by_what_was_counted(world,
         assert (code, found["verdict"], found["stored"], found["read"]) == (exit_codes.OK, "delivered", None, 50)
         assert outcome(certificate, "activity")["verdict"] == "nothing"
 
-        world.duo.add("auth", 3, at_ms=TODAY_MS - DAY_MS // 2)  # published long after that time was read
+        world.duo.add("auth", 3, at_ms=NOON_MS)  # published long after that time was read
         code, (certificate,) = audited("--fix")
         found = outcome(certificate)
         assert (code, found["verdict"], found["never_read"], found["late"]) == (exit_codes.INCOMPLETE, "missing", 3, 3)
         assert "backfill" in found["why"]
         assert receiver.total() == 50, "what nobody can name, nobody sends"
 
-        day = ("--from", world.yesterday, "--to", day_of(TODAY_MS))
-        assert cli.main(["backfill", str(world.config), *day]) == exit_codes.OK
+        assert cli.main(["backfill", str(world.config), *THE_DAY]) == exit_codes.OK
         lifetime.reset()
         code, (certificate,) = audited()
         assert (code, outcome(certificate)["verdict"], outcome(certificate)["backfilled"]) == (exit_codes.OK, "delivered", 53)
@@ -73,7 +70,7 @@ def test_dead_letters_that_cannot_be_read_are_told_and_do_not_stop_an_audit(worl
     (world.tmp_path / "dead" / "damaged.avro").write_bytes(b"Obj\x01" + b"\xff" * 200)
 
     capsys.readouterr()
-    assert world.audit(*YESTERDAYS) == exit_codes.OK
+    assert world.audit(*THE_DAY) == exit_codes.OK
     assert "damaged.avro" in capsys.readouterr().err
 
 
@@ -82,11 +79,11 @@ def test_an_audit_says_that_certificates_before_it_were_changed_and_goes_on(worl
     world.happen("auth", 5)
     world.deliver(lambda: len(lines_of(file)) == 5)
     audited()
-    path = world.tmp_path / "checkpoints" / "audit" / f"{world.yesterday}.json"
+    path = world.tmp_path / "checkpoints" / "audit" / f"{DAY}.json"
     path.write_bytes(path.read_bytes().replace(b'"missing":0', b'"missing":1', 1))
 
     capsys.readouterr()
-    assert world.audit(*YESTERDAYS) == exit_codes.OK
+    assert world.audit(*THE_DAY) == exit_codes.OK
     assert "audit --verify says which" in capsys.readouterr().err
     assert world.audit("--verify") == exit_codes.TAMPERED
 
@@ -96,7 +93,7 @@ def test_without_evidence_nothing_is_claimed(world, audited):
         world.write(f"{{name: siem, kind: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}", routes=ROUTES)
         world.happen("auth", 5)
         world.deliver(lambda: receiver.total() == 5)
-        hours = ("--from", f"{world.yesterday}T00:00", "--to", f"{world.yesterday}T23:00")
+        hours = ("--from", f"{DAY}T00:00", "--to", f"{DAY}T23:00")
 
         code, (certificate,) = audited(*hours)
         assert (code, outcome(certificate)["verdict"]) == (exit_codes.INCOMPLETE, "unknown")
@@ -199,7 +196,7 @@ def test_every_child_of_an_msp_is_audited_as_itself(world, file, audited):
                 account=", msp: true", )  # fmt: skip
     for child, count in (("DAAAAAAAAAAAAAAAAAA1", 6), ("DAAAAAAAAAAAAAAAAAA2", 9)):
         world.duo.add_child(child, f"Customer {child[-1]} <script>", "localhost")
-        world.duo.add_backlog("auth", count, TODAY_MS - DAY_MS, TODAY_MS - 1, account_id=child)
+        world.duo.add_backlog("auth", count, BEGIN_MS, END_MS - 1, account_id=child)
     logs = [file.with_name(f"main_{child}.log") for child in ("DAAAAAAAAAAAAAAAAAA1", "DAAAAAAAAAAAAAAAAAA2")]
     world.deliver(lambda: [len(lines_of(path)) for path in logs] == [6, 9])
     logs[1].write_text("".join(lines_of(logs[1])[1:]))
@@ -215,7 +212,7 @@ def test_every_child_of_an_msp_is_audited_as_itself(world, file, audited):
 
 def test_ids_that_repeat_are_as_many_events_as_duo_has(world, file, audited):
     world.write(written_to(file), routes=ROUTES)
-    at_ms = TODAY_MS - DAY_MS // 2
+    at_ms = NOON_MS
     rows = [{"txid": "same", "timestamp": at_ms // 1000, "result": result} for result in ("success", "denied", "fraud")]
     world.duo.add("auth", rows, at_ms=at_ms)
     world.deliver(lambda: len(lines_of(file)) == 3)
@@ -234,9 +231,9 @@ def test_people_are_shown_what_is_missing_and_the_head_to_keep(world, file, caps
     file.write_text("".join(line for line in lines_of(file) if line != taken))
 
     capsys.readouterr()
-    assert world.audit(*YESTERDAYS) == exit_codes.INCOMPLETE
+    assert world.audit(*THE_DAY) == exit_codes.INCOMPLETE
     told = capsys.readouterr().out
-    assert f"missing: {json.loads(taken)['txid']}, of {world.yesterday}T" in told
+    assert f"missing: {json.loads(taken)['txid']}, of {DAY}T" in told
     assert "main/auth to siem" in told
     assert "With --fix they are read and sent again" in told
     assert "Head: " in told

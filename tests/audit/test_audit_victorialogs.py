@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines import exit_codes
-from tests.audit.conftest import YESTERDAY, outcome
+from tests.audit.conftest import DAY, outcome
 from tests.destinations.http.victorialogs import VictoriaLogs
 
 pytestmark = pytest.mark.servers
@@ -69,7 +69,7 @@ def test_exactly_what_was_deleted_behind_our_back_is_named_and_restored(world, s
     assert (code, found["fixed"], found["missing"], found["repeats"]) == (exit_codes.OK, len(gone), 0, 0)
     assert siem.count() == expected
 
-    code, certificates = audited("--from", YESTERDAY)
+    code, certificates = audited("--from", DAY)
     assert (code, outcome(certificates[0])["stored"]) == (exit_codes.OK, 5200)
     assert world.audit("--verify", "--head", certificates[-1]["sha256"]) == exit_codes.OK
 

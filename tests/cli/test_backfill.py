@@ -11,7 +11,8 @@ import pyte
 import pytest
 
 from pipelines import cli, exit_codes
-from pipelines.commands.backfill import moment
+from pipelines.commands.backfill import backfill_job, moment
+from pipelines.config import load
 from pipelines.local.progress import Progress
 from tests.cli.test_hostile_names import on_a_terminal
 from tests.conftest import now_ms
@@ -270,7 +271,12 @@ def test_what_duo_does_not_keep_any_more_is_told_and_the_rest_is_delivered(confi
 def test_times_without_a_zone_are_utc():
     assert moment("2026-11-01T08:30").isoformat() == "2026-11-01T08:30:00+00:00"
     assert moment("2026-11-01T08:30+01:00").utcoffset() == dt.timedelta(hours=1)
-    assert moment("2d") == moment("2d")
+
+
+def test_a_number_of_days_is_that_many_midnights_ago_all_day_long():
+    found = moment("2d")
+    assert found.timestamp() % 86_400 == 0
+    assert 2 <= (dt.datetime.now(dt.timezone.utc) - found) / dt.timedelta(days=1) < 3.5, "or a midnight later"
 
 
 def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read(config, monkeypatch, tmp_path, capsys):
@@ -286,3 +292,8 @@ def test_a_stretch_that_a_receiver_would_drop_is_refused_before_anything_is_read
     assert "takes no event that is older than 18 hours" in told
     assert "too_old: send" in told
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_it_leaves_the_usual_port_to_the_live_program_whether_that_runs_now_or_not(config):
+    job = backfill_job(load(config).job, 1_000_000_000_000, 1_100_000_000_000, open_end=False, log_types=None)
+    assert job.monitoring.port == 0, "any that is free"

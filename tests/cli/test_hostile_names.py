@@ -27,9 +27,9 @@ def on_a_terminal(command: list[str], until: str, number: int = signal.SIGTERM, 
     """What a command shows on a terminal of its own up to some words, and until it ends after that."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *command], stdout=its, stderr=its, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    # The size is the terminal's own: who runs the tests, or what runs them, may have told another one.
+    env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-m", "pipelines", *command], stdout=its, stderr=its, env=env)
     os.close(its)
     shown = b""
     try:

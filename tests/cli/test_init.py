@@ -148,6 +148,23 @@ def test_who_leaves_in_the_middle_has_written_nothing(new):
     assert not new.exists()
 
 
+def test_with_check_it_tries_what_it_wrote(simulator, authority, skey, receiver, new, tmp_path, capsys):
+    key = tmp_path / "key"
+    key.write_text(skey)
+    key.chmod(0o600)
+    ours = (
+        f"accounts.0.port={simulator.port}", f"accounts.0.ca_file={authority.ca_file}",
+        f"storage.checkpoint_dir={tmp_path / 'checkpoints'}",
+    )  # fmt: skip
+    account = ("--api-host", "localhost", "--ikey", IKEY, "--skey", f"file:{key}")
+    siem = ("--kind", "tcp", "--host", "127.0.0.1", "--port", receiver.port)
+    flags = (word for each in ours for word in ("--set", each))
+    assert run(new, "--yes", "--check", *account, *siem, *flags) == exit_codes.OK
+    out = capsys.readouterr().out
+    assert "main/auth" in out
+    assert "FAILED" not in out
+
+
 def test_a_newcomer_who_answers_has_a_configuration_that_check_accepts_and_with_which_events_arrive(
     simulator, authority, skey, receiver, new, tmp_path, monkeypatch
 ):

@@ -83,6 +83,31 @@ def test_a_record_that_cannot_be_rendered_is_not_lost_in_silence(capsys):
     assert capsys.readouterr().err == "WARNING '%d of %d' (TypeError in the log itself)\n"
 
 
+class Nameless:
+    """Something that another library logs, and that cannot say what it is."""
+
+    def __repr__(self):
+        raise RuntimeError("a bug")
+
+
+class Endless:
+    def __repr__(self):
+        return repr(self)
+
+
+@pytest.mark.parametrize(("message", "told"), [(Nameless(), "by x (RuntimeError"), (Endless(), "by x (RecursionError")])
+def test_what_cannot_be_shown_at_all_does_not_fail_whoever_logs_it(capsys, message, told):
+    logs.set_up()
+    logging.getLogger("x").warning(message)
+    assert told in capsys.readouterr().err
+
+
+def test_a_code_that_is_no_text_does_not_fail_whoever_logs_it(capsys):
+    logs.set_up()
+    logging.getLogger("x").warning("text", extra={"code": Nameless()})
+    assert json.loads(capsys.readouterr().err)["message"] == "text"
+
+
 def test_what_other_libraries_add_to_a_record_is_not_taken_for_a_notice():
     foreign = record("text")
     foreign.code, foreign.about = 404, "a text"

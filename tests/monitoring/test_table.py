@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,8 @@ def test_a_name_is_shown_and_neither_obeyed_nor_taken_for_markup():
 
 def test_a_very_narrow_terminal_breaks_cells_and_not_the_table():
     assert max(map(len, on_a_terminal(REPORT, 30).splitlines())) <= 30
+
+
+@pytest.mark.parametrize(("days", "kept"), [(None, "for ever"), (1.0, "for 1 day"), (30.0, "for 30 days")])
+def test_it_says_for_how_long_dead_letters_are_kept(days, kept):
+    assert f"41 dead letters, kept {kept};" in "\n".join(lines_of(replace(REPORT, dead_letter_keep_days=days)))

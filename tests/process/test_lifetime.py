@@ -218,7 +218,7 @@ def test_what_waits_for_the_word_to_stop_is_ended_before_the_word_is_forgotten()
     asked = []
     thread = threading.Thread(target=lambda: asked.append(STOP.wait(20)), daemon=True)
     thread.start()
-    while not STOP._requested._cond._waiters:
+    while not STOP._changed._waiters:
         pass
     reset()
     thread.join(5)

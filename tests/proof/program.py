@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import email.utils
 import importlib
+import logging
 import os
 import pkgutil
 import random
@@ -166,6 +167,7 @@ class Stage:
         self.exit_codes: list[int] = []
         self._alive: list[tuple[object, Wire]] = []
         self._launches = 0
+        self._handlers = list(logging.getLogger().handlers)
 
     def chance(self, name: str, probability: float) -> bool:
         happens = probability > 0 and self.simulation.rng.random() < probability
@@ -192,6 +194,7 @@ class Stage:
             put(descriptors, "raise_limit", descriptors.limit)
             put(budgets, "RateBudget", partial(RateBudget, now=self._time.monotonic))
             put(os, "getpid", lambda: 4000 + self._launches)
+            put(logging.getLogger(), "handlers", list(self._handlers))
             for module, name in ((circuit_breaker, "_Breaker"), (pass_slots, "_SlotRequest")):
                 put(module, name, _with_events(getattr(module, name), self._threading))
             patches.enter_context(mock.patch.dict(destinations.KINDS, tcp=Kind(TcpSettings, self._sender)))
@@ -223,6 +226,7 @@ class Stage:
         """A new process, which knows nothing of the one before."""
         self._launches += 1
         lifetime.reset(close=False)
+        logging.getLogger().handlers[:] = self._handlers  # none of a process that was killed
         self.group = Group(f"process {self._launches}")
         self.simulation.spawn(self._main, "main", self.group)
 

@@ -243,7 +243,7 @@ CONNECTIONS = _gauge(
 CERTIFICATE_EXPIRY = _gauge(
     "certificate_expiry_timestamp_seconds", ("destination", "certificate"),
     "When a certificate ends: server is the one that the destination showed at the last connection, client is ours.",
-    "Renew it before. Behind that time nothing is delivered.",
+    "Renew it before then. After that, nothing is delivered.",
     unit="seconds",
 )  # fmt: skip
 

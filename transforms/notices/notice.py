@@ -91,8 +91,9 @@ def tell(
 
 def code_of(record: logging.LogRecord) -> str:
     """The code of what a record says; empty for what is no notice."""
-    code = str(vars(record).get("code", ""))
-    return code if code.startswith(PREFIX) else ""  # other libraries' records may have an attribute of that name
+    code = vars(record).get("code")
+    # Other libraries' records may have an attribute of that name, of any kind.
+    return code if isinstance(code, str) and code.startswith(PREFIX) else ""
 
 
 def about_of(record: logging.LogRecord) -> dict[str, str]:

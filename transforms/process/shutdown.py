@@ -16,20 +16,26 @@ from transforms.process.lifetime import Stage, per_process
 
 
 class StopFlag:
-    """Thread-safe; requested at most once, by a signal handler or a supervisor."""
+    """Thread-safe; requested at most once, by a signal handler or a supervisor.
+
+    No ``threading.Event``: a handler that came while the main thread begins or ends to wait would wait for it for ever.
+    """
 
     def __init__(self) -> None:
-        self._requested = threading.Event()
+        self._changed = threading.Condition()  # whose lock may be taken again by who has it
+        self._requested = False
         self._deadline = float("inf")
 
     def request(self, grace_secs: float) -> None:
         """Asks everything to end within so many seconds. A second request can only shorten the time."""
         self._deadline = min(self._deadline, time.monotonic() + grace_secs)
-        self._requested.set()
+        with self._changed:
+            self._requested = True
+            self._changed.notify_all()
 
     @property
     def requested(self) -> bool:
-        return self._requested.is_set()
+        return self._requested
 
     @property
     def expired(self) -> bool:
@@ -43,7 +49,8 @@ class StopFlag:
 
     def wait(self, secs: float) -> bool:
         """Waits until asked to end, or so many seconds; True when asked. For what should end at once."""
-        return self._requested.wait(secs)
+        with self._changed:
+            return self._requested or self._changed.wait(secs)
 
     def sleep_in_grace(self, secs: float, clock: Clock = SYSTEM_CLOCK) -> None:
         """Sleeps, but no longer than the grace period. Raises Stopping where it is over. For what may finish its work."""

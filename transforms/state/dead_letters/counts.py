@@ -22,6 +22,8 @@ from transforms.process.files import open_to_read
 from transforms.state.dead_letters.avro_files import read_whole_blocks
 
 NOT_LOOKED_INTO, NOT_READABLE = "not_looked_into", "file_not_readable"
+MAYBE_UNREAD = "maybe_unread"
+"""The reason of a letter whose event was acknowledged by its receiver, which may not have read it."""
 TAKEN_BY_REPLAY, TAKEN_TO_DROP = ".replaying", ".dropping"
 WAITING = ("", TAKEN_BY_REPLAY, TAKEN_TO_DROP)
 """What can stand behind the name of a file whose letters wait; see ``files``."""
@@ -43,6 +45,16 @@ class Kind(NamedTuple):
     log_type: str
     destination: str
     reason: str
+
+    @property
+    def was_sent(self) -> bool:
+        """It was acknowledged, and may have been read: it counts as delivered, too."""
+        return self.reason == MAYBE_UNREAD
+
+
+def kept_for(keep_days: float | None) -> str:
+    """For how long letters are kept, in words."""
+    return "for ever" if keep_days is None else f"for {keep_days:g} day{'' if keep_days == 1 else 's'}"
 
 
 def count_letters(directory: str, most_looked_into: int = _MOST_LOOKED_INTO) -> Counter[Kind]:

@@ -25,7 +25,7 @@ from transforms.process.clock import SYSTEM_CLOCK, Clock
 from transforms.process.files import open_own, sync_directory
 from transforms.process.plural import counted
 from transforms.settings import Storage
-from transforms.state.dead_letters.counts import WAITING, Kind, count_letters_in
+from transforms.state.dead_letters.counts import WAITING, Kind, count_letters_in, kept_for
 from transforms.state.dead_letters.files import DONE, only_one
 
 _LOGGER = logging.getLogger("duologsync.dead_letters")
@@ -115,11 +115,6 @@ class Retention:
                 _LOGGER, state.MANY_LETTERS, "The dead letters in %s take %.1f GB, and are kept %s.",
                 self._directory, size_bytes / 1e9, kept_for(self._keep_days),
             )  # fmt: skip
-
-
-def kept_for(keep_days: float | None) -> str:
-    """For how long letters are kept, in words."""
-    return "for ever" if keep_days is None else f"for {keep_days:g} day{'' if keep_days == 1 else 's'}"
 
 
 def write_down(directory: str, line: dict[str, object]) -> None:

@@ -33,11 +33,10 @@ from transforms.process.lifetime import OnePerKey, Stage, per_process
 from transforms.process.shutdown import FAILURES
 from transforms.records import Stream, Subscription
 from transforms.settings import Destination
+from transforms.state.dead_letters.counts import MAYBE_UNREAD
 from transforms.state.dead_letters.letter import DeadLetter, about
 from transforms.state.dead_letters.local import DeadLetterFiles, StreamName
 from transforms.state.dead_letters.remote import RemoteDeadLetterFiles
-
-MAYBE_UNREAD = "maybe_unread"
 
 _Reason = tuple[Subscription, str]
 
