@@ -6,7 +6,7 @@ writes meanwhile is seen or not, and each file is whole.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,8 @@ from transforms.settings import Job
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
 from transforms.state.cursor import Cursor
-from transforms.state.dead_letters.files import letter_files
-from transforms.state.dead_letters.letter import DeadLetter
+from transforms.state.dead_letters.files import DONE, letter_files
+from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 from transforms.state.ledger.tally import MOST_DAYS, NOTHING, Counts, Tally
 
 _Identity = tuple[str, ...]
@@ -36,12 +36,14 @@ class Known:
       tally: None where nothing was counted.
       backfilled: by day, what backfills have read and confirmed.
       dead: dead letters by the key of their event (``stored.keys``): why.
+      replayed: by day, how many events were dead letters until a replay sent them.
     """
 
     position_ms: int | None = None
     tally: Tally | None = None
     backfilled: Mapping[str, Counts] = field(default_factory=dict)
     dead: Mapping[str, str] = field(default_factory=dict)
+    replayed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def began_ms(self) -> int:
@@ -82,16 +84,18 @@ class Evidence:
                 self._add_backfill(record)
         self.unreadable: list[str] = []
         self._dead = self._dead_letters(job.storage.dead_letter_dir, from_ms, until_ms)
+        self._replayed = self._replayed_letters(job.storage.dead_letter_dir)
 
     def of(self, subscription: Subscription) -> Known:
         """What is known of one."""
         record = self._records.get(subscription.identity)
         backfilled = self._backfills.get(subscription.identity, {})
         dead = self._dead.get(subscription.identity, {})
+        replayed = self._replayed.get(subscription.identity, Counter())
         if record is None:
-            return Known(None, None, backfilled, dead)
+            return Known(None, None, backfilled, dead, replayed)
         position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
-        return Known(position_ms, record.tallied, backfilled, dead)
+        return Known(position_ms, record.tallied, backfilled, dead, replayed)
 
     def _add_backfill(self, record: Record) -> None:
         tally = record.tallied
@@ -118,6 +122,20 @@ class Evidence:
             except (OSError, ValueError) as error:  # a replay may have taken it meanwhile; then its events are there
                 self.unreadable.append(f"{file.place}: {error}")
         return found
+
+    def _replayed_letters(self, directory: str) -> dict[_Identity, Counter[str]]:
+        """How many events of each day are in files that a replay has done with, and in none that waits."""
+        keys: dict[_Identity, dict[str, str]] = defaultdict(dict)
+        for path in sorted(Path(directory).glob(f"*{DONE}")) if "://" not in directory else ():
+            try:
+                for letter in read_dead_letters(path):
+                    keys[Subscription(letter.stream, letter.destination).identity][_key_of(letter)] = _day_of(letter)
+            except (OSError, ValueError) as error:
+                self.unreadable.append(f"{path}: {error}")
+        return {
+            whose: Counter(day for key, day in found.items() if key not in self._dead.get(whose, {}))
+            for whose, found in keys.items()
+        }
 
 
 def _day_of(letter: DeadLetter) -> str:

@@ -119,15 +119,20 @@ class Side:
         """With what the program itself has counted of the day."""
         known = self._known
         counts, twice = known.counted(day), known.counted_twice(day)
-        backfilled = known.backfilled.get(day, NOTHING).read
+        again = known.backfilled.get(day, NOTHING)
+        backfilled = again.read
         if counts is None:
             return msgspec.structs.replace(found, backfilled=backfilled)
+        # What a backfill has read is dead no more, unless it was dead again.
+        dead = min(counts.dead, again.dead) if backfilled >= counts.read else counts.dead
+        kept = sum(found.dead.values()) + known.replayed.get(day, 0)
         return msgspec.structs.replace(
             found,
             read=counts.read,
             read_filtered=counts.filtered,
             read_dead=counts.dead,
             read_again=twice,
+            dropped=0 if twice else max(0, dead - kept),
             backfilled=backfilled,
             never_read=max(0, self._in_reach - max(counts.read, backfilled)),
             # What a crash made be sent twice was counted twice, so the number says nothing of what is gone.
@@ -203,6 +208,11 @@ def _verdict(outcome: Outcome, trouble: str) -> tuple[Verdict, str]:
         return Verdict.UNKNOWN, _NO_EVIDENCE
     if outcome.stored is None and outcome.never_read:
         return Verdict.MISSING, f"{outcome.never_read:,} were never read. A backfill of this day reads all of it again."
+    if outcome.stored is None and outcome.dropped:
+        return Verdict.MISSING, (
+            f"{outcome.dropped:,} became dead letters, which are neither kept nor replayed. A backfill of this day sends what "
+            "can be sent of it."
+        )
     if outcome.not_read:
         return Verdict.NOT_READ, f"{outcome.not_read:,} are behind the position: the program has not come so far."
     if outcome.expected == outcome.before:

@@ -57,9 +57,10 @@ def _whose(outcome: Outcome) -> str:
 
 
 def _line(outcome: Outcome) -> str:
+    missing = outcome.missing or outcome.never_read + outcome.dropped
     return (
         f"{_number(outcome.duo):>11} {outcome.expected:>11,} {_number(outcome.stored):>11} "
-        f"{sum(outcome.dead.values()):>8,} {outcome.missing or outcome.never_read:>9,}  {_VERDICTS[outcome.verdict]}"
+        f"{sum(outcome.dead.values()):>8,} {missing:>9,}  {_VERDICTS[outcome.verdict]}"
     )
 
 

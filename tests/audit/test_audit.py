@@ -38,6 +38,31 @@ def test_dead_letters_are_told_with_their_reason_and_not_sent_by_fix(world, file
     assert len(lines_of(file)) == 10
 
 
+@pytest.mark.parametrize("what", ["dropped", "replayed", "read again by a backfill"])
+def test_a_dead_letter_that_is_gone_is_delivered_only_where_it_was_sent(world, audited, what):
+    with SiemReceiver() as receiver:
+        siem = f"name: siem, kind: tcp, host: 127.0.0.1, port: {receiver.port}, format: json"
+        world.write(f"{{{siem}, max_message_bytes: 2000}}", routes=ROUTES)
+        world.happen("auth", 10)
+        world.happen("auth", 4, row_bytes=4000)
+        world.deliver(lambda: receiver.total() == 10)
+        code, (certificate,) = audited()
+        assert (code, outcome(certificate)["dead"], outcome(certificate)["dropped"]) == (exit_codes.OK, {"oversize": 4}, 0)
+
+        world.write(f"{{{siem}}}", routes=ROUTES)
+        if what != "replayed":
+            assert cli.main(["dead-letters", str(world.config), "drop", "--yes"]) == exit_codes.OK
+        if what != "dropped":
+            words = ["replay", str(world.config)] if what == "replayed" else ["backfill", str(world.config), *THE_DAY]
+            assert cli.main(words) == exit_codes.OK
+        lifetime.reset()
+
+        code, (certificate,) = audited()
+        found = outcome(certificate)
+        assert (found["verdict"], found["dropped"]) == (("missing", 4) if what == "dropped" else ("delivered", 0))
+        assert code == (exit_codes.INCOMPLETE if what == "dropped" else exit_codes.OK)
+
+
 def test_a_destination_that_cannot_be_asked_is_judged_by_what_was_counted(world, audited):
     with SiemReceiver() as receiver:
         world.write(f"{{name: siem, kind: tcp, host: 127.0.0.1, port: {receiver.port}, format: json}}", routes=ROUTES)
