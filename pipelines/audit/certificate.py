@@ -62,7 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
       fixed: of those, that were read and sent again, and are there now.
       read: events of the day that the program has read and confirmed, as it counted; None where it has not counted this day.
       read_filtered, read_dead: of those; read_again: some of them were sent and counted twice, after an end without order.
-      dropped: of read_dead, that are neither kept as dead letters nor were replayed, nor read anew by a backfill.
+      dropped: of read_dead, that are neither kept as dead letters nor were replayed, nor read anew by a backfill;
+        dropped_is_known: what shows a replay is all there.
       backfilled: that backfills have read and confirmed.
       never_read: that Duo has and the program has not read, by number.
       late: that Duo has published since the audit of the day before this one.
@@ -94,6 +95,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     read_dead: int = 0
     read_again: bool = False
     dropped: int = 0
+    dropped_is_known: bool = True
     backfilled: int = 0
     never_read: int = 0
     late: int = 0

@@ -6,16 +6,18 @@ writes meanwhile is seen or not, and each file is whole.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transforms.days import UNDATED, begin_of, day_of
+from transforms.days import DAY_MS, UNDATED, begin_of, day_of
 from transforms.destinations.stored.keys import Keys
 from transforms.duo.log_types import LOG_TYPES
 from transforms.records import Subscription
-from transforms.settings import Job
+from transforms.settings import Job, Storage
 from transforms.state.checkpoints.local import CheckpointStore
 from transforms.state.checkpoints.record import Record
 from transforms.state.cursor import Cursor
@@ -24,7 +26,6 @@ from transforms.state.dead_letters.letter import DeadLetter, read_dead_letters
 from transforms.state.ledger.tally import MOST_DAYS, NOTHING, Counts, Tally
 
 _Identity = tuple[str, ...]
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Known:
       backfilled: by day, what backfills have read and confirmed.
       dead: dead letters by the key of their event (``stored.keys``): why.
       replayed: by day, how many events were dead letters until a replay sent them.
+      replays_from_ms: replays of letters that are older may not be known any more.
     """
 
     position_ms: int | None = None
@@ -44,6 +46,7 @@ class Known:
     backfilled: Mapping[str, Counts] = field(default_factory=dict)
     dead: Mapping[str, str] = field(default_factory=dict)
     replayed: Mapping[str, int] = field(default_factory=dict)
+    replays_from_ms: float = 0.0
 
     @property
     def began_ms(self) -> int:
@@ -65,7 +68,7 @@ class Known:
         """Whether something of a day was sent again after an end without order."""
         begin_ms = begin_of(day)
         stretches = self.tally.again if self.tally is not None else ()
-        return any(from_ms < begin_ms + _DAY_MS and to_ms >= begin_ms for from_ms, to_ms in stretches)
+        return any(from_ms < begin_ms + DAY_MS and to_ms >= begin_ms for from_ms, to_ms in stretches)
 
 
 class Evidence:
@@ -85,6 +88,7 @@ class Evidence:
         self.unreadable: list[str] = []
         self._dead = self._dead_letters(job.storage.dead_letter_dir, from_ms, until_ms)
         self._replayed = self._replayed_letters(job.storage.dead_letter_dir)
+        self._replays_from_ms = _replays_from_ms(job.storage)
 
     def of(self, subscription: Subscription) -> Known:
         """What is known of one."""
@@ -93,9 +97,9 @@ class Evidence:
         dead = self._dead.get(subscription.identity, {})
         replayed = self._replayed.get(subscription.identity, Counter())
         if record is None:
-            return Known(None, None, backfilled, dead, replayed)
+            return Known(None, None, backfilled, dead, replayed, self._replays_from_ms)
         position_ms = Cursor.from_json(bytes(record.cursor)).position_ms
-        return Known(position_ms, record.tallied, backfilled, dead, replayed)
+        return Known(position_ms, record.tallied, backfilled, dead, replayed, self._replays_from_ms)
 
     def _add_backfill(self, record: Record) -> None:
         tally = record.tallied
@@ -136,6 +140,13 @@ class Evidence:
             whose: Counter(day for key, day in found.items() if key not in self._dead.get(whose, {}))
             for whose, found in keys.items()
         }
+
+
+def _replays_from_ms(storage: Storage) -> float:
+    """Files that a replay has done with are looked at on this machine only, and are removed with what is too old."""
+    if "://" in storage.dead_letter_dir:
+        return math.inf
+    return 0.0 if storage.dead_letter_keep_days is None else time.time() * 1000 - storage.dead_letter_keep_days * DAY_MS
 
 
 def _day_of(letter: DeadLetter) -> str:

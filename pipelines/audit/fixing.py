@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pipelines.audit.compare import stretches
 from pipelines.audit.duo_rows import DuoRows
 from pipelines.audit.expected import Expected
-from pipelines.replays.sending import Sending, bundles
+from pipelines.replays.sending import Sending, as_letter, bundles, keep_failed
 from transforms.destinations.stored.reader import Stretch
 from transforms.records import Stream
 from transforms.settings import Destination, Job
-from transforms.state.dead_letters.letter import DeadLetter
-from transforms.state.dead_letters.write import files_in, reasons_of, report
 
 Read = Callable[[Stretch], DuoRows]
 """Reads a stretch of the stream again."""
@@ -30,7 +28,7 @@ def send_again(
     """Sends the missing ones; how many events were sent. Raises what reading and sending raise."""
     sending = Sending(job, destination.name, None)
     letters = (
-        _as_letter(stream, row, time_ms)
+        as_letter(stream, row, time_ms)
         for from_ms, until_ms in stretches(missing)
         for row, time_ms in _rows(read(Stretch(from_ms, until_ms)))
         if any(made.key in missing for made in expected.of(row))
@@ -40,9 +38,7 @@ def send_again(
         for bundle in bundles(letters):
             failed = sending.send(bundle)
             sent += len(bundle)
-            if failed:
-                files_in(job.storage.dead_letter_dir).write(failed)
-                report(reasons_of(failed), job.storage.dead_letter_dir)
+            keep_failed(failed, job.storage.dead_letter_dir)
     finally:
         sending.end_connections()
     return sent
@@ -51,17 +47,3 @@ def send_again(
 def _rows(found: DuoRows) -> Iterator[tuple[bytes, int | None]]:
     for page in found.pages():
         yield from page
-
-
-def _as_letter(stream: Stream, row: bytes, time_ms: int | None) -> DeadLetter:
-    """An event on its way, as ``Sending`` takes it: what it becomes where it is undeliverable."""
-    return DeadLetter(
-        time_ms=time_ms or 0,
-        account=stream.account,
-        log_type=stream.log_type,
-        api_host=stream.api_host,
-        account_id=stream.account_id,
-        reason="",
-        detail="",
-        raw=row,
-    )

@@ -19,6 +19,7 @@ from pipelines.audit.certificate import MOST_NAMED, Named, Outcome, Verdict
 from pipelines.audit.compare import Part, Sums, compared
 from pipelines.audit.evidence import Known
 from pipelines.audit.expected import Expected
+from transforms.days import begin_of
 from transforms.destinations.stored.reader import StoredReader, Stretch
 from transforms.errors import DuoLogSyncError
 from transforms.records import Subscription
@@ -133,6 +134,7 @@ class Side:
             read_dead=counts.dead,
             read_again=twice,
             dropped=0 if twice else max(0, dead - kept),
+            dropped_is_known=known.replays_from_ms <= begin_of(day),
             backfilled=backfilled,
             never_read=max(0, self._in_reach - max(counts.read, backfilled)),
             # What a crash made be sent twice was counted twice, so the number says nothing of what is gone.
@@ -208,6 +210,11 @@ def _verdict(outcome: Outcome, trouble: str) -> tuple[Verdict, str]:
         return Verdict.UNKNOWN, _NO_EVIDENCE
     if outcome.stored is None and outcome.never_read:
         return Verdict.MISSING, f"{outcome.never_read:,} were never read. A backfill of this day reads all of it again."
+    if outcome.stored is None and outcome.dropped and not outcome.dropped_is_known:
+        return Verdict.UNKNOWN, (
+            f"{outcome.dropped:,} became dead letters and are not kept, and what would show that a replay sent them is not "
+            "kept either, or not on this machine."
+        )
     if outcome.stored is None and outcome.dropped:
         return Verdict.MISSING, (
             f"{outcome.dropped:,} became dead letters, which are neither kept nor replayed. A backfill of this day sends what "

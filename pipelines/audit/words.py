@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from pipelines.audit.certificate import Certificate, Named, Outcome, Verdict
+from transforms.days import DAY_MS
 
 _NAMED_SHOWN = 20
 _VERDICTS = {
@@ -25,7 +26,7 @@ _HEAD = f"{'Duo has':>11} {'expected':>11} {'there':>11} {'dead':>8} {'missing':
 
 def lines_of(certificate: Certificate) -> Iterator[str]:
     """The lines, in the order in which they are read."""
-    part = "" if certificate.until_ms - certificate.from_ms == 86_400_000 else f", {_span(certificate)}"
+    part = "" if certificate.until_ms - certificate.from_ms == DAY_MS else f", {_span(certificate)}"
     yield f"{certificate.day} (UTC{part}): certificate {certificate.number}, revision {certificate.revision} of this day"
     width = max(map(len, (_WHOSE, *map(_whose, certificate.streams))))
     yield f"{_WHOSE:<{width}} {_HEAD}"

@@ -17,14 +17,12 @@ from collections.abc import Iterator
 from pipelines.replays.choice import Choice
 from pipelines.replays.letters import UNREAD, UNREADABLE
 from pipelines.replays.progress import Progress
-from pipelines.replays.sending import Sending, bundles
+from pipelines.replays.sending import Sending, as_letter, bundles, keep_failed
 from transforms.destinations.archive import reader
 from transforms.destinations.archive.reader import ArchiveFile
-from transforms.destinations.archive.records import Archived
 from transforms.notices import state
 from transforms.notices.notice import tell
 from transforms.state.dead_letters.letter import DeadLetter
-from transforms.state.dead_letters.write import files_in, reasons_of, report
 
 _LOGGER = logging.getLogger("duologsync.commands")
 
@@ -57,9 +55,7 @@ class ArchiveReplay:
         progress = Progress(sum(file.events for file in files))
         for bundle in bundles(self._chosen(files, progress)):
             failed = self._sending.send(bundle)
-            if failed:
-                files_in(self._dead_letter_dir).write(failed)
-                report(reasons_of(failed), self._dead_letter_dir)
+            keep_failed(failed, self._dead_letter_dir)
             self.day = self._reading_day
         if not self._sending.end_connections():
             self._sending.counts[UNREAD] += 1
@@ -74,7 +70,7 @@ class ArchiveReplay:
             self.day = self.day or file.day
             try:
                 for event in reader.events_of(file):
-                    letter = _as_letter(event)
+                    letter = as_letter(event.stream, event.raw, event.time_ms, event.message)
                     if self._choice.window.has(event.time_ms) and self._choice.takes(letter):
                         destination = self._sending.destination_of(letter)
                         self.planned[letter.log_type, destination.name if destination else ""] += 1
@@ -84,19 +80,3 @@ class ArchiveReplay:
                 tell(_LOGGER, state.NOT_REPLAYED, "%s is left out, and the others go on: %s.", file.place, error)
             if progress is not None:
                 progress.add(file.events)
-
-
-def _as_letter(event: Archived) -> DeadLetter:
-    """An event on its way: what it becomes where it is undeliverable."""
-    stream = event.stream
-    return DeadLetter(
-        time_ms=event.time_ms or 0,
-        account=stream.account,
-        log_type=stream.log_type,
-        api_host=stream.api_host,
-        account_id=stream.account_id,
-        reason="",
-        detail="",
-        raw=event.raw,
-        message=event.message,
-    )

@@ -26,7 +26,7 @@ from transforms.formats import FORMATS, Formatter, format_failed, make_formatter
 from transforms.records import Stream
 from transforms.settings import Destination, Format, Job, SyslogHeader
 from transforms.state.dead_letters.letter import DeadLetter, failed_again
-from transforms.state.dead_letters.write import keep_unread
+from transforms.state.dead_letters.write import files_in, keep_unread, reasons_of, report
 
 BUNDLE_LETTERS, BUNDLE_BYTES = 8000, 8 * 1024 * 1024
 """So many are sent before their delivery is waited for; more are never held in memory."""
@@ -48,6 +48,28 @@ def bundles(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
             bundle, size_bytes = [], 0
     if bundle:
         yield bundle
+
+
+def as_letter(stream: Stream, raw: bytes, time_ms: int | None, message: bytes = b"") -> DeadLetter:
+    """An event on its way: what it becomes where it is undeliverable."""
+    return DeadLetter(
+        time_ms=time_ms or 0,
+        account=stream.account,
+        log_type=stream.log_type,
+        api_host=stream.api_host,
+        account_id=stream.account_id,
+        reason="",
+        detail="",
+        raw=raw,
+        message=message,
+    )
+
+
+def keep_failed(failed: list[DeadLetter], directory: str) -> None:
+    """Keeps what could not be delivered, and tells of it. Raises OSError."""
+    if failed:
+        files_in(directory).write(failed)
+        report(reasons_of(failed), directory)
 
 
 def in_format(destination: Destination, name: str, *, of_msp: bool) -> Destination:

@@ -15,7 +15,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from transforms.duo.position.windows import DAY_MS, first_cursor
+from transforms.days import DAY_MS
+from transforms.duo.position.windows import first_cursor
 from transforms.notices import state
 from transforms.notices.notice import tell
 from transforms.process.clock import SYSTEM_CLOCK, Clock, utc

@@ -29,11 +29,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from transforms.days import DAY_MS
 from transforms.settings import Reading
 from transforms.state.cursor import Cursor, Gap
 from transforms.state.seen import count_seen
 
-DAY_MS = 86_400_000
 # Duo serves 180 days and refuses older windows. The margin is for the time that a call and a slow clock take.
 RETENTION_MS = 180 * DAY_MS - 10 * 60_000
 # So few rows are read again with every window: they share a page with the new ones.
